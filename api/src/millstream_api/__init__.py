@@ -1,0 +1,1 @@
+"""The contract between Millstream and its plugins."""

@@ -1,0 +1,1 @@
+"""JSON converter, with and without schemas."""

@@ -1,0 +1,1 @@
+"""The Millstream worker: Kafka Connect for Python."""
