@@ -1,0 +1,373 @@
+"""What the worker and its children say to each other: dataclasses, one JSON object a line, over a stream socket.
+
+Never pickle: a line from a child is data. A field that the reader does not know is dropped, a message that it does not
+know is an `Unknown`, so that a template that outlives an upgrade of the files on disk still understands its worker.
+Errors travel as type, message and trace (`Failure`).
+
+    worker ─▶ child   RunTask | RunConnector | RunProbe (the first line), Aim, Stop, SetLevels, Ask, Answer
+    child ─▶ worker   Hello, StateChanged, TopicSeen, Counted, Progressed, Reconfigure, Ask, Answer, Ended
+"""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from typing import Any
+
+from millstream.errors import RemoteError, java_name, message_of, trace_of
+
+MAX_LINE = 64 * 1024 * 1024  # a line longer than this is no message of ours
+
+Settings = Mapping[str, str | None]
+"""Settings as stored: text, `${provider:path:key}` unresolved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error of the other side: the name by which Connect's clients know it, its text, its trace."""
+
+    kind: str
+    message: str
+    trace: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> "Failure":
+        """Tell `error`, whatever its `__str__` does."""
+        return cls(java_name(error), message_of(error), trace_of(error))
+
+    def error(self) -> RemoteError:
+        """Give it as an exception of this side."""
+        return RemoteError(self.kind, self.message, self.trace)
+
+
+@dataclass(frozen=True, slots=True)
+class PluginTarget:
+    """One plugin class, found by the worker's inventory, to be imported by the child.
+
+    target:       "module:Class".
+    name:         what REST shows: its Java class name, else the target.
+    distribution: whose template the child is forked from, and with `version` the key of cached definitions.
+    """
+
+    target: str
+    name: str = ""
+    kind: str = ""
+    distribution: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every child is told of its worker.
+
+    worker:           the worker's properties as written, `${…}` unresolved.
+    epoch:            of this start of the worker on the embedded log; a transaction with an older one is refused.
+    levels:           log levels by logger name (`root` for the root), numbers of `logging`.
+    queue_bytes:      the task's share of memory for producer or consumer queues; 0: not divided.
+    memory_max_bytes: RLIMIT_DATA of the child; 0: none.
+    disabled:         distributions or entry points that the inventory leaves out.
+    """
+
+    worker: Settings = field(default_factory=dict)
+    epoch: int = 0
+    levels: Mapping[str, int] = field(default_factory=dict)
+    queue_bytes: int = 0
+    memory_max_bytes: int = 0
+    disabled: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunTask:
+    """Run task `task` of connector `connector`.
+
+    connector_settings: the connector's, raw.   settings: the task's own, raw.
+    target:             TargetState name.
+    task_count:         how many tasks are stored for the connector, for the check against tasks.max (§2.8).
+    """
+
+    connector: str
+    task: int
+    plugin: PluginTarget = field(metadata={"of": PluginTarget})
+    connector_settings: Settings = field(default_factory=dict)
+    settings: Settings = field(default_factory=dict)
+    target: str = "STARTED"
+    task_count: int = 1
+    around: Surroundings = field(default_factory=Surroundings, metadata={"of": Surroundings})
+
+    @property
+    def label(self) -> str:
+        """Who speaks in the log, Kafka's form."""
+        return f"{self.connector}|task-{self.task}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunConnector:
+    """Run the connector: start, monitor, task configs, stop.
+
+    quiet: it ran before and rests (it overrides neither start nor monitor): nothing is told of its state.
+    """
+
+    connector: str
+    plugin: PluginTarget = field(metadata={"of": PluginTarget})
+    settings: Settings = field(default_factory=dict)
+    target: str = "STARTED"
+    quiet: bool = False
+    around: Surroundings = field(default_factory=Surroundings, metadata={"of": Surroundings})
+
+    @property
+    def label(self) -> str:
+        return f"{self.connector}|worker"
+
+
+@dataclass(frozen=True, slots=True)
+class RunProbe:
+    """Answer one question about a plugin and end. What there is to ask: `host/probe.py`.
+
+    arguments: JSON-clean, what the question needs beyond plugin and settings.
+    """
+
+    what: str
+    plugin: PluginTarget = field(metadata={"of": PluginTarget})
+    settings: Settings = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    connector: str = ""
+    around: Surroundings = field(default_factory=Surroundings, metadata={"of": Surroundings})
+
+    @property
+    def label(self) -> str:
+        return f"{self.connector or self.plugin.name or self.plugin.target}|{self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """The target state is now this."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End in an orderly way; who does not is killed at the worker's deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Patience is over: tell, commit and wait for nothing any more (§5.6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetLevels:
+    """Log levels by logger name, numbers of `logging`; 0 takes a level back."""
+
+    levels: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question to the other side; it is answered by `Answer` with the same number."""
+
+    number: int
+    what: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    number: int
+    result: Any = None
+    failure: Failure | None = field(default=None, metadata={"of": Failure})
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The child's half runs, and has read its first line.
+
+    connect_threads: ids of its threads are not told; `pid` is its own view, 0 in a thread of the worker.
+    """
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """The connector or task is now in `state` (name of identity.State); `failure` says why it FAILED."""
+
+    state: str
+    failure: Failure | None = field(default=None, metadata={"of": Failure})
+
+    @property
+    def trace(self) -> str | None:
+        return self.failure.trace if self.failure else None
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSeen:
+    """First time this task wrote to or read from the topic."""
+
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Metrics by Java's attribute name (§11), as they are now."""
+
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """What the plugin said by `context.progress`."""
+
+    done: int
+    total: int | None = None
+    unit: str = "records"
+    of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line that a child logged or printed. Made by the worker from the child's output, for those who watch it."""
+
+    level: int
+    logger: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconfigure:
+    """The connector asks for new task configs (`context.request_reconfiguration`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """The child is inside this method of the plugin now ("" when it has come back), for the worker's watch."""
+
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The last line: the child goes of its own accord. `rested`: a connector with nothing to do until it is asked."""
+
+    rested: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A line of another version: its kind, and what it held."""
+
+    kind: str
+    content: Mapping[str, Any]
+
+
+Run = RunTask | RunConnector | RunProbe
+Message = (
+    Run | Aim | Stop | Cancel | SetLevels | Ask | Answer | Hello | StateChanged | TopicSeen | Counted | Progressed
+    | LogLine | Reconfigure | Calling | Ended | Unknown
+)  # fmt: skip
+Event = StateChanged | TopicSeen | Counted | Progressed | LogLine | Reconfigure
+"""What the owner of a connector or task hears from the worker."""
+
+_KINDS: dict[str, type[Any]] = {
+    kind.__name__: kind
+    for kind in (
+        RunTask, RunConnector, RunProbe, Aim, Stop, Cancel, SetLevels, Ask, Answer, Hello, StateChanged, TopicSeen,
+        Counted, Progressed, LogLine, Reconfigure, Calling, Ended,
+    )
+}  # fmt: skip
+
+
+def encode(message: Message) -> bytes:
+    """Give the message as one line. Raises TypeError or ValueError for a content that is not JSON-clean."""
+    return json.dumps({"is": type(message).__name__, **_plain(message)}, separators=(",", ":")).encode() + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    """Read one line. Raises ValueError for one that is no message, naming its beginning."""
+    try:
+        content = json.loads(line)
+        kind = content.pop("is")
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"{line[:80]!r} is no message of the channel: expected a JSON object with 'is'") from error
+    known = _KINDS.get(kind)
+    if known is None:
+        return Unknown(str(kind), content)
+    message: Message = _build(known, content)
+    return message
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    named = {part.name: getattr(value, part.name) for part in fields(value)}
+    return {name: _plain(held) if is_dataclass(held) else held for name, held in named.items()}
+
+
+def _build(kind: type[Any], content: Mapping[str, Any]) -> Any:
+    given = {}
+    for part in fields(kind):
+        if part.name in content:
+            nested = part.metadata.get("of")
+            value = content[part.name]
+            given[part.name] = _build(nested, value) if nested and isinstance(value, dict) else value
+        elif part.default is MISSING and part.default_factory is MISSING:
+            raise ValueError(f"the message {kind.__name__} lacks {part.name!r}: {str(dict(content))[:200]}")
+    return kind(**given)
+
+
+class Lines:
+    """Cuts a stream into lines, whatever pieces it comes in."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Give the lines that `data` completes. Raises ValueError when a line grows beyond 64 MB."""
+        *whole, rest = data.split(b"\n")
+        for line in whole:
+            self._pieces.append(line)
+            yield b"".join(self._pieces)
+            self._pieces.clear()
+            self._size = 0
+        if rest:
+            self._pieces.append(rest)
+            self._size += len(rest)
+            if self._size > MAX_LINE:
+                raise ValueError(f"a line of the channel is longer than {MAX_LINE} bytes: {self._pieces[0][:80]!r}")
+
+
+class ChildEnd:
+    """The child's end of the channel: any thread tells, one thread listens."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        self._stream = stream
+        self._telling = threading.Lock()
+        self._lines = Lines()
+
+    def tell(self, message: Message) -> None:
+        """Send one message. A worker that is gone is no error: the listening thread ends this child."""
+        line = encode(message)
+        with self._telling:
+            try:
+                self._stream.sendall(line)
+            except OSError:
+                return
+
+    def listen(self) -> Iterator[Message]:
+        """Give what the worker says until its end is closed."""
+        while True:
+            try:
+                data = self._stream.recv(65536)
+            except OSError:
+                data = b""
+            if not data:
+                return
+            for line in self._lines.feed(data):
+                yield decode(line)
+
+    def close(self) -> None:
+        try:
+            self._stream.shutdown(socket.SHUT_RDWR)  # wakes the thread that listens
+        except OSError:
+            pass  # the worker closed its end first
+        self._stream.close()
