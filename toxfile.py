@@ -35,4 +35,6 @@ def closing_lines() -> None:
     if passed or failed or skipped:
         print(f"\n{passed} passed, {failed} failed, {len(skipped)} skipped")
         reasons = "; ".join(f"{skipped.count(reason)}: {reason}" for reason in sorted(set(skipped)))
-        print(f"{len(skipped)} tests were skipped{f': {reasons}' if skipped else ', nothing needs installing for them'}")
+        print(
+            f"{len(skipped)} tests were skipped{f': {reasons}' if skipped else ', nothing needs installing for them'}"
+        )

@@ -52,9 +52,21 @@ def job(url: str, folder: Path) -> int:
         show(f"$ curl -d @{name}.json {url}/connectors")
         show(json.dumps(call(url, "POST", "/connectors", body)))
     until(lambda: copy.exists() and copy.read_bytes() == original.read_bytes(), f"{copy} to equal {original}")
-    topic = ["consume", "kafka-config-topic", "--from-beginning", "--max", "3", "--bootstrap", f"sqlite:{folder}/log.db"]
+    topic = [
+        "consume",
+        "kafka-config-topic",
+        "--from-beginning",
+        "--max",
+        "3",
+        "--bootstrap",
+        f"sqlite:{folder}/log.db",
+    ]
     show("$ millstream " + " ".join(topic))
-    show(subprocess.run([Path(sys.executable).with_name("millstream"), *topic], check=True, capture_output=True, text=True).stdout)
+    show(
+        subprocess.run(
+            [Path(sys.executable).with_name("millstream"), *topic], check=True, capture_output=True, text=True
+        ).stdout
+    )
     show(f"$ curl {url}/connectors/{SINK}/status")
     show(json.dumps(call(url, "GET", f"/connectors/{SINK}/status")))
     show(f"$ cmp {original.relative_to(folder)} {copy.relative_to(folder)}")
@@ -63,7 +75,8 @@ def job(url: str, folder: Path) -> int:
         show(f"$ curl -X DELETE {url}/connectors/{name}")
         call(url, "DELETE", f"/connectors/{name}")
     lines = len(original.read_text().splitlines())
-    show(f"# {lines} lines went file → topic → file; the two files are {'identical' if same else 'NOT identical'}: {folder}")
+    verdict = "identical" if same else "NOT identical"
+    show(f"# {lines} lines went file → topic → file; the two files are {verdict}: {folder}")
     return 0 if same else 1
 
 

@@ -1,0 +1,45 @@
+"""`millstream`: which command is meant. A command's module is imported when it is asked for: none pays for another."""
+
+from importlib import import_module, metadata
+
+import click
+
+#: command: (where it lives, what `millstream --help` says of it)
+COMMANDS = {
+    "run": ("millstream.cli.run:run", "Run a worker until it is told to stop."),
+    "plugins": ("millstream.cli.plugins:plugins", "What is installed, and what could not be used."),
+    "validate": ("millstream.cli.validate:validate", "Check a connector file without starting it."),
+    "topics": ("millstream.cli.records:topics", "The topics of a log."),
+    "consume": ("millstream.cli.records:consume", "Print the records of a topic."),
+    "produce": ("millstream.cli.records:produce", "Write the lines of standard input to a topic."),
+    "connectors": ("millstream.cli.connectors:connectors", "List, create, pause … over any Connect REST API."),
+    "log": ("millstream.cli.log:log", "Look after the embedded log's file."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are known by name and imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(metadata.version("millstream"), prog_name="millstream")
+def main() -> None:
+    """Kafka Connect for Python.
+
+    Exit codes: 0 done; 1 it could not be done, and the message says why; 2 the command line is wrong, or the worker
+    could not be set up; 3 the worker could not start or a connector given to it could not be created (as Java's).
+    """
