@@ -1,0 +1,70 @@
+"""What holds of the settings of every plugin, and how the suites ask."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from millstream_api import ConfigError
+from millstream_conformance.harness import load
+from millstream_conformance.suite import Conformance
+
+#: a text that is no value of these types
+NOT_A_VALUE = {"INT": "x", "LONG": "x", "SHORT": "x", "DOUBLE": "x", "BOOLEAN": "x"}
+CANARY = "canary-9f2c-secret"
+
+
+class SettingsConformance(Conformance):
+    """The tests that every suite has of its plugin's `config_class`."""
+
+    @classmethod
+    def plugin_class(cls) -> type[Any]:
+        raise TypeError(f"{cls.__name__} is made from a suite for a kind of plugin, not from SettingsConformance")
+
+    @classmethod
+    def settings(cls) -> Mapping[str, str]:
+        return getattr(cls, "config", {})
+
+    def test_the_settings_given_are_accepted(self) -> None:
+        self.plugin_class().config_class.parse(self.settings())
+
+    def test_all_wrong_settings_are_reported_at_once(self) -> None:
+        config_class = self.plugin_class().config_class
+        wrong = {each.name: NOT_A_VALUE[each.type] for each in config_class.definitions() if each.type in NOT_A_VALUE}
+        missing = {each.name for each in config_class.definitions() if each.required and each.name not in wrong}
+        if not wrong and not missing:
+            pytest.skip("the plugin has no setting that a text could be wrong for")
+        with pytest.raises(ConfigError) as caught:
+            config_class.parse(wrong)
+        assert set(caught.value.problems) >= set(wrong) | missing
+
+    def test_every_setting_is_documented(self) -> None:
+        bare = [each.name for each in self.plugin_class().config_class.definitions() if not each.documentation.strip()]
+        assert not bare, f"settings without documentation: {bare}"
+
+    def test_secrets_are_never_shown(self, caplog: pytest.LogCaptureFixture) -> None:
+        config_class = self.plugin_class().config_class
+        secrets = [each.name for each in config_class.definitions() if each.type == "PASSWORD"]
+        if not secrets:
+            pytest.skip("the plugin has no secret setting")
+        with caplog.at_level(logging.DEBUG):
+            config = config_class.parse({**self.settings(), **dict.fromkeys(secrets, CANARY)})
+        assert CANARY not in repr(config)
+        assert CANARY not in str(vars(config) if hasattr(config, "__dict__") else "")
+        assert CANARY not in caplog.text
+
+
+class ConnectorConformance(SettingsConformance):
+    """What sources and sinks share.
+
+    connector:  `module:Class`.
+    config:     settings it runs with.
+    """
+
+    connector: str
+    config: Mapping[str, str]
+
+    @classmethod
+    def plugin_class(cls) -> type[Any]:
+        return load(cls.connector)

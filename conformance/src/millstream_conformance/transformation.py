@@ -1,0 +1,126 @@
+"""The suites of transformations and predicates."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from millstream_api import (
+    DataError,
+    Predicate,
+    Record,
+    RecordBatch,
+    Schema,
+    SourceRecord,
+    Transformation,
+    Type,
+)
+from millstream_conformance.harness import load
+from millstream_conformance.settings import SettingsConformance
+
+ROW = Schema(Type.STRUCT, fields=[("id", Schema(Type.INT32)), ("name", Schema(Type.STRING, optional=True))])
+
+
+class _LinkConformance(SettingsConformance):
+    config: Mapping[str, str] = {}
+
+    def records(self) -> Sequence[SourceRecord]:
+        """Records that the plugin takes; an author whose plugin needs others overrides it."""
+        return [
+            SourceRecord("topic", {"id": row, "name": f"n{row}"}, {"p": 1}, {"o": row}, ROW, key=f"k{row}", timestamp=1)
+            for row in range(4)
+        ]
+
+    def tombstone(self) -> SourceRecord:
+        return SourceRecord("topic", None, {"p": 1}, {"o": 9}, key="k", timestamp=1)
+
+    def batch(self) -> RecordBatch:
+        """The records as columns; they share topic and schemas."""
+        records = self.records()
+        first = records[0]
+        return RecordBatch(
+            first.topic,
+            first.value_schema,
+            [record.value for record in records],
+            first.key_schema,
+            [record.key for record in records],
+            [record.partition for record in records],
+            [record.timestamp for record in records],
+            [record.headers for record in records],
+        )
+
+    def made(self) -> Any:
+        cls = self.plugin_class()
+        return cls(cls.config_class.parse(self.settings()))
+
+
+class TransformationConformance(_LinkConformance):
+    """Certifies a transformation; `transformation` is its `module:Class`."""
+
+    transformation: str
+
+    @classmethod
+    def plugin_class(cls) -> type[Any]:
+        return load(cls.transformation)
+
+    def test_a_record_or_nothing_comes_back_and_the_input_stays_as_it_was(self) -> None:
+        made = self.made()
+        for record in self.records():
+            before = copy.deepcopy(record)
+            after = made.apply(record)
+            assert record == before, "apply changed the record it was given: use record.replace"
+            assert after is None or isinstance(after, Record)
+            if isinstance(after, SourceRecord):
+                kept = (after.source_partition, after.source_offset)
+                assert kept == (record.source_partition, record.source_offset), "apply changed coordinates"
+
+    def test_a_tombstone_passes_or_is_refused_as_data(self) -> None:
+        try:
+            self.made().apply(self.tombstone())
+        except DataError:
+            return
+
+    def test_the_batch_form_does_what_the_record_form_does(self) -> None:
+        cls = self.plugin_class()
+        if cls.apply_batch is Transformation.apply_batch:
+            pytest.skip("the transformation has no batch form")
+        batch = self.batch()
+        before = copy.deepcopy(list(batch.values))
+        made = self.made()
+        got: dict[int, tuple[Any, ...]] = {}
+        for part in made.apply_batch(batch):
+            for at, row in enumerate(part.rows):
+                key = None if part.keys is None else part.keys[at]
+                got[row] = (part.topic, part.value_schema, part.values[at], part.key_schema, key)
+        wanted: dict[int, tuple[Any, ...]] = {}
+        for row, record in enumerate(self.records()):
+            after = self.made().apply(record) if row == 0 else made.apply(record)
+            if after is not None:
+                wanted[row] = (after.topic, after.value_schema, after.value, after.key_schema, after.key)
+        assert got == wanted
+        assert list(batch.values) == before, "apply_batch changed the batch it was given"
+
+
+class PredicateConformance(_LinkConformance):
+    """Certifies a predicate; `predicate` is its `module:Class`."""
+
+    predicate: str
+
+    @classmethod
+    def plugin_class(cls) -> type[Any]:
+        return load(cls.predicate)
+
+    def test_it_answers_yes_or_no_and_the_input_stays_as_it_was(self) -> None:
+        made = self.made()
+        for record in [*self.records(), self.tombstone()]:
+            before = copy.deepcopy(record)
+            assert made.test(record) in (True, False)
+            assert record == before
+
+    def test_the_batch_form_says_what_the_record_form_says(self) -> None:
+        if self.plugin_class().test_batch is Predicate.test_batch:
+            pytest.skip("the predicate has no batch form")
+        answer = self.made().test_batch(self.batch())
+        said = [answer] * len(self.batch()) if isinstance(answer, bool) else list(answer)
+        assert said == [self.made().test(record) for record in self.records()]
