@@ -37,7 +37,7 @@ def resolve(settings: Mapping[str, str | None], providers: Mapping[str, Provider
     """Replace the variables in all values, in one pass: what is put in is not looked at again.
 
     An unknown provider, or a key that its provider does not have, leaves the variable as it is written. Each provider
-    is asked once per path, for all keys together. Raises ConfigError, naming settings, provider and path, when one fails.
+    is asked once per path, for all keys together. Raises ConfigError, naming settings and provider, when one fails.
     """
     wanted = _wanted(settings, providers)
     found: dict[tuple[str, str], Mapping[str, str]] = {}

@@ -1,38 +1,57 @@
-"""What the worker counts: starts of connectors and tasks, and what runs."""
+"""From what children and herder tell to readings: which value belongs to which group of which connector or task."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from millstream.identity import State
+from millstream.identity import State, TaskId
+from millstream.lifecycle import Clock
 from millstream.metrics import names
 from millstream.metrics.snapshot import Reading, Value
-from millstream.metrics.tasks import Measuring
+from millstream.metrics.windows import Window
 
 COUNTED_STATES = (State.RUNNING, State.PAUSED, State.FAILED, State.UNASSIGNED, State.DESTROYED, State.RESTARTING)
+TASK_GROUPS = (names.TASK, names.SOURCE_TASK, names.SINK_TASK, names.TASK_ERROR)
+
+
+def task_readings(task: TaskId, state: State, values: Mapping[str, Value]) -> list[Reading]:
+    """Sort the values that a task told last, by metric name, into its groups; `status` is there in any case.
+
+    A name that is in no group of `metrics.names` is left out: it comes from a child of another version.
+    """
+    tags = {"connector": task.connector, "task": str(task.task)}
+    groups: dict[str, dict[str, Value]] = {names.TASK: {"status": state.value.lower()}}
+    for name, value in values.items():
+        group = next((group for group in TASK_GROUPS if (group, name) in names.METRICS), None)
+        if group is not None and name != "status":
+            groups.setdefault(group, {})[name] = value
+    return [Reading(group, tags, of) for group, of in groups.items()]
+
+
+def connector_reading(name: str, state: State, kind: str, class_name: str, version: str) -> Reading:
+    """Give group `connector-metrics`; `version` is `undefined` when nobody knows."""
+    values: dict[str, Value] = {
+        "status": state.value.lower(),
+        "connector-type": kind,
+        "connector-class": class_name,
+        "connector-version": version,
+    }
+    return Reading(names.CONNECTOR, {"connector": name}, values)
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectorInfo:
-    """What `connector-metrics` says about a connector; `version` is `undefined` when nobody knows."""
+class Measuring:
+    """How metrics are taken: by which clock, `metrics.sample.window.ms`, `metrics.num.samples`."""
 
-    name: str
-    kind: str
-    class_name: str
-    version: str
-    state: State
+    clock: Clock
+    window_ms: int = 30_000
+    samples: int = 2
 
-    def reading(self) -> Reading:
-        values: dict[str, Value] = {
-            "status": self.state.value.lower(),
-            "connector-type": self.kind,
-            "connector-class": self.class_name,
-            "connector-version": self.version,
-        }
-        return Reading(names.CONNECTOR, {"connector": self.name}, values)
+    def window(self) -> Window:
+        return Window(self.window_ms / 1000, self.samples)
 
 
 class Startups:
-    """Attempts to start one sort of thing, and how they ended."""
+    """Attempts to start one sort of thing, `connector` or `task`, and how they ended."""
 
     def __init__(self, sort: str, measuring: Measuring) -> None:
         self._sort = sort
@@ -42,6 +61,7 @@ class Startups:
         self.failed = 0
 
     def ended(self, success: bool) -> None:
+        """One more start has ended."""
         if success:
             self.succeeded += 1
         else:
@@ -61,7 +81,7 @@ class Startups:
 
 
 class WorkerMetrics:
-    """Group `connect-worker-metrics`."""
+    """Group `connect-worker-metrics`. Used on one thread."""
 
     def __init__(self, measuring: Measuring) -> None:
         self.connectors = Startups("connector", measuring)

@@ -1,0 +1,136 @@
+"""Finding the installed plugins: the entry points of every distribution, asked one by one, none trusted."""
+
+import logging
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass, field
+from importlib.metadata import Distribution, EntryPoint, distributions, version
+from types import ModuleType
+
+import pluggy
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from millstream.errors import PluginError, message_of
+from millstream.inventory.inventory import Inventory, Plugin
+from millstream.settings.plugins import Kind
+from millstream_api import hookspecs
+
+log = logging.getLogger(__name__)
+
+API = "millstream-api"
+HOOKS = {
+    "register_sources": Kind.SOURCE,
+    "register_sinks": Kind.SINK,
+    "register_converters": Kind.CONVERTER,
+    "register_header_converters": Kind.HEADER_CONVERTER,
+    "register_transformations": Kind.TRANSFORMATION,
+    "register_predicates": Kind.PREDICATE,
+    "register_config_providers": Kind.CONFIG_PROVIDER,
+    "register_rest_extensions": Kind.REST_EXTENSION,
+    "register_client_policies": Kind.CLIENT_POLICY,
+}
+
+
+def discover(disabled: Set[str] = frozenset(), found: Iterable[Distribution] | None = None) -> Inventory:
+    """Read the entry points of every distribution; a broken one is recorded and logged once, not raised.
+
+    disabled: names of entry points or of distributions to leave out (`plugins.disabled`).
+    found:    the distributions to look at; by default all of this environment, each name once, as imports see it.
+
+    Imports the modules that the entry points name, and nothing that they do not import themselves.
+    """
+    search = _Search(frozenset(canonicalize_name(name) for name in disabled))
+    for dist in distributions() if found is None else found:
+        search.read(dist)
+    return Inventory(tuple(search.plugins.values()), search.failures)
+
+
+@dataclass
+class _Search:
+    disabled: frozenset[str]
+    plugins: dict[tuple[Kind, str], Plugin] = field(default_factory=dict)
+    failures: dict[str, BaseException] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.manager = pluggy.PluginManager(hookspecs.NAMESPACE)
+        self.manager.add_hookspecs(hookspecs)
+
+    def read(self, dist: Distribution) -> None:
+        name, entry_points = self._metadata(dist)
+        if name in self.seen or name in self.disabled:
+            return
+        self.seen.add(name)
+        for entry_point in entry_points:
+            if canonicalize_name(entry_point.name) not in self.disabled:
+                self._load(dist, entry_point)
+
+    def _metadata(self, dist: Distribution) -> tuple[str, list[EntryPoint]]:
+        """Give canonical name and entry points; none when another package's metadata cannot be read at all."""
+        try:
+            entry_points = list(dist.entry_points.select(group=hookspecs.NAMESPACE))
+            return canonicalize_name(dist.name or ""), entry_points
+        except Exception as error:  # noqa: BLE001 - metadata on disk may hold anything
+            self._fail(str(getattr(dist, "_path", dist)), error)
+            return "", []
+
+    def _load(self, dist: Distribution, entry_point: EntryPoint) -> None:
+        name = f"{dist.name}:{entry_point.name}"
+        try:
+            check_api_range(dist)
+            module = entry_point.load()
+            self.manager.register(module, name=name)
+            self.manager.check_pending()
+            for plugin in _collect(self.manager, module, dist):
+                self.plugins.setdefault((plugin.kind, plugin.target), plugin)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a third party's module does on import
+            self._fail(f"{dist.name} {_version_of(dist)}", error)
+            if self.manager.has_plugin(name):
+                self.manager.unregister(name=name)
+
+    def _fail(self, who: str, error: BaseException) -> None:
+        self.failures[who] = error
+        log.warning("the plugins of %s cannot be used: %s: %s", who, type(error).__name__, message_of(error))
+        log.debug("why %s cannot be used", who, exc_info=error)
+
+
+def check_api_range(dist: Distribution) -> None:
+    """Raise PluginError when the range of millstream-api that a distribution declares excludes the installed one."""
+    installed = version(API)
+    for text in dist.requires or ():
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement as error:
+            raise PluginError(f"the requirement {text!r} in its metadata cannot be read: {error}") from error
+        if canonicalize_name(requirement.name) != API or (requirement.marker and not requirement.marker.evaluate()):
+            continue
+        if not requirement.specifier.contains(installed, prereleases=True):
+            raise PluginError(
+                f"needs {API} {requirement.specifier}, and {installed} is installed; install a version of"
+                f" {dist.name} that was made for {API} {installed}"
+            )
+
+
+def _collect(manager: pluggy.PluginManager, module: ModuleType, dist: Distribution) -> list[Plugin]:
+    """Ask each hook of one module; a list, so that a hook that fails half way registers nothing."""
+    return [plugin for hook in manager.get_hookcallers(module) or () for plugin in _ask(hook, module, dist)]
+
+
+def _ask(hook: pluggy.HookCaller, module: ModuleType, dist: Distribution) -> Iterator[Plugin]:
+    for impl in hook.get_hookimpls():
+        if impl.plugin is not module:
+            continue
+        for ref in impl.function():
+            if not isinstance(ref, hookspecs.PluginRef):
+                raise PluginError(f"{hook.name} yielded {ref!r}; expected PluginRef('module:Class')")
+            target, aliases = ref.target, tuple(ref.aliases)
+            if not all(part.isidentifier() for part in target.replace(":", ".", 1).split(".")) or ":" not in target:
+                raise PluginError(f"{hook.name} yielded the target {target!r}; expected 'module:Class'")
+            yield Plugin(HOOKS[hook.name], target, aliases, dist.name, _version_of(dist), ref.stands_for)
+
+
+def _version_of(dist: Distribution) -> str:
+    try:
+        return dist.version or "undefined"
+    except Exception:  # noqa: BLE001 - a distribution without readable metadata has no version to tell
+        return "undefined"

@@ -1,0 +1,47 @@
+"""Which first-party distribution has a class that is not installed here. Names only; nothing is imported."""
+
+CONNECT = "org.apache.kafka.connect"
+
+FIRST_PARTY: dict[str, tuple[str, ...]] = {
+    "millstream-file": (f"{CONNECT}.file.FileStreamSourceConnector", f"{CONNECT}.file.FileStreamSinkConnector"),
+    "millstream-json": (f"{CONNECT}.json.JsonConverter",),
+    "millstream-jdbc": (
+        "io.confluent.connect.jdbc.JdbcSourceConnector",
+        "io.confluent.connect.jdbc.JdbcSinkConnector",
+    ),
+    "millstream-elasticsearch": ("io.confluent.connect.elasticsearch.ElasticsearchSinkConnector",),
+    "millstream-avro": ("io.confluent.connect.avro.AvroConverter",),
+    "millstream-transforms": (
+        *(f"{CONNECT}.transforms.{name}" for name in ("DropHeaders", "Filter", "InsertHeader", "RegexRouter")),
+        *(f"{CONNECT}.transforms.{name}" for name in ("TimestampRouter", "ValueToKey")),
+        *(
+            f"{CONNECT}.transforms.{name}${side}"
+            for name in (
+                *("Cast", "ExtractField", "Flatten", "HeaderFrom", "HoistField", "InsertField"),
+                *("MaskField", "ReplaceField", "SetSchemaMetadata", "TimestampConverter"),
+            )
+            for side in ("Key", "Value")
+        ),
+        *(f"{CONNECT}.transforms.predicates.{name}" for name in ("HasHeaderKey", "RecordIsTombstone")),
+        f"{CONNECT}.transforms.predicates.TopicNameMatches",
+    ),
+}
+"""The Java class names by the distribution that stands in for them."""
+
+
+def hint(name: str) -> str:
+    """Give ` <distribution> has it: pip install <distribution>`, or nothing, for a class name or short name."""
+    wanted = name.strip()
+    for distribution, classes in FIRST_PARTY.items():
+        module = distribution.replace("-", "_")
+        if wanted.partition(":")[0].partition(".")[0] == module and ":" in wanted:
+            return _sentence(distribution)
+        for full in classes:
+            simple = full.rpartition(".")[2]
+            if wanted in (full, simple, simple.removesuffix("Connector"), simple.removesuffix("Converter")):
+                return _sentence(distribution)
+    return ""
+
+
+def _sentence(distribution: str) -> str:
+    return f"; {distribution} has it: pip install {distribution}"

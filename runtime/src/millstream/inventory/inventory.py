@@ -1,0 +1,186 @@
+"""The installed plugins, and which of them a name in a configuration means. Source: PluginUtils.java, Kafka 4.3."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from millstream.errors import PluginError
+from millstream.inventory.hints import hint
+from millstream.inventory.versions import range_text, satisfied
+from millstream.settings.plugins import Kind
+
+log = logging.getLogger(__name__)
+
+CONNECTORS = (Kind.SINK, Kind.SOURCE)
+LISTED = (*CONNECTORS, Kind.TRANSFORMATION, Kind.PREDICATE, Kind.CONVERTER, Kind.HEADER_CONVERTER)
+"""The kinds that `GET /connector-plugins` lists, in its order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """One class of one kind, as its distribution declares it; nothing of it is imported.
+
+    target:     `module:Class`.
+    aliases:    other full names, the Java class it stands in for first.
+    version:    the distribution's.
+    stands_for: the version of the Java class whose behaviour it has, or None.
+    """
+
+    kind: Kind
+    target: str
+    aliases: tuple[str, ...]
+    distribution: str
+    version: str
+    stands_for: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name that REST reports: the first alias that is a Java class name, else the target."""
+        return next((alias for alias in self.aliases if "." in alias), self.target)
+
+    @property
+    def reported_version(self) -> str:
+        return self.stands_for or self.version
+
+    @property
+    def short_names(self) -> frozenset[str]:
+        """Simple names, with and without the word of the kind: `FileStreamSourceConnector`, `FileStreamSource`.
+
+        A nested Java class has `InsertField$Value` beside `Value`, which Java has not.
+        """
+        found: set[str] = set()
+        for full in (*self.aliases, self.target):
+            nested = full.rpartition(":")[2].rpartition(".")[2]
+            simple = nested.rpartition("$")[2]
+            found |= {nested, simple, prune(simple, self.kind), prune(nested, self.kind)}
+        return frozenset(found)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.kind.value} {self.reported_version} of {self.distribution} {self.version})"
+
+
+def prune(simple: str, kind: Kind) -> str:
+    """Cut a simple name before the last occurrence of the word of its kind, unless it starts there."""
+    at = simple.rfind("Connector" if kind in CONNECTORS else kind.interface)
+    return simple[:at] if at > 0 else simple
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """All plugins found, and the distributions that could not be used: `name version` -> why."""
+
+    plugins: Sequence[Plugin] = ()
+    failures: Mapping[str, BaseException] = field(default_factory=dict)
+    _by_name: dict[str, list[Plugin]] = field(init=False, repr=False, compare=False)
+    refused: dict[str, list[Plugin]] = field(init=False, repr=False, compare=False)
+    """Full aliases that several classes claim, and who; each keeps its `module:Class`."""
+
+    def __post_init__(self) -> None:
+        full, refused = _full_names(self.plugins)
+        short = {name: of for name, of in _short_names(self.plugins).items() if name not in full}
+        object.__setattr__(self, "_by_name", {**short, **full})
+        object.__setattr__(self, "refused", refused)
+
+    def of(self, *kinds: Kind) -> list[Plugin]:
+        """Give the plugins of these kinds: kinds in the order given, names sorted within each."""
+        return [p for kind in kinds for p in sorted(self._every(kind), key=lambda p: p.name)]
+
+    def names(self, kind: Kind) -> list[str]:
+        return [plugin.name for plugin in self.of(kind)]
+
+    def lookup(self, name: str) -> list[Plugin]:
+        """Give the plugins, one a kind, that a full name or unambiguous short name denotes; [] for none."""
+        return list(self._by_name.get(name.strip(), ()))
+
+    def find(self, kind: Kind, name: str) -> Plugin:
+        """Give the plugin of that kind. Raises PluginError that lists what is there and what would bring it."""
+        return self._find((kind,), name)
+
+    def find_connector(self, name: str) -> Plugin:
+        """Give the source or sink that `connector.class` means. Raises PluginError."""
+        return self._find(CONNECTORS, name)
+
+    def version_problem(self, plugin: Plugin, wanted: str) -> str | None:
+        """Say why `*.plugin.version` is not satisfied by the Java version it stands for or by ours; None: it is."""
+        versions = [v for v in (plugin.stands_for, plugin.version) if v]
+        try:
+            if satisfied(wanted, versions):
+                return None
+        except ValueError as error:
+            return f"{error}, for plugin {plugin.name}"
+        shown = ", ".join(dict.fromkeys(versions))
+        problem = (
+            f"Plugin {plugin.name} not found that matches the version range {range_text(wanted)},"
+            f" available versions: [{shown}]"
+        )
+        if not wanted.strip():
+            return problem
+        exact = wanted.strip() if wanted.strip()[0] not in "[(" else "<version>"
+        return (
+            f"{problem}; this environment has {plugin.distribution} {plugin.version}, and can hold one version only:"
+            f" pip install '{plugin.distribution}=={exact}', or remove the setting"
+        )
+
+    def _every(self, kind: Kind) -> Iterable[Plugin]:
+        return (plugin for plugin in self.plugins if plugin.kind is kind)
+
+    def _find(self, kinds: tuple[Kind, ...], name: str) -> Plugin:
+        wanted = name.strip()
+        interface = "Connector" if kinds == CONNECTORS else kinds[0].interface
+        denoted = self.lookup(wanted)
+        for plugin in denoted:
+            if plugin.kind in kinds:
+                return plugin
+        if denoted:
+            raise PluginError(f"Requested class: {denoted[0].name} does not extend {interface}; it is {denoted[0]}")
+        matching = [p for p in self.of(*kinds) if wanted and p.short_names & {wanted, wanted + "Connector"}]
+        if len(matching) > 1:
+            raise PluginError(
+                f"More than one {_words(kinds)[:-1]} matches alias {wanted}. Please use full package and class name"
+                f" instead. Classes found: {', '.join(map(str, matching))}"
+            )
+        if matching and kinds == CONNECTORS:
+            return matching[0]
+        raise PluginError(self._not_found(kinds, interface, wanted))
+
+    def _not_found(self, kinds: tuple[Kind, ...], interface: str, wanted: str) -> str:
+        words = _words(kinds)
+        available = ", ".join(f"{p.name} ({p.kind.value}, {p.reported_version})" for p in self.of(*kinds)) or "none"
+        message = (
+            f"Failed to find any class that implements {interface} and which name matches {wanted},"
+            f" available {words} are: {available}"
+        )
+        if wanted in self.refused:
+            claimants = " and ".join(str(plugin.target) for plugin in self.refused[wanted])
+            message += f"; {wanted!r} is claimed by {claimants}: use one of these names"
+        message += hint(wanted)
+        if self.failures:
+            message += f"; could not be used: {', '.join(self.failures)} (`millstream plugins list` says why)"
+        return message
+
+
+def _words(kinds: tuple[Kind, ...]) -> str:
+    return "connectors" if kinds == CONNECTORS else f"{kinds[0].value.replace('_', ' ')}s"
+
+
+def _full_names(plugins: Iterable[Plugin]) -> tuple[dict[str, list[Plugin]], dict[str, list[Plugin]]]:
+    claims: dict[str, list[Plugin]] = defaultdict(list)
+    for plugin in plugins:
+        for name in dict.fromkeys((plugin.target, *plugin.aliases)):
+            claims[name].append(plugin)
+    refused = {name: of for name, of in claims.items() if len({plugin.target for plugin in of}) > 1}
+    for name, of in refused.items():
+        log.warning("the name %s is claimed by %s: it denotes neither", name, " and by ".join(map(str, of)))
+    return {name: of for name, of in claims.items() if name not in refused}, refused
+
+
+def _short_names(plugins: Iterable[Plugin]) -> dict[str, list[Plugin]]:
+    claims: dict[str, list[Plugin]] = defaultdict(list)
+    for plugin in plugins:
+        for name in plugin.short_names:
+            claims[name].append(plugin)
+    for name, of in claims.items():
+        if len({plugin.target for plugin in of}) > 1:
+            log.debug("the short name %s is ambiguous: %s", name, ", ".join(map(str, of)))
+    return {name: of for name, of in claims.items() if len({plugin.target for plugin in of}) == 1}

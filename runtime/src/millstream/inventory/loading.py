@@ -1,0 +1,53 @@
+"""From a plugin's row to its class. Imports the plugin's code: only where plugins run."""
+
+from importlib import import_module
+from typing import Any
+
+import millstream_api as api
+from millstream.errors import PluginError, message_of
+from millstream.inventory.inventory import Plugin
+from millstream.settings.plugins import Kind
+
+
+def load(plugin: Plugin) -> type[Any]:
+    """Import the class. Raises PluginError that names distribution, version, kind and target, and what is wrong."""
+    module_name, _, path = plugin.target.partition(":")
+    try:
+        found: Any = import_module(module_name)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"cannot load {_who(plugin)}: {_reason(error)}") from error
+    expected = interface(plugin.kind)
+    if not isinstance(found, type) or not issubclass(found, expected):
+        raise PluginError(
+            f"cannot load {_who(plugin)}: {found!r} is not a subclass of millstream_api.{expected.__name__}"
+        )
+    return found
+
+
+def interface(kind: Kind) -> type[Any]:
+    """Give the class of the API that plugins of a kind extend."""
+    return {
+        Kind.SOURCE: api.SourceConnector,
+        Kind.SINK: api.SinkConnector,
+        Kind.CONVERTER: api.Converter,
+        Kind.HEADER_CONVERTER: api.HeaderConverter,
+        Kind.TRANSFORMATION: api.Transformation,
+        Kind.PREDICATE: api.Predicate,
+        Kind.CONFIG_PROVIDER: api.ConfigProvider,
+        Kind.REST_EXTENSION: api.RestExtension,
+        Kind.CLIENT_POLICY: api.ClientConfigPolicy,
+    }[kind]
+
+
+def _who(plugin: Plugin) -> str:
+    return f"{plugin.kind.value.replace('_', ' ')} {plugin.target!r} of {plugin.distribution} {plugin.version}"
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"there is no module {error.name!r}; install what brings it, or the extra of this distribution that does"
+    if isinstance(error, SystemExit):
+        return f"its module ended the process on import: SystemExit({error.code!r})"
+    return f"{type(error).__name__}: {message_of(error)}"
