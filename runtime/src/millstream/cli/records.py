@@ -47,7 +47,7 @@ def with_log(function: Callable[Concatenate[Broker, P], None]) -> Callable[..., 
         "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A worker's properties file."
     )
     @wraps(function)
-    def command(*args: P.args, bootstrap: str | None, config: Path | None, **kwargs: P.kwargs) -> None:
+    def command(*args: Any, bootstrap: str | None, config: Path | None, **kwargs: Any) -> None:
         broker = opened(bootstrap, config)
         try:
             function(broker, *args, **kwargs)
@@ -74,7 +74,7 @@ def opened(bootstrap: str | None, config: Path | None) -> Broker:
 def topics(broker: Broker, as_json: bool) -> None:
     """The topics of a log, with their partitions and how many records each holds."""
     admin = broker.admin(AdminSettings(CLIENT_ID))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, description in sorted(admin.topics().items()):
         partitions = [TopicPartition(name, number) for number in range(description.partitions)]
         first, end = admin.beginning_offsets(partitions), admin.end_offsets(partitions)
