@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream.errors import ConfigError
-from millstream.settings.properties import parse_properties, read_properties
+from millstream.properties import parse_properties
+from millstream.settings.properties import read_properties
 
 
 @pytest.mark.parametrize(

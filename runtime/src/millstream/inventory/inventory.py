@@ -164,23 +164,33 @@ def _words(kinds: tuple[Kind, ...]) -> str:
     return "connectors" if kinds == CONNECTORS else f"{kinds[0].value.replace('_', ' ')}s"
 
 
-def _full_names(plugins: Iterable[Plugin]) -> tuple[dict[str, list[Plugin]], dict[str, list[Plugin]]]:
-    claims: dict[str, list[Plugin]] = defaultdict(list)
+def _of_class(plugins: Sequence[Plugin], claims: Mapping[str, set[str]]) -> dict[str, list[Plugin]]:
+    """Turn names that denote one class each into the plugins of that class, of whatever kinds."""
+    by_target: dict[str, list[Plugin]] = defaultdict(list)
     for plugin in plugins:
-        for name in dict.fromkeys((plugin.target, *plugin.aliases)):
-            claims[name].append(plugin)
-    refused = {name: of for name, of in claims.items() if len({plugin.target for plugin in of}) > 1}
-    for name, of in refused.items():
-        log.warning("the name %s is claimed by %s: it denotes neither", name, " and by ".join(map(str, of)))
-    return {name: of for name, of in claims.items() if name not in refused}, refused
+        by_target[plugin.target].append(plugin)
+    return {name: by_target[next(iter(targets))] for name, targets in claims.items() if len(targets) == 1}
 
 
-def _short_names(plugins: Iterable[Plugin]) -> dict[str, list[Plugin]]:
-    claims: dict[str, list[Plugin]] = defaultdict(list)
+def _full_names(plugins: Sequence[Plugin]) -> tuple[dict[str, list[Plugin]], dict[str, list[Plugin]]]:
+    claims: dict[str, set[str]] = defaultdict(set)
+    for plugin in plugins:
+        for name in (plugin.target, *plugin.aliases):
+            claims[name].add(plugin.target)
+    refused: dict[str, list[Plugin]] = {}
+    for name, targets in claims.items():
+        if len(targets) > 1:
+            refused[name] = [plugin for plugin in plugins if name in (plugin.target, *plugin.aliases)]
+            log.warning("%s is claimed by %s: it denotes neither", name, " and by ".join(map(str, refused[name])))
+    return _of_class(plugins, claims), refused
+
+
+def _short_names(plugins: Sequence[Plugin]) -> dict[str, list[Plugin]]:
+    claims: dict[str, set[str]] = defaultdict(set)
     for plugin in plugins:
         for name in plugin.short_names:
-            claims[name].append(plugin)
-    for name, of in claims.items():
-        if len({plugin.target for plugin in of}) > 1:
-            log.debug("the short name %s is ambiguous: %s", name, ", ".join(map(str, of)))
-    return {name: of for name, of in claims.items() if len({plugin.target for plugin in of}) == 1}
+            claims[name].add(plugin.target)
+    ambiguous = {name: sorted(targets) for name, targets in claims.items() if len(targets) > 1}
+    if ambiguous:
+        log.debug("short names that denote several classes, and therefore none: %s", ambiguous)
+    return _of_class(plugins, claims)

@@ -1,0 +1,194 @@
+import logging
+import sys
+from importlib.metadata import Distribution, version
+
+import pytest
+
+from millstream.errors import PluginError
+from millstream.inventory.discovery import discover
+from millstream.inventory.inventory import Plugin
+from millstream.inventory.loading import load
+from millstream.settings.plugins import Kind
+
+HEADER = "from millstream_api.hookspecs import PluginRef, hookimpl\n"
+GOOD = HEADER + (
+    "@hookimpl\n"
+    "def register_sources():\n"
+    "    yield PluginRef('{module}_code:Source', ('org.example.{module}.GoodSourceConnector',), '9.9')\n"
+)
+
+
+class Environment:
+    """Distributions written to a folder on the import path."""
+
+    def __init__(self, folder, monkeypatch):
+        self.folder = folder
+        monkeypatch.syspath_prepend(str(folder))
+        self._before = set(sys.modules)
+
+    def add(self, name, source, requires=("millstream-api>=0",), entry_points=None, version="1.2"):
+        module = name.replace("-", "_")
+        (self.folder / f"{module}.py").write_text(source.format(module=module) if "{module}" in source else source)
+        info = self.folder / f"{module}-{version}.dist-info"
+        info.mkdir()
+        lines = [f"Name: {name}", f"Version: {version}", "Metadata-Version: 2.1"]
+        info.joinpath("METADATA").write_text("\n".join([*lines, *(f"Requires-Dist: {r}" for r in requires)]) + "\n")
+        entry_points = entry_points or f"[millstream]\nmain = {module}\n"
+        info.joinpath("entry_points.txt").write_text(entry_points)
+        return module
+
+    def discover(self, disabled=frozenset()):
+        return discover(disabled, list(Distribution.discover(path=[str(self.folder)])))
+
+    def forget(self):
+        for name in set(sys.modules) - self._before:
+            del sys.modules[name]
+
+
+@pytest.fixture
+def environment(tmp_path, monkeypatch):
+    environment = Environment(tmp_path, monkeypatch)
+    yield environment
+    environment.forget()
+
+
+def test_plugins_are_found_with_the_version_of_their_distribution_and_without_their_code(environment):
+    environment.add("good-one", GOOD)
+    inventory = environment.discover()
+    assert inventory.plugins == (
+        Plugin(
+            Kind.SOURCE,
+            "good_one_code:Source",
+            ("org.example.good_one.GoodSourceConnector",),
+            "good-one",
+            "1.2",
+            "9.9",
+        ),
+    )
+    assert inventory.failures == {}
+    assert "good_one_code" not in sys.modules
+
+
+BROKEN = {
+    "misspelt-hook": (HEADER + "@hookimpl\ndef register_source(): return ()\n", "unknown hook 'register_source'"),
+    "missing-driver": ("import a_driver_that_is_not_there\n", "No module named 'a_driver_that_is_not_there'"),
+    "ends-process": ("raise SystemExit(3)\n", "3"),
+    "bad-syntax": ("def (\n", "invalid syntax"),
+    "wrong-yield": (
+        HEADER + "@hookimpl\ndef register_sinks(): return ['a:B']\n",
+        "register_sinks yielded 'a:B'; expected PluginRef('module:Class')",
+    ),
+    "no-colon": (
+        HEADER + "@hookimpl\ndef register_sinks(): return [PluginRef('a.B')]\n",
+        "register_sinks yielded the target 'a.B'; expected 'module:Class'",
+    ),
+    "fails-half-way": (
+        HEADER + "@hookimpl\ndef register_sinks():\n    yield PluginRef('a:B')\n    raise OSError('disk')\n",
+        "disk",
+    ),
+    "with-argument": (HEADER + "@hookimpl\ndef register_sinks(worker): return ()\n", "worker"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_distribution_is_a_row_and_one_line_in_the_log_and_the_others_go_on(name, environment, caplog):
+    source, reason = BROKEN[name]
+    environment.add(name, source)
+    environment.add("good-one", GOOD)
+    with caplog.at_level(logging.WARNING):
+        inventory = environment.discover()
+    assert [plugin.distribution for plugin in inventory.plugins] == ["good-one"]
+    assert list(inventory.failures) == [f"{name} 1.2"]
+    assert reason in str(inventory.failures[f"{name} 1.2"])
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"the plugins of {name} 1.2 cannot be used: ")
+
+
+def test_an_api_range_that_excludes_the_installed_one_is_refused_before_import(environment):
+    environment.add("of-the-future", "raise AssertionError('imported')\n", ["other", "millstream-api>=900,<901"])
+    inventory = environment.discover()
+    error = inventory.failures["of-the-future 1.2"]
+    assert isinstance(error, PluginError)
+    assert str(error) == (
+        f"needs millstream-api <901,>=900, and {version('millstream-api')} is installed; install a version of"
+        f" of-the-future that was made for millstream-api {version('millstream-api')}"
+    )
+
+
+def test_a_requirement_under_a_condition_that_does_not_hold_does_not_count(environment):
+    environment.add("good-one", GOOD, ["millstream-api>=900; extra == 'new'", "Millstream_API>=0"])
+    assert environment.discover().failures == {}
+
+
+def test_metadata_that_cannot_be_read_is_a_failure_of_its_own(environment):
+    environment.add("good-one", GOOD, ["millstream-api (("])
+    environment.add("odd", GOOD, entry_points="[millstream]\nthis is no entry point\n")
+    environment.add("fine", GOOD)
+    inventory = environment.discover()
+    assert [plugin.distribution for plugin in inventory.plugins] == ["fine"]
+    assert str(inventory.failures["good-one 1.2"]).startswith("the requirement 'millstream-api ((' in its metadata")
+    assert len(inventory.failures) == 2
+
+
+@pytest.mark.parametrize("disabled", ["good-one", "Good_One", "main"])
+def test_a_distribution_or_entry_point_can_be_disabled(environment, disabled):
+    environment.add("good-one", GOOD)
+    environment.add("other", GOOD, entry_points="[millstream]\nother = other\n")
+    inventory = environment.discover({disabled})
+    assert [plugin.distribution for plugin in inventory.plugins] == ["other"]
+
+
+def test_of_two_copies_of_a_distribution_the_first_on_the_path_counts(environment, tmp_path_factory):
+    environment.add("good-one", GOOD)
+    older = tmp_path_factory.mktemp("older")
+    info = older / "good_one-0.1.dist-info"
+    info.mkdir()
+    info.joinpath("METADATA").write_text("Name: Good.One\nVersion: 0.1\n")
+    info.joinpath("entry_points.txt").write_text("[millstream]\nmain = gone\n")
+    inventory = discover(found=Distribution.discover(path=[str(environment.folder), str(older)]))
+    assert [plugin.version for plugin in inventory.plugins] == ["1.2"]
+    assert inventory.failures == {}
+
+
+CODE = """
+from millstream_api import Config, SourceConnector
+class Source(SourceConnector[Config]):
+    class Inner(SourceConnector[Config]):
+        pass
+class Other:
+    pass
+"""
+
+
+def source(target):
+    return Plugin(Kind.SOURCE, target, (), "good-one", "1.2")
+
+
+def test_a_class_is_loaded_by_its_target(environment):
+    environment.add("good-one", GOOD)
+    (environment.folder / "good_one_code.py").write_text(CODE)
+    (plugin,) = environment.discover().plugins
+    assert load(plugin).__name__ == "Source"
+    assert load(source("good_one_code:Source.Inner")).__name__ == "Inner"
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "reason"),
+    [
+        (
+            "gone_code:Source",
+            CODE,
+            "there is no module 'gone_code'; install what brings it, or the extra of this distribution that does",
+        ),
+        ("x_code:Source", "import sys; sys.exit('bye')", "its module ended the process on import: SystemExit('bye')"),
+        ("x_code:Source", "raise ValueError('broken')", "ValueError: broken"),
+        ("x_code:Missing", CODE, "AttributeError: module 'x_code' has no attribute 'Missing'"),
+        ("x_code:Other", CODE, "<class 'x_code.Other'> is not a subclass of millstream_api.SourceConnector"),
+        ("x_code:CODE", "CODE = 1", "1 is not a subclass of millstream_api.SourceConnector"),
+    ],
+)
+def test_a_class_that_cannot_be_loaded_is_named_with_distribution_version_and_kind(environment, target, code, reason):
+    (environment.folder / "x_code.py").write_text(code)
+    with pytest.raises(PluginError) as caught:
+        load(source(target))
+    assert str(caught.value) == f"cannot load source '{target}' of good-one 1.2: {reason}"
