@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 
 from millstream.identity import TargetState
+from millstream.lifecycle import spawn
 
 
 class Control:
@@ -25,7 +26,8 @@ class Control:
     def interruptible(self, wake: Callable[[], None] | None, cancel_call: Callable[[], None] | None) -> None:
         """The loop says how it is woken (any change) and how its plugin's blocking call is ended (stop, failure).
 
-        Both are called on the thread that asks, and at once when the stop came before."""
+        `wake` is called on the thread that asks, `cancel_call` once, on a thread of its own, since a plugin's may
+        block; at once when the stop came before."""
         with self._changed:
             self._wake, self._cancel_call = wake, cancel_call
             late = self._stopping
@@ -92,5 +94,10 @@ class Control:
     def _interrupt(self, hard: bool) -> None:
         if self._wake is not None:
             self._wake()
-        if hard and self._cancel_call is not None:
-            self._cancel_call()
+        with self._changed:
+            cancel_call = self._cancel_call if hard else None
+            if hard:
+                self._cancel_call = None
+        if cancel_call is not None:
+            call = cancel_call
+            spawn("cancel", lambda _: call())

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from millstream.identity import State
+from millstream.metrics.snapshot import Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Counted:
     Told at most once a `SourceSettings.metrics_interval_ms`, and a last time when the task ends.
     """
 
-    values: Mapping[str, float]
+    values: Mapping[str, Value]
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ def nothing(name: str) -> None:
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> FailPoint:
-    """Read `MILLSTREAM_FAILPOINTS`; `nothing` without it. Raises ValueError for a name or an action there is none of."""
+    """Read `MILLSTREAM_FAILPOINTS`; `nothing` without it. Raises ValueError for an unknown name or action."""
     text = environment.get(VARIABLE, "").strip()
     return fail_at(text) if text else nothing
 

@@ -5,7 +5,7 @@ acknowledged (SubmittedRecords.java). A dropped row never advances an offset; a 
 does, once it has been reported.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Protocol
 
 from millstream.broker.ports import Outgoing
@@ -32,3 +32,44 @@ class OffsetWriter(Protocol):
     def write(self, offsets: Offsets, done: Callable[[Exception | None], None]) -> None:
         """Hand offsets to the worker, who writes them with its own producer. `done` comes once, on any thread."""
         ...
+
+
+def partition_key(partition: Place | None) -> Hashable:
+    """What two equal source partitions share. `1`, `1.0` and `True` are three, as in the JSON they are stored as."""
+    if partition is None:
+        return None
+    return tuple(sorted((name, type(value).__name__, repr(value)) for name, value in partition.items()))
+
+
+class Newest:
+    """The newest offset of each source partition, in the order in which the partitions came first."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[Hashable, tuple[Place | None, Place | None]] = {}
+        self._last: Place | None = None
+        self._last_key: Hashable = None
+
+    def put(self, partition: Place | None, offset: Place | None) -> None:
+        if partition is not self._last:  # a plain plugin uses one dict for all its records
+            self._last, self._last_key = partition, partition_key(partition)
+        self._by_key[self._last_key] = (partition, offset)
+
+    def put_all(self, offsets: Iterable[tuple[Place | None, Place | None]]) -> None:
+        for partition, offset in offsets:
+            self.put(partition, offset)
+
+    def put_older(self, offsets: Offsets) -> None:
+        """Take back what could not be written; what came since wins."""
+        for partition, offset in offsets:
+            self._by_key.setdefault(partition_key(partition), (partition, offset))
+
+    def entries(self) -> Offsets:
+        return list(self._by_key.values())
+
+    def take(self) -> Offsets:
+        taken = list(self._by_key.values())
+        self._by_key.clear()
+        return taken
+
+    def __len__(self) -> int:
+        return len(self._by_key)

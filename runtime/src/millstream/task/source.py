@@ -1,60 +1,29 @@
 """The loop of a source task (spec/runtime.md §5.3, §7.5)."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Literal
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from millstream.broker.ports import Admin, Producer
-from millstream.identity import TaskId
-from millstream.lifecycle import Clock
-from millstream.pipeline.poll import SourcePipeline
-from millstream.task.control import Control
-from millstream.task.events import Tell
-from millstream.task.failpoints import FailPoint, nothing
-from millstream.task.offsets import OffsetReader, OffsetRows, OffsetWriter
-from millstream_api import SourceContext, SourceTask
+from millstream.errors import RetriableError
+from millstream.identity import TargetState
+from millstream.metrics.readings import Measuring
+from millstream.task.context import SourceTaskContext
+from millstream.task.counting import SourceTaskMetrics
+from millstream.task.delivery import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Delivery, Upstream
+from millstream.task.living import StopAskedError, live, quietly
+from millstream.task.outlet import Outlet
+from millstream.task.parts import SourceParts, SourceSettings
+from millstream.task.states import Happening, Lifecycle
+from millstream.task.submitted import AtLeastOnce
+from millstream.task.telling import Telling
+from millstream.task.transactions import Transactions
+from millstream_api import SourceBatch, SourceRecord, SourceTask
 
+__all__ = ["SourceParts", "SourceSettings", "SourceTaskLoop"]
 
-@dataclass(frozen=True, slots=True)
-class SourceSettings:
-    """Worker and connector settings that the loop itself reads.
+log = logging.getLogger(__name__)
 
-    tolerate_failures:  `errors.tolerance=all`: a record the broker refuses is reported and skipped.
-    boundary:           `transaction.boundary`; only with `SourceParts.rows`.
-    own_offsets_topic:  records to it are refused in a transaction (§7.5).
-    report_each:        the producer was made with `report_each`: the plugin overrides `commit_record`.
-    """
-
-    offset_flush_interval_ms: int = 60_000
-    offset_flush_timeout_ms: int = 5_000
-    tolerate_failures: bool = False
-    boundary: Literal["poll", "interval", "connector"] = "poll"
-    boundary_interval_ms: int | None = None
-    own_offsets_topic: str = ""
-    metrics_interval_ms: int = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class SourceParts:
-    """All a source task is made of. Exactly one of `rows` (transactions) and `writer` (at least once) is given.
-
-    plugin:  makes the plugin's task around the context the loop gives it; called on the task's thread.
-    warm:    topics whose first record should not wait (`Producer.warm`), if known.
-    """
-
-    id: TaskId
-    plugin: Callable[[SourceContext], SourceTask[Any]]
-    pipeline: SourcePipeline
-    producer: Producer
-    admin: Admin
-    reader: OffsetReader
-    control: Control
-    tell: Tell
-    clock: Clock
-    rows: OffsetRows | None = None
-    writer: OffsetWriter | None = None
-    settings: SourceSettings = field(default_factory=SourceSettings)
-    failpoint: FailPoint = nothing
+CLOSE_SECONDS = 30.0  # the producer's, at the end of a task
 
 
 class SourceTaskLoop:
@@ -66,3 +35,105 @@ class SourceTaskLoop:
 
     def __init__(self, parts: SourceParts) -> None:
         self._parts = parts
+        self._metrics = SourceTaskMetrics(parts.measuring or Measuring(parts.clock))
+        self._lifecycle = Lifecycle(parts.tell, self._metrics, lambda: parts.control.cancelled)
+        interval = parts.settings.metrics_interval_ms
+        self._telling = Telling(parts.tell, parts.clock, interval, self._metrics, parts.errors)
+        self._task: SourceTask[Any] | None = None
+        self._delivery: Delivery | None = None
+        self._away = 0.0
+
+    def run(self) -> None:
+        live(self, self._parts.control, self._lifecycle)
+        self._telling.now()
+
+    def begin(self) -> None:
+        parts = self._parts
+        bounded = parts.rows is not None and parts.settings.boundary == "connector"
+        context = SourceTaskContext(parts.control, parts.tell, parts.reader, bounded)
+        task = parts.plugin(context)
+        self._task = task
+        parts.control.interruptible(None, task.cancel)
+        upstream = Upstream(task)
+        outlet = Outlet(parts, upstream, self._metrics)
+        task.start()
+        delivery: Delivery = AtLeastOnce(outlet) if parts.rows is None else Transactions(outlet, context.requests)
+        if not (upstream.hears_records or upstream.hears_commits):  # else it would be told inside its own poll
+            context.tend_before_waiting(_noting(delivery.tend, parts.control.fail))
+        self._delivery = delivery
+
+    def turn(self) -> None:
+        assert self._delivery is not None
+        if self._parts.control.target is TargetState.PAUSED:
+            self._pause(self._delivery)
+            return
+        polled = self._poll()
+        self._parts.failpoint("source.poll.after")
+        if polled:
+            for slice in self._parts.pipeline.slices(polled):
+                self._delivery.send(slice)
+                if slice.failure is not None:
+                    raise slice.failure
+        self._delivery.polled()
+        self._telling.when_due()
+
+    def finish(self, failure: BaseException | None) -> BaseException | None:
+        if self._delivery is None:
+            return failure
+        try:
+            self._delivery.finish(failure)
+        except StopAskedError:
+            log.warning("The task is stopping while the log cannot be written to; what it read last is read again")
+        except BaseException as error:  # noqa: BLE001 - the last commit; what failed first is the failure
+            if failure is not None:
+                log.warning("The last commit of a failing task failed too: %s", error)
+            return failure or error
+        return failure
+
+    def close(self) -> None:
+        parts = self._parts
+        parts.control.interruptible(None, None)
+        if self._task is not None:
+            quietly("stop the plugin's task", self._task.stop)
+        quietly("close the producer", lambda: parts.producer.close(0.0 if parts.control.cancelled else CLOSE_SECONDS))
+        quietly("close the admin client", parts.admin.close)
+        quietly("close the pipeline", parts.pipeline.close)
+
+    def _pause(self, delivery: Delivery) -> None:
+        delivery.settle()
+        self._lifecycle.happen(Happening.PAUSED)
+        self._telling.now()
+        self._parts.control.wait_while_paused()
+        if self._parts.control.target is not TargetState.PAUSED:
+            self._lifecycle.happen(Happening.RESUMED)
+
+    def _poll(self) -> Sequence[SourceRecord | SourceBatch]:
+        assert self._task is not None
+        started = self._parts.clock.monotonic()
+        try:
+            polled = self._task.poll()
+        except RetriableError as error:
+            self._away = min(max(2 * self._away, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+            log.warning("poll failed and is tried again in %.1f s: %s", self._away, error)
+            self._parts.control.wait(self._away)
+            return ()
+        self._away = 0.0
+        if not polled:  # None, Java's spelling of it, is taken as well
+            return ()
+        duration = (self._parts.clock.monotonic() - started) * 1000
+        self._metrics.polled(sum(len(some) if isinstance(some, SourceBatch) else 1 for some in polled), duration)
+        return polled
+
+
+def _noting(step: Callable[[], None], fail: Callable[[BaseException], None]) -> Callable[[], None]:
+    """`step`, whose failure must not pass through the plugin that is waiting: the loop raises it."""
+
+    def noted() -> None:
+        try:
+            step()
+        except StopAskedError:
+            return
+        except Exception as error:  # noqa: BLE001 - raised by the loop, behind the poll
+            fail(error)
+
+    return noted

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from millstream.identity import State
-from millstream.lifecycle import Clock
+from millstream.task.counting import TaskMetrics
 from millstream.task.events import StateChanged, Tell
 
 
@@ -37,27 +37,16 @@ last; a restarted task is a new one. RESTARTING and DESTROYED are the herder's t
 
 
 class Lifecycle:
-    """The state of one task: moves by `NEXT`, tells each move once, keeps the seconds spent in each state."""
+    """The state of one task: moves by `NEXT`, is told and measured at each move."""
 
-    def __init__(self, tell: Tell, clock: Clock, muted: Callable[[], bool]) -> None:
+    def __init__(self, tell: Tell, metrics: TaskMetrics, muted: Callable[[], bool]) -> None:
         self.state = State.UNASSIGNED
         self._tell = tell
-        self._clock = clock
+        self._metrics = metrics
         self._muted = muted
-        self._since = clock.monotonic()
-        self._spent: dict[State, float] = {}
 
     def happen(self, happening: Happening, trace: str | None = None) -> None:
-        after = NEXT[self.state, happening]
-        now = self._clock.monotonic()
-        self._spent[self.state] = self._spent.get(self.state, 0.0) + now - self._since
-        self.state, self._since = after, now
+        self.state = NEXT[self.state, happening]
+        self._metrics.in_state(self.state)
         if not self._muted():  # a cancelled task writes no status any more (§5.6)
-            self._tell(StateChanged(after, trace))
-
-    def ratio(self, state: State) -> float:
-        """Share of the task's life so far spent in `state`, 0 to 1."""
-        now = self._clock.monotonic()
-        spent = {**self._spent, self.state: self._spent.get(self.state, 0.0) + now - self._since}
-        total = sum(spent.values())
-        return spent.get(state, 0.0) / total if total else 0.0
+            self._tell(StateChanged(self.state, trace))

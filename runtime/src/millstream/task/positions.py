@@ -1,0 +1,175 @@
+"""Where a sink task is: what it has been given, what is committed, and the commit procedure (§5.4).
+
+Copied from WorkerSinkTask.java: sequence numbers tell a late answer from the awaited one; what `pre_commit` gives back
+is believed only within the bounds of what was consumed.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from millstream.broker.ports import Consumer
+from millstream.lifecycle import Clock
+from millstream.task.counting import SinkTaskMetrics
+from millstream.task.errants import Errants
+from millstream.task.failpoints import FailPoint
+from millstream_api import SinkTask, TopicPartition
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the commit procedure talks to."""
+
+    task: SinkTask[Any]
+    consumer: Consumer
+    clock: Clock
+    metrics: SinkTaskMetrics
+    errants: Errants
+    cancelled: Callable[[], bool]
+    failpoint: FailPoint
+
+
+class Positions:
+    """Current and committed positions of the assigned partitions. All methods on the task's thread."""
+
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+        self.current: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
+        self._sequence = 0
+        self._started: float | None = None  # monotonic seconds; None: no commit is under way
+
+    def assigned(self, partitions: Collection[TopicPartition]) -> None:
+        """Partitions came: their consumer's position counts as given and committed."""
+        for partition in partitions:
+            self.sought(partition, self._outside.consumer.position(partition))
+
+    def sought(self, partition: TopicPartition, offset: int) -> None:
+        self.current[partition] = self._committed[partition] = offset
+
+    def forget(self, partitions: Collection[TopicPartition]) -> None:
+        for partition in partitions:
+            self.current.pop(partition, None)
+            self._committed.pop(partition, None)
+
+    def given(self, positions: Mapping[TopicPartition, int]) -> None:
+        """The batch that was read up to `positions` has been put. Partitions that went meanwhile stay forgotten."""
+        self.current.update({tp: offset for tp, offset in positions.items() if tp in self.current})
+
+    @property
+    def committing(self) -> bool:
+        return self._started is not None
+
+    @property
+    def active(self) -> int:
+        """Rows given to the task and not committed yet."""
+        return sum(max(offset - self._committed.get(tp, offset), 0) for tp, offset in self.current.items())
+
+    def expire(self, timeout_ms: int) -> None:
+        """Give up waiting for the answer to a commit; when it comes it is skipped."""
+        started = self._started
+        if started is not None and self._outside.clock.monotonic() >= started + timeout_ms / 1000:
+            log.warning(
+                "The commit of offsets %d was not answered within %d ms (offset.flush.timeout.ms); the next "
+                "commit includes it",
+                self._sequence,
+                timeout_ms,
+            )
+            self._started = None
+            self._outside.metrics.committed(timeout_ms, False)
+
+    def commit(self) -> None:
+        """Ask the task what is safe and commit that, without waiting for the answer."""
+        offsets = dict(self.current)
+        self._outside.errants.wait(list(offsets))
+        if not offsets:
+            return
+        sequence = self._begin()
+        try:
+            answer = self._outside.task.pre_commit(offsets)
+        except Exception as error:
+            log.error("pre_commit (flush) failed; rewinding to the last committed offsets", exc_info=error)
+            for partition, offset in self._committed.items():
+                self._outside.consumer.seek(partition, offset)
+            self.current.update(self._committed)
+            self._answered(sequence, error, None)
+            return
+        wanted = self._wanted(answer, offsets)
+        if wanted is None or self._outside.cancelled():
+            self._answered(sequence, None, None)
+            return
+        self._outside.failpoint("sink.commit.before")
+        try:
+            self._outside.consumer.commit(wanted, lambda error: self._answered(sequence, error, wanted))
+        except Exception as error:  # noqa: BLE001 - a commit that cannot even be asked for is one that failed
+            self._answered(sequence, error, wanted)
+        self._outside.failpoint("sink.commit.after")
+
+    def close(self, partitions: Collection[TopicPartition]) -> None:
+        """Commit and close partitions that are about to go. Raises what the task's `close` raises, nothing else."""
+        offsets = {tp: offset for tp, offset in self.current.items() if tp in partitions}
+        self._outside.errants.wait(partitions)
+        sequence = self._begin()
+        wanted: dict[TopicPartition, int] | None = None
+        failure: Exception | None = None
+        try:
+            if offsets:
+                wanted = self._wanted(self._outside.task.pre_commit(dict(offsets)), offsets)
+        except Exception as error:
+            log.warning("pre_commit (flush) failed while closing; what was not committed is read again", exc_info=error)
+            failure = error
+        finally:
+            self._outside.task.close(frozenset(partitions))
+        if wanted is not None and not self._outside.cancelled():
+            self._outside.failpoint("sink.commit.before")
+            try:
+                self._outside.consumer.commit_now(wanted)
+            except Exception as error:  # noqa: BLE001 - the rows are read again, nothing is lost
+                failure = error
+            self._outside.failpoint("sink.commit.after")
+        self._answered(sequence, failure, wanted)
+
+    def _begin(self) -> int:
+        self._sequence += 1
+        self._started = self._outside.clock.monotonic()
+        self._outside.metrics.offset_commit_seq_no = self._sequence
+        return self._sequence
+
+    def _wanted(self, answer: Any, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int] | None:
+        """What to commit, None for nothing: the task's answer within the bounds of what it was given."""
+        committed = {tp: self._committed[tp] for tp in offsets}
+        wanted = dict(committed)
+        for partition, offset in (answer or {}).items():
+            if partition not in committed:
+                log.warning(
+                    "pre_commit gave an offset for %r, which is not among the partitions it was asked for", partition
+                )
+            elif not isinstance(offset, int) or offset < 0 or offset > offsets[partition]:
+                log.warning(
+                    "pre_commit gave %r for %r; it can be a whole number from 0 to %d, the offset after the last row "
+                    "the task was given; ignored",
+                    offset,
+                    partition,
+                    offsets[partition],
+                )
+            else:
+                wanted[partition] = offset
+        return None if not answer or wanted == committed else wanted
+
+    def _answered(self, sequence: int, error: Exception | None, offsets: Mapping[TopicPartition, int] | None) -> None:
+        metrics = self._outside.metrics
+        if sequence != self._sequence or self._started is None:
+            metrics.commit_completed(sequence, late=True)
+            return
+        seconds, self._started = self._outside.clock.monotonic() - self._started, None
+        if error is not None:
+            if offsets is not None:
+                log.error("Commit of offsets failed; the next one includes it", exc_info=error)
+        elif offsets is not None:
+            self._committed.update({tp: offset for tp, offset in offsets.items() if tp in self._committed})
+        metrics.committed(seconds * 1000, error is None)
+        if error is None:
+            metrics.commit_completed(sequence)
