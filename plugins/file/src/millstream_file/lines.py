@@ -1,0 +1,81 @@
+"""Lines from blocks of bytes: which of them are complete, and where each one ends. Knows no files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+
+@dataclass(slots=True)
+class Lines:
+    """Complete lines that stand next to each other in a file.
+
+    start:   byte position of the first one.
+    raw:     their bytes, terminators included.
+    texts:   the lines without their terminators.
+    faulty:  byte position in the file of the first byte that is not UTF-8 and was replaced; None: all is well.
+    """
+
+    start: int
+    raw: bytes
+    texts: Sequence[str]
+    faulty: int | None = None
+    _ends: Sequence[int] | None = field(default=None, repr=False)
+
+    def end_of(self, line: int) -> int:
+        """Byte position behind the terminator of a line. Found only when asked for: once a commit, not once a line."""
+        if line == len(self.texts) - 1:
+            return self.start + len(self.raw)
+        if self._ends is None:
+            self._ends = list(accumulate(map(len, self.raw.splitlines(keepends=True)), initial=self.start))
+        return self._ends[line + 1]
+
+
+class LineSplitter:
+    r"""Cuts blocks into lines that end with `\n`, `\r\n` or `\r`; keeps back what is not complete.
+
+    A `\r` at the end of what is there waits for the next byte, which may belong to it. `position` is the byte position
+    in the file of the first byte not yet given.
+    """
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+        self._kept: list[bytes] = []
+
+    @property
+    def kept(self) -> int:
+        """How many bytes are kept back."""
+        return sum(map(len, self._kept))
+
+    def feed(self, block: bytes) -> Lines | None:
+        """Take the next bytes of the file; give the lines they complete, None when there is none."""
+        waiting = bool(self._kept) and self._kept[-1].endswith(b"\r")
+        if not waiting and b"\n" not in block and b"\r" not in block:
+            self._kept.append(block)  # a long line: joined once, when its end is there
+            return None
+        data = b"".join((*self._kept, block)) if self._kept else block
+        limit = len(data) - 1 if data.endswith(b"\r") else len(data)
+        end = max(data.rfind(b"\n", 0, limit), data.rfind(b"\r", 0, limit)) + 1
+        self._kept = [data[end:]] if end < len(data) else []
+        return self._cut(data[:end]) if end else None
+
+    def rest(self) -> Lines | None:
+        """Give what is kept back as a last line, for an input that has come to its end."""
+        data = b"".join(self._kept)
+        self._kept = []
+        return self._cut(data) if data else None
+
+    def _cut(self, raw: bytes) -> Lines:
+        start = self.position
+        self.position += len(raw)
+        faulty = None
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError as error:
+            faulty = start + error.start
+            text = raw.decode(errors="replace")
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        texts = text.split("\n")
+        if not texts[-1]:
+            texts.pop()  # behind the last terminator
+        return Lines(start, raw, texts, faulty)

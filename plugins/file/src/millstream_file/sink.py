@@ -1,0 +1,171 @@
+"""Appends records to a text file, or standard output, one a line.
+
+Source: org.apache.kafka.connect.file.FileStreamSinkConnector and FileStreamSinkTask, Kafka 4.3; bytes are written as they are
+(Java writes an identity hash), and what is committed is on disk.
+"""
+
+import logging
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from millstream_api import Place, RecordBatch, SinkBatch, SinkConnector, SinkTask, TopicPartition
+from millstream_api.values import text_of
+from millstream_file.config import FileSinkConfig
+from millstream_file.errors import FileError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where a task has its file to itself
+    fcntl = None  # type: ignore[assignment]
+
+log = logging.getLogger(__name__)
+
+_STDOUT = 1
+_LOOK_BACK = 64 * 1024
+
+
+class FileStreamSinkTask(SinkTask[FileSinkConfig]):
+    """Appends each record's value as text, with a line end behind it."""
+
+    _name: str | None = None
+    _file: int = _STDOUT
+
+    def start(self) -> None:
+        self._name = self.config.file or None
+        self._fresh = True  # nothing was written since the start
+        self._unsafe = False  # something was written since the last fsync
+        self._file = _STDOUT if self._name is None else _append_to(self._name)
+        self._regular = self._name is not None and stat.S_ISREG(os.fstat(self._file).st_mode)
+
+    def put(self, batch: SinkBatch) -> None:
+        if not len(batch):
+            return
+        data = _joined(batch)
+        with self._alone():
+            if self._fresh:
+                self._cut_unfinished_line()
+            self._write(data)
+        self._unsafe = True
+
+    def pre_commit(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+        if self._unsafe and self._regular:
+            try:
+                os.fsync(self._file)
+            except OSError as error:
+                raise self._failed("make durable", error) from error
+        self._unsafe = False
+        return offsets
+
+    def stop(self) -> None:
+        if self._file != _STDOUT:
+            os.close(self._file)
+        self._file = _STDOUT
+
+    def _write(self, data: bytes) -> None:
+        before = os.fstat(self._file).st_size if self._regular else 0
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[os.write(self._file, left) :]
+        except OSError as error:
+            if self._regular:
+                os.ftruncate(self._file, before)  # all of a batch or nothing: it will come again
+            raise self._failed("write to", error) from error
+
+    def _failed(self, doing: str, error: OSError) -> FileError:
+        return FileError(
+            f"cannot {doing} {self._name or 'standard output'!r}: {error.strerror}; nothing of this batch counts as "
+            "written, restart the task once that is mended"
+        )
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other tasks that append to this file from writing, and from cutting, meanwhile."""
+        locked = self._regular and fcntl is not None
+        if locked:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            if locked:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def _cut_unfinished_line(self) -> None:
+        """A task that was killed while it wrote left part of a line; that record will come again."""
+        self._fresh = False
+        if not self._regular or self._name is None:
+            return
+        size = os.fstat(self._file).st_size
+        end = _end_of_last_line(self._name, size)
+        if end < size:
+            os.ftruncate(self._file, end)
+            log.warning(
+                "File %s ended in the middle of a line: cut its last %d bytes, back to byte %d; the record they belong to "
+                "was not committed and is delivered again",
+                *(self._name, size - end, end),
+            )
+
+
+class FileStreamSink(SinkConnector[FileSinkConfig]):
+    """Appends to one file from every task."""
+
+    config_class = FileSinkConfig
+    task_class = FileStreamSinkTask
+
+    def alter_offsets(self, offsets: Sequence[tuple[Place, Place | None]]) -> bool:
+        return True  # the file keeps what was written, whatever is read again
+
+
+def _append_to(name: str) -> int:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        return os.open(name, flags, 0o666)
+    except OSError as error:
+        raise FileError(
+            f"Couldn't find or create file '{name}' for FileStreamSinkTask: {error.strerror}; setting 'file' must name a "
+            "file, in a folder that exists, that this worker's user may write"
+        ) from error
+
+
+def _end_of_last_line(name: str, size: int) -> int:
+    """Byte position behind the last line end; 0 if there is none."""
+    with open(name, "rb") as file:
+        at = size
+        while at > 0:
+            start = max(0, at - _LOOK_BACK)
+            file.seek(start)
+            found = file.read(at - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            at = start
+    return 0
+
+
+def _joined(batch: SinkBatch) -> bytes:
+    """The whole batch as lines, in the order consumed."""
+    if len(batch.groups) == 1:
+        columns: Sequence[Any] = _texts(batch.groups[0])
+    else:
+        columns = [b""] * len(batch)
+        for group in batch.groups:
+            for row, text in zip(group.rows, _texts(group), strict=True):
+                columns[row] = text
+    try:
+        return ("\n".join(columns) + "\n").encode(errors="replace")
+    except TypeError:  # some are bytes
+        whole = [text if isinstance(text, bytes) else text.encode(errors="replace") for text in columns]
+        return b"\n".join(whole) + b"\n"
+
+
+def _texts(group: RecordBatch) -> list[Any]:
+    """Each value as Java prints it; bytes as they are."""
+    values = group.values
+    try:
+        "".join(values)
+    except TypeError:
+        schema = group.value_schema
+        return [value if isinstance(value, str | bytes) else text_of(value, schema) for value in values]
+    return list(values)
