@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from millstream_api import Origin, TopicPartition
+from millstream_api.records import Origin, TopicPartition
 
 Column = Sequence[bytes | None]
 HeaderRow = Sequence[tuple[str, bytes | None]]
@@ -20,7 +20,8 @@ Start = int | Literal["beginning", "end"]
 class Outgoing:
     """Rows for one topic, in order; columns of equal length, None where a column is absent in every row.
 
-    partitions: None in a row leaves the choice to the partitioner: murmur2 of the key, one partition for all keyless rows.
+    partitions: None in a row leaves the choice to the partitioner: murmur2 of the key, one partition for
+                all keyless rows.
     timestamps: ms since 1970; None in a row, or no column, is stamped with the clock.
     """
 
@@ -105,12 +106,14 @@ class ConsumerSettings:
     reset:  where to start without a committed position, or when it points outside the log.
     share:  (n, of): which member of the group this is, where the worker deals partitions out itself (embedded);
             Kafka's group protocol ignores it.
+    epoch: as a producer's; commits of a fenced consumer raise FencedError.
     """
 
     client_id: str
     group: str | None = None
     reset: Literal["earliest", "latest"] = "earliest"
     share: tuple[int, int] = (0, 1)
+    epoch: int | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -122,8 +125,8 @@ class AdminSettings:
 
 @dataclass(frozen=True, slots=True)
 class RebalanceListener:
-    """Called inside `poll` and `close`. Assigned: what is new. Revoked: before it goes, positions may still be committed.
-    Lost: gone already, nothing may be committed. What one raises comes out of that `poll`."""
+    """Called inside `poll` and `close`. Assigned: what is new. Revoked: before it goes, positions may still
+    be committed. Lost: gone already, nothing may be committed. What one raises comes out of that `poll`."""
 
     assigned: Callable[[Collection[TopicPartition]], None]
     revoked: Callable[[Collection[TopicPartition]], None]
@@ -230,6 +233,10 @@ class Consumer(Protocol):
 
     def end_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Offset the next row of each partition will get, from the log, not from memory."""
+        ...
+
+    def reshare(self, member: int, members: int) -> None:
+        """Take another share of the subscribed partitions from the next `poll` on. Kafka ignores it. Any thread."""
         ...
 
     def wakeup(self) -> None:

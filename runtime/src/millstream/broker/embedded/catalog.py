@@ -1,0 +1,161 @@
+"""The topics of a log: which file each is in, its partitions' slots, its limits. One per client, with connections."""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from millstream.broker.embedded.filesystem import LogFiles
+from millstream.broker.embedded.store import Store
+from millstream.broker.ports import NewTopic
+from millstream.errors import BrokerError, ConflictError
+from millstream.lifecycle import Clock
+
+FILE = "millstream.file"
+"""Topic config of the embedded log: `meta` puts a topic beside the configs and statuses, away from the records."""
+
+LEGAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+LONGEST_NAME = 249
+MOST_PARTITIONS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """Of the whole log; a topic's own config goes before."""
+
+    partitions: int = 1
+    max_message_bytes: int = 1_048_588
+    retention_ms: int = 7 * 24 * 3600 * 1000
+    retention_bytes: int = -1
+    sync_full: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """slots[p] identifies partition p in its file."""
+
+    name: str
+    store: Store
+    slots: tuple[int, ...]
+    config: Mapping[str, str]
+
+    @property
+    def compacted(self) -> bool:
+        return self.config.get("cleanup.policy", "delete") == "compact"
+
+    def number(self, key: str, default: int) -> int:
+        """A whole number from the topic's config."""
+        return int(self.config.get(key, default))
+
+
+class Catalog:
+    """Topics never go, so what was found stays found."""
+
+    def __init__(self, files: LogFiles, settings: LogSettings, clock: Clock) -> None:
+        self.files = files
+        self.settings = settings
+        self.clock = clock
+        self.data = Store(files.data, clock, files.memory, settings.sync_full)
+        try:
+            self.meta = Store(files.meta, clock, files.memory, settings.sync_full)
+        except BaseException:
+            self.data.close()
+            raise
+        self._known: dict[str, Topic] = {}
+
+    def find(self, name: str) -> Topic | None:
+        topic = self._known.get(name)
+        if topic is None:
+            for store in (self.data, self.meta):
+                with store.reading() as connection:
+                    found = _read(connection, store, name)
+                if found is not None:
+                    topic = self._known[name] = found
+                    break
+        return topic
+
+    def names(self) -> list[str]:
+        found: list[str] = []
+        for store in (self.data, self.meta):
+            with store.reading() as connection:
+                found.extend(name for (name,) in connection.execute("select name from topic").fetchall())
+        return sorted(found)
+
+    def topics(self) -> Iterator[Topic]:
+        for name in self.names():
+            topic = self.find(name)
+            if topic is not None:
+                yield topic
+
+    def create(self, new: NewTopic) -> Topic:
+        """Raises ConflictError if it exists, BrokerError if its name, partitions or config are not legal."""
+        count = self.settings.partitions if new.partitions == -1 else new.partitions
+        _check(new, count)
+        if self.find(new.name) is not None:
+            raise ConflictError(f"Topic {new.name!r} already exists.")
+        store = self.meta if new.config.get(FILE) == "meta" else self.data
+        with store.writing() as connection:
+            if connection.execute("select 1 from topic where name = ?", (new.name,)).fetchone():
+                raise ConflictError(f"Topic {new.name!r} already exists.")
+            config = json.dumps(dict(new.config), ensure_ascii=False)
+            number = connection.execute("insert into topic(name, config) values(?, ?)", (new.name, config)).lastrowid
+            connection.executemany("insert into part(topic, part) values(?, ?)", [(number, p) for p in range(count)])
+        topic = self.find(new.name)
+        assert topic is not None
+        return topic
+
+    def find_or_create(self, name: str) -> Topic:
+        """What the first record of a topic does."""
+        topic = self.find(name)
+        if topic is None:
+            try:
+                topic = self.create(NewTopic(name))
+            except ConflictError:
+                topic = self.find(name)
+                assert topic is not None
+        return topic
+
+    def close(self) -> None:
+        self.data.close()
+        self.meta.close()
+
+
+def next_offset(connection: sqlite3.Connection, slot: int) -> int:
+    """The offset the next row of a partition will get."""
+    (offset,) = connection.execute("select next from part where slot = ?", (slot,)).fetchone()
+    return int(offset)
+
+
+def _read(connection: sqlite3.Connection, store: Store, name: str) -> Topic | None:
+    found = connection.execute("select id, config from topic where name = ?", (name,)).fetchone()
+    if found is None:
+        return None
+    slots = connection.execute("select slot from part where topic = ? order by part", (found[0],)).fetchall()
+    return Topic(name, store, tuple(slot for (slot,) in slots), json.loads(found[1]))
+
+
+def _check(new: NewTopic, count: int) -> None:
+    if not new.name or len(new.name) > LONGEST_NAME or new.name in {".", ".."} or not LEGAL.issuperset(new.name):
+        raise BrokerError(
+            f"cannot create the topic {new.name!r}: a name has 1 to {LONGEST_NAME} of the characters a-z A-Z 0-9 . _ - "
+            "and is neither . nor .."
+        )
+    if not 1 <= count <= MOST_PARTITIONS:
+        raise BrokerError(
+            f"cannot create the topic {new.name!r} with {count} partitions: it takes 1 to {MOST_PARTITIONS}, or -1 for "
+            "the broker's num.partitions"
+        )
+    policy = new.config.get("cleanup.policy", "delete")
+    if policy not in {"delete", "compact"}:
+        raise BrokerError(
+            f"cannot create the topic {new.name!r} with cleanup.policy={policy!r}: "
+            "the embedded log has delete and compact"
+        )
+    for key in ("max.message.bytes", "retention.ms", "retention.bytes", "delete.retention.ms"):
+        text = new.config.get(key, "0")
+        try:
+            int(text)
+        except ValueError as error:
+            raise BrokerError(
+                f"cannot create the topic {new.name!r} with {key}={text!r}: it is a whole number"
+            ) from error

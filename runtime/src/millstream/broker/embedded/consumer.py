@@ -1,0 +1,303 @@
+"""Reads the embedded log: a member's share of the subscribed topics, or the partitions it was given."""
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from millstream.broker.embedded import groups
+from millstream.broker.embedded.catalog import Catalog, Topic
+from millstream.broker.embedded.reading import cut, fetch
+from millstream.broker.ports import ConsumerSettings, Incoming, RebalanceListener, Start
+from millstream.errors import BrokerError, IllegalStateError
+from millstream_api.records import TopicPartition
+
+log = logging.getLogger(__name__)
+
+TAIL_SECONDS = 0.02
+IDLE_TAIL_SECONDS = 0.25
+IDLE_AFTER_SECONDS = 10.0
+LOOK_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Cursor:
+    """Where one partition is read. ready: rows fetched beyond what a poll had asked for, from `position` on."""
+
+    topic: Topic
+    partition: int
+    position: int
+    paused: bool = False
+    ready: list[Incoming] = field(default_factory=list)
+    fetched: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    topics: Sequence[str] | None
+    pattern: re.Pattern[str] | None
+    listener: RebalanceListener
+
+
+class Tail:
+    """When to look at the log again: on a change, seen every 20 ms, every 250 ms after ten idle seconds."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._versions: tuple[int, int] | None = None
+        self._busy = catalog.clock.monotonic()
+
+    def changed(self) -> bool:
+        versions = (self._catalog.data.version(), self._catalog.meta.version())
+        before, self._versions = self._versions, versions
+        return versions != before
+
+    def got_rows(self) -> None:
+        self._busy = self._catalog.clock.monotonic()
+
+    def pause(self) -> float:
+        idle = self._catalog.clock.monotonic() - self._busy
+        return IDLE_TAIL_SECONDS if idle >= IDLE_AFTER_SECONDS else TAIL_SECONDS
+
+
+class Reader:
+    """The cursors of a consumer and the rows they give."""
+
+    def __init__(self, catalog: Catalog, settings: ConsumerSettings) -> None:
+        self._catalog = catalog
+        self._settings = settings
+        self.cursors: dict[TopicPartition, Cursor] = {}
+
+    def add(self, partition: TopicPartition, position: int) -> None:
+        groups.slot_of(self._catalog, partition)
+        topic = self._catalog.find(partition.topic)
+        assert topic is not None
+        self.cursors[partition] = Cursor(topic, partition.partition, position)
+
+    def rows(self, max_rows: int) -> list[Incoming]:
+        """At most `max_rows`; the partition that was served goes to the end of the queue."""
+        found: list[Incoming] = []
+        left = max_rows
+        for partition in list(self.cursors):
+            cursor = self.cursors[partition]
+            if cursor.paused:
+                continue
+            taken = self._take(partition, cursor, left)
+            if taken:
+                found.extend(taken)
+                left -= sum(len(incoming.values) for incoming in taken)
+                self.cursors[partition] = self.cursors.pop(partition)
+            if left <= 0:
+                break
+        return found
+
+    def _take(self, partition: TopicPartition, cursor: Cursor, left: int) -> list[Incoming]:
+        if not cursor.ready:
+            self._fetch(partition, cursor, left)
+        taken: list[Incoming] = []
+        while cursor.ready and left > 0:
+            incoming = cursor.ready.pop(0)
+            count = len(incoming.values)
+            if count > left:
+                cursor.ready.insert(0, cut(incoming, left, count))
+                incoming = cut(incoming, 0, left)
+            left -= len(incoming.values)
+            taken.append(incoming)
+        if cursor.ready:
+            cursor.position = cursor.ready[0].offsets[0]
+        else:
+            cursor.position = cursor.fetched
+        return taken
+
+    def _fetch(self, partition: TopicPartition, cursor: Cursor, left: int) -> None:
+        fetched = fetch(cursor.topic, cursor.partition, cursor.position, left)
+        if fetched is None or (fetched.skipped and self._settings.reset == "latest"):
+            latest = self._settings.reset == "latest"
+            position = groups.resolved(self._catalog, partition, "end" if latest else "beginning")
+            log.warning(
+                "Offset %d of partition %d of topic %r is outside the log; reading on from %d (auto.offset.reset=%s)",
+                cursor.position,
+                cursor.partition,
+                cursor.topic.name,
+                position,
+                self._settings.reset,
+            )
+            fetched = fetch(cursor.topic, cursor.partition, position, left)
+        elif fetched.skipped and cursor.position > 0:
+            log.warning(
+                "%d rows from offset %d of partition %d of topic %r have been removed by retention; reading on after them",
+                fetched.skipped,
+                cursor.position,
+                cursor.partition,
+                cursor.topic.name,
+            )
+        if fetched is not None:
+            cursor.ready = list(fetched.incoming)
+            cursor.fetched = fetched.position
+
+
+class EmbeddedConsumer:
+    def __init__(self, catalog: Catalog, settings: ConsumerSettings) -> None:
+        self._catalog = catalog
+        self._settings = settings
+        self._share = settings.share
+        self._reader = Reader(catalog, settings)
+        self._tail = Tail(catalog)
+        self._wake = threading.Event()
+        self._subscription: Subscription | None = None
+        self._next_look = 0.0
+        self._closed = False
+
+    def subscribe(
+        self, topics: Sequence[str] | None, pattern: re.Pattern[str] | None, listener: RebalanceListener
+    ) -> None:
+        if self._settings.group is None:
+            raise IllegalStateError("a consumer without a group cannot subscribe: use assign")
+        self._subscription = Subscription(topics, pattern, listener)
+        self._next_look = self._catalog.clock.monotonic()
+
+    def assign(self, positions: Mapping[TopicPartition, Start]) -> None:
+        if self._subscription is not None:
+            raise IllegalStateError("this consumer subscribes; assign is for one that does not")
+        found = {tp: groups.resolved(self._catalog, tp, start) for tp, start in positions.items()}
+        self._reader.cursors.clear()
+        for partition, position in found.items():
+            self._reader.add(partition, position)
+
+    def poll(self, max_rows: int, timeout: float) -> Sequence[Incoming]:
+        if self._closed:
+            raise IllegalStateError(f"the consumer {self._settings.client_id!r} is closed; nothing can be read")
+        clock = self._catalog.clock
+        deadline = clock.monotonic() + timeout
+        self._look()
+        self._tail.changed()  # before the rows are read: a commit after this is seen as a change
+        while True:
+            rows = self._reader.rows(max_rows)
+            if rows:
+                self._tail.got_rows()
+                self._wake.clear()
+                return rows
+            while True:
+                left = deadline - clock.monotonic()
+                if self._wake.wait(max(min(self._tail.pause(), left), 0.0)):
+                    self._wake.clear()
+                    return rows
+                if left <= 0:
+                    return rows
+                if self._look() or self._tail.changed():
+                    break
+
+    def _look(self) -> bool:
+        """Every second, see which topics there are; true when the assignment has changed."""
+        subscription = self._subscription
+        now = self._catalog.clock.monotonic()
+        if subscription is None or now < self._next_look:
+            return False
+        self._next_look = now + LOOK_SECONDS
+        wanted = self._wanted(subscription)
+        revoked = [partition for partition in self._reader.cursors if partition not in wanted]
+        added = [partition for partition in wanted if partition not in self._reader.cursors]
+        if revoked:
+            subscription.listener.revoked(revoked)
+            for partition in revoked:
+                del self._reader.cursors[partition]
+        if added:
+            self._add(added)
+            subscription.listener.assigned(added)
+        return bool(revoked or added)
+
+    def _wanted(self, subscription: Subscription) -> dict[TopicPartition, None]:
+        wanted: dict[TopicPartition, None] = {}
+        for name in groups.matching(self._catalog.names(), subscription.topics, subscription.pattern):
+            topic = self._catalog.find(name)
+            if topic is not None:
+                for partition in groups.share(len(topic.slots), *self._share):
+                    wanted[TopicPartition(name, partition)] = None
+        return wanted
+
+    def _add(self, partitions: Sequence[TopicPartition]) -> None:
+        group = self._group()
+        topics = {partition.topic for partition in partitions}
+        try:
+            groups.register(self._catalog, group, topics, self._settings.epoch)
+        except BrokerError as error:
+            if not error.retriable:
+                raise
+            log.warning("Retention does not know yet that group %r reads %r: %s", group, sorted(topics), error)
+        committed = groups.committed(self._catalog, group)
+        start: Start = "end" if self._settings.reset == "latest" else "beginning"
+        for partition in partitions:
+            position = committed.get(partition)
+            if position is None:
+                position = groups.resolved(self._catalog, partition, start)
+            self._reader.add(partition, position)
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        return frozenset(self._reader.cursors)
+
+    def position(self, partition: TopicPartition) -> int:
+        return self._reader.cursors[partition].position
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        cursor = self._reader.cursors[partition]
+        if offset < 0:
+            raise BrokerError(f"cannot seek to offset {offset} of {partition!r}: offsets begin at 0")
+        cursor.position = offset
+        cursor.ready = []
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        for partition in partitions:
+            self._reader.cursors[partition].paused = True
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        for partition in partitions:
+            self._reader.cursors[partition].paused = False
+
+    def commit(
+        self, offsets: Mapping[TopicPartition, int], done: Callable[[Exception | None], None] | None = None
+    ) -> None:
+        failure: Exception | None = None
+        try:
+            self.commit_now(offsets)
+        except BrokerError as error:
+            failure = error
+        if done is not None:
+            done(failure)
+        elif failure is not None:
+            log.warning("A commit of positions failed; the next one includes it: %s", failure)
+
+    def commit_now(self, offsets: Mapping[TopicPartition, int]) -> None:
+        groups.commit(self._catalog, self._group(), offsets, self._settings.epoch)
+
+    def committed(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        found = groups.committed(self._catalog, self._group())
+        return {partition: found[partition] for partition in partitions if partition in found}
+
+    def end_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return {partition: groups.end_offset(self._catalog, partition) for partition in partitions}
+
+    def reshare(self, member: int, members: int) -> None:
+        if not 0 <= member < members:
+            raise ValueError(f"member {member} of {members}: members are numbered from 0")
+        self._share = (member, members)
+        self._next_look = 0.0
+
+    def wakeup(self) -> None:
+        self._wake.set()
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._subscription is not None and self._reader.cursors:
+                self._subscription.listener.revoked(list(self._reader.cursors))
+        finally:
+            self._reader.cursors.clear()
+            self._catalog.close()
+
+    def _group(self) -> str:
+        if self._settings.group is None:
+            raise IllegalStateError("a consumer without a group has no committed positions")
+        return self._settings.group
