@@ -8,6 +8,7 @@ Errors travel as type, message and trace (`Failure`).
     child ─▶ worker   Hello, StateChanged, TopicSeen, Counted, Progressed, Reconfigure, Ask, Answer, Ended
 """
 
+import contextlib
 import json
 import socket
 import threading
@@ -183,10 +184,11 @@ class Answer:
 class Hello:
     """The child's half runs, and has read its first line.
 
-    connect_threads: ids of its threads are not told; `pid` is its own view, 0 in a thread of the worker.
+    pid: 0 in a thread of the worker.   thread: the ident of the thread that runs plugin code, for its stack.
     """
 
     pid: int
+    thread: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,13 +242,6 @@ class Reconfigure:
 
 
 @dataclass(frozen=True, slots=True)
-class Calling:
-    """The child is inside this method of the plugin now ("" when it has come back), for the worker's watch."""
-
-    method: str
-
-
-@dataclass(frozen=True, slots=True)
 class Ended:
     """The last line: the child goes of its own accord. `rested`: a connector with nothing to do until it is asked."""
 
@@ -264,7 +259,7 @@ class Unknown:
 Run = RunTask | RunConnector | RunProbe
 Message = (
     Run | Aim | Stop | Cancel | SetLevels | Ask | Answer | Hello | StateChanged | TopicSeen | Counted | Progressed
-    | LogLine | Reconfigure | Calling | Ended | Unknown
+    | LogLine | Reconfigure | Ended | Unknown
 )  # fmt: skip
 Event = StateChanged | TopicSeen | Counted | Progressed | LogLine | Reconfigure
 """What the owner of a connector or task hears from the worker."""
@@ -273,7 +268,7 @@ _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
         RunTask, RunConnector, RunProbe, Aim, Stop, Cancel, SetLevels, Ask, Answer, Hello, StateChanged, TopicSeen,
-        Counted, Progressed, LogLine, Reconfigure, Calling, Ended,
+        Counted, Progressed, LogLine, Reconfigure, Ended,
     )
 }  # fmt: skip
 
@@ -366,8 +361,6 @@ class ChildEnd:
                 yield decode(line)
 
     def close(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # the worker closed its end first
             self._stream.shutdown(socket.SHUT_RDWR)  # wakes the thread that listens
-        except OSError:
-            pass  # the worker closed its end first
         self._stream.close()

@@ -1,12 +1,28 @@
 """What the herder asks for: connectors, tasks and probes, each in a child. Nothing here waits for plugin code."""
 
+import contextlib
+import logging
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from millstream.host.channel import Event, RunConnector, RunProbe, RunTask, Settings
+from millstream.errors import NotFoundError, WorkerError
+from millstream.host.channel import Event, RunConnector, RunProbe, RunTask, SetLevels, Settings, Surroundings
 from millstream.identity import TargetState, TaskId
+from millstream.worker.budget import read_limits, share
+from millstream.worker.loop import Loop
+from millstream.worker.runs import ConnectorRun, Facilities, Launcher, ProbeRun, Supervised, TaskRun, failure
+from millstream.worker.spawning import Spawner
+from millstream.worker.templates import Templates
+from millstream.worker.threads import ThreadLauncher
+
+log = logging.getLogger(__name__)
+
+CHILD_MODULES = ("millstream.host.task", "millstream.host.connector", "millstream.host.probe")
+"""What every template imports before it is frozen."""
+LAST_WAIT = 2.0
 
 OnEvent = Callable[[Event], None]
 """Called on the worker's one reader thread, in the order in which a child said things; must not block."""
@@ -54,51 +70,239 @@ class ChildView:
 
 
 class Worker:
-    """The parent half. Every method may be called from any thread, and returns at once."""
+    """The parent half. Every method may be called from any thread, and returns at once (`close` waits)."""
 
     def __init__(self, setup: WorkerSetup) -> None:
         self._setup = setup
+        self._loop = Loop()
+        self._facilities = Facilities(
+            self._loop, _launcher(setup, self._loop), setup.connector_start_ms, setup.poll_warn_ms
+        )
+        self._limits = read_limits()
+        self._connectors: dict[str, ConnectorRun] = {}
+        self._tasks: dict[TaskId, TaskRun] = {}
+        self._probes: set[ProbeRun] = set()
+        self._definitions: dict[tuple[str, ...], Future[Any]] = {}
 
     def start(self) -> None:
         """Start the reader thread and the bare template."""
-        raise NotImplementedError
+        _allow_many_descriptors()
+        self._loop.start("millstream-children", on_death=_lost)
+        self._loop.post(self._facilities.launcher.warm)
 
     def start_connector(self, spec: RunConnector, on_event: OnEvent) -> None:
         """Run a connector; `on_event` hears RUNNING, PAUSED, STOPPED, FAILED, UNASSIGNED."""
-        raise NotImplementedError
+
+        def begin() -> None:
+            run = ConnectorRun(self._facilities, replace(spec, around=self._surroundings()), on_event)
+            self._connectors[spec.connector] = run
+            run.begin()
+
+        self._replace(lambda: self._connectors.get(spec.connector), begin)
 
     def stop_connector(self, name: str, timeout: float = 5.0) -> "Future[None]":
         """Stop it; done when it is gone, killed after `timeout` seconds (§5.6)."""
-        raise NotImplementedError
+        return self._call(lambda: _stop([self._connectors.pop(name, None)], timeout))
 
     def start_task(self, spec: RunTask, on_event: OnEvent) -> None:
         """Run a task; `on_event` hears RUNNING, PAUSED, FAILED, UNASSIGNED, and what the task tells."""
-        raise NotImplementedError
+        task = TaskId(spec.connector, spec.task)
+
+        def begin() -> None:
+            run = TaskRun(self._facilities, spec, on_event)
+            self._tasks[task] = run
+            living = sum(not other.is_over for other in self._tasks.values())
+            allowed = share(self._limits, living, self._setup.memory_limit)
+            if allowed.refusal is not None:
+                run.fail(failure(f"task {task}: {allowed.refusal}"))
+            else:
+                run.begin_with(self._surroundings(allowed.queue_bytes))
+
+        self._replace(lambda: self._tasks.get(task), begin)
 
     def stop_tasks(self, ids: Iterable[TaskId], timeout: float | None = None) -> "Future[None]":
         """Stop these tasks; done when all are gone. `timeout` seconds for all together, by default the graceful one."""
-        raise NotImplementedError
+        wanted = tuple(ids)
+        seconds = self._setup.graceful_ms / 1000 if timeout is None else timeout
+        return self._call(lambda: _stop([self._tasks.pop(task, None) for task in wanted], seconds))
 
     def set_target(self, connector: str, target: TargetState) -> None:
         """Pause, resume or stop the connector and every task of it that runs here."""
-        raise NotImplementedError
+
+        def aim() -> None:
+            if connector in self._connectors:
+                self._connectors[connector].set_target(target)
+            for task, run in self._tasks.items():
+                if task.connector == connector:
+                    run.set_target(target)
+
+        self._loop.post(aim)
 
     def task_configs(self, connector: str, max_tasks: int, timeout: float = 60.0) -> "Future[list[dict[str, str]]]":
-        """Ask the connector for its tasks' raw settings, complete as the config topic holds them (§2.8)."""
-        raise NotImplementedError
+        """Ask the connector for its tasks' raw settings, complete as the config topic holds them (§2.8).
+
+        A connector that does not answer in time, or gives more than `max_tasks`, is FAILED, and the future raises.
+        """
+
+        def ask() -> "Future[Any]":
+            if connector not in self._connectors:
+                raise NotFoundError(f"connector {connector!r} does not run on this worker")
+            return self._connectors[connector].ask("task_configs", {"max_tasks": max_tasks}, timeout)
+
+        return self._call(ask)
 
     def probe(self, request: RunProbe, timeout: float = 90.0) -> "Future[Any]":
-        """Ask a question about a plugin in a child of its own, killed after `timeout` seconds."""
-        raise NotImplementedError
+        """Ask a question about a plugin in a child of its own, killed after `timeout` seconds.
+
+        Definitions of a distribution and version that is known are answered from memory.
+        """
+        plugin = request.plugin
+        key = (plugin.distribution, plugin.version, plugin.target, plugin.kind)
+        cached = request.what == "definitions" and bool(plugin.distribution)
+        if cached and (known := self._definitions.get(key)) is not None and not _failed(known):
+            return known
+        answer: Future[Any] = Future()
+        if cached:
+            self._definitions[key] = answer
+
+        def begin() -> None:
+            asked = replace(request, around=self._surroundings())
+            self._probes = {other for other in self._probes if not other.child.is_gone}
+            self._probes.add(ProbeRun(self._facilities, asked, answer, timeout))
+
+        self._loop.post(begin)
+        return answer
 
     def set_levels(self, levels: Mapping[str, int]) -> None:
         """Set log levels in running children and in those to come; 0 takes a level back."""
-        raise NotImplementedError
+
+        def set_all() -> None:
+            self._facilities.levels.update(levels)
+            for run in (*self._connectors.values(), *self._tasks.values()):
+                if run.child is not None:
+                    run.child.send(SetLevels(dict(levels)))
+
+        self._loop.post(set_all)
 
     def describe(self) -> Sequence[ChildView]:
-        """Give what runs now, from an immutable snapshot."""
-        raise NotImplementedError
+        """Give what runs now: connectors, tasks, probes, templates, and how many threads were abandoned."""
+        views = [_view("connector", name, run) for name, run in sorted(self._connectors.copy().items())]
+        views += [_view("task", str(task), run) for task, run in sorted(self._tasks.copy().items())]
+        running = [probe for probe in self._probes.copy() if not probe.child.is_gone]
+        views += [ChildView("probe", probe.label, "RUNNING", probe.child.pid, {}) for probe in running]
+        launcher = self._facilities.launcher
+        if isinstance(launcher, Templates):
+            views += [ChildView("template", t.name, "RUNNING", t.process.pid, {}) for t in launcher.views()]
+        elif isinstance(launcher, ThreadLauncher):
+            views += [ChildView("thread", "abandoned", "RUNNING", 0, {}, True)] * launcher.abandoned
+        return views
 
     def close(self, timeout: float | None = None) -> None:
         """Stop everything, wait at most the graceful time-out, kill the rest, end the templates."""
-        raise NotImplementedError
+        seconds = self._setup.graceful_ms / 1000 if timeout is None else timeout
+
+        def stop_all() -> "Future[None]":
+            runs: list[Supervised | None] = [*self._tasks.values(), *self._connectors.values()]
+            for probe in self._probes:
+                probe.child.kill("the worker is closing")
+            return _stop(runs, seconds)
+
+        with contextlib.suppress(TimeoutError):
+            self._call(stop_all).result(seconds + LAST_WAIT)
+        self._loop.post(self._facilities.launcher.close)
+        self._loop.close()
+
+    def _surroundings(self, queue_bytes: int = 0) -> Surroundings:
+        setup = self._setup
+        return Surroundings(
+            worker=dict(setup.settings),
+            epoch=setup.epoch,
+            levels=dict(self._facilities.levels),
+            queue_bytes=queue_bytes,
+            memory_max_bytes=setup.task_memory_max_bytes,
+            disabled=tuple(setup.disabled),
+        )
+
+    def _replace(self, find: Callable[[], "Supervised | None"], begin: Callable[[], None]) -> None:
+        """Begin when the one of the same name, if there is one, is gone: two at once would write twice."""
+
+        def look() -> None:
+            former = find()
+            if former is None or former.is_over and (former.child is None or former.child.is_gone):
+                begin()
+            else:
+                former.stop(self._setup.graceful_ms / 1000).add_done_callback(lambda _: begin())
+
+        self._loop.post(look)
+
+    def _call(self, ask: Callable[[], "Future[Any]"]) -> "Future[Any]":
+        """Have `ask` called on the loop's thread and pass on the future that it gives, or its exception."""
+        answer: Future[Any] = Future()
+
+        def run() -> None:
+            try:
+                ask().add_done_callback(lambda done: _pass_on(done, answer))
+            except WorkerError as error:
+                answer.set_exception(error)
+
+        self._loop.post(run)
+        return answer
+
+
+def _launcher(setup: WorkerSetup, loop: Loop) -> Launcher:
+    if setup.isolation == "thread":
+        return ThreadLauncher(loop)
+    if setup.start == "spawn" or sys.platform != "linux":
+        return Spawner(loop)
+    return Templates(loop, CHILD_MODULES)
+
+
+def _stop(runs: "Sequence[Supervised | None]", timeout: float) -> "Future[None]":
+    """Stop all of them side by side; one that is not there is stopped already."""
+    done: Future[None] = Future()
+    waiting = [run.stop(timeout) for run in runs if run is not None]
+    left = len(waiting)
+    if not left:
+        done.set_result(None)
+
+    def one_less(_: "Future[None]") -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            done.set_result(None)
+
+    for each in waiting:
+        each.add_done_callback(one_less)
+    return done
+
+
+def _pass_on(done: "Future[Any]", answer: "Future[Any]") -> None:
+    error = done.exception()
+    if error is not None:
+        answer.set_exception(error)
+    else:
+        answer.set_result(done.result())
+
+
+def _failed(known: "Future[Any]") -> bool:
+    return known.done() and known.exception() is not None
+
+
+def _view(kind: str, name: str, run: Supervised) -> ChildView:
+    child = run.child
+    pid = child.pid if child is not None and not child.is_gone else 0
+    return ChildView(kind, name, run.state, pid, run.metrics)
+
+
+def _allow_many_descriptors() -> None:
+    """Three a child: the soft limit of 1,024 is not enough for the tasks that memory allows."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _lost(error: BaseException | None) -> None:
+    if error is not None:
+        log.critical("the thread that all children hang on has died", exc_info=error)

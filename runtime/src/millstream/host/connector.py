@@ -1,0 +1,257 @@
+"""A connector in its child: start, monitor, task configs, stop (spec/runtime.md §5.1)."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from millstream.errors import ConfigError, WorkerError, message_of
+from millstream.host.channel import (
+    Aim,
+    Answer,
+    Ask,
+    ChildEnd,
+    Failure,
+    Message,
+    Progressed,
+    Reconfigure,
+    RunConnector,
+    StateChanged,
+    Stop,
+)
+from millstream.host.installed import Places, parsed, plugin_class
+from millstream.host.stored import StoredOffsets
+from millstream.identity import State, TargetState
+from millstream.lifecycle import Spawned, StopToken, spawn
+from millstream.settings.substitution import variables
+from millstream_api import Connector, Place
+
+log = logging.getLogger(__name__)
+
+REST_SECONDS = 10.0  # without a question, a connector that has nothing to watch lets its process go
+MONITOR_SECONDS = 3.0  # for a monitor to see that it is time to stop; the worker kills after 5
+
+
+class TooManyTasksError(WorkerError):
+    """A connector gave more task configs than `tasks.max` allows."""
+
+
+class _Failed:
+    """What the connector gave to `context.fail`, among what is to be done."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+class _Context:
+    """The connector's context; its methods are called on any thread."""
+
+    def __init__(self, body: "ConnectorBody", stop: StopToken, stored: StoredOffsets) -> None:
+        self._body = body
+        self._stop = stop
+        self._stored = stored
+
+    def wait(self, seconds: float) -> bool:
+        return self._stop.wait(seconds)
+
+    def fail(self, error: Exception) -> None:
+        self._body.put(_Failed(error))
+
+    def progress(self, done: int, total: int | None = None, unit: str = "records", of: str = "") -> None:
+        self._body.end.tell(Progressed(done, total, unit, of))
+
+    def request_reconfiguration(self) -> None:
+        self._body.end.tell(Reconfigure())
+
+    def offset(self, partition: Place) -> Place | None:
+        return self._stored.offsets([partition])[0]
+
+    def offsets(self, partitions: Iterable[Place]) -> Sequence[Place | None]:
+        return self._stored.offsets(list(partitions))
+
+
+class ConnectorBody:
+    """Runs one connector on the calling thread; the worker's lines come through a queue."""
+
+    def __init__(self, run: RunConnector, end: ChildEnd) -> None:
+        self.end = end
+        self._run = run
+        self._places = Places(run.around)
+        self._todo: SimpleQueue[Message | _Failed] = SimpleQueue()
+        self._stop = StopToken()
+        self._stored = StoredOffsets(run.connector, self._places)
+        self._plugin: Connector[Any] | None = None
+        self._monitor: Spawned | None = None
+
+    def hear(self, message: Message) -> None:
+        if isinstance(message, Stop) or (isinstance(message, Aim) and message.target != TargetState.STARTED.value):
+            self._stop.set()  # who is in `context.wait` on the plugin's thread comes back to us
+        self.put(message)
+
+    def put(self, thing: "Message | _Failed") -> None:
+        self._todo.put(thing)
+
+    def run(self) -> bool:
+        """Until the worker says Stop, the connector fails, or it has nothing to do until it is asked (true)."""
+        kind = plugin_class(self._run.plugin)
+        may_rest = kind.start is Connector.start and kind.monitor is Connector.monitor
+        try:
+            self._aim(kind, TargetState(self._run.target))
+            while True:
+                try:
+                    thing = self._todo.get(timeout=REST_SECONDS if may_rest else None)
+                except Empty:
+                    self._halt()
+                    return True
+                if isinstance(thing, Stop):
+                    self._halt()
+                    self._tell(State.UNASSIGNED)
+                    return False
+                self._do(kind, thing)
+                if may_rest and isinstance(thing, Ask) and self._todo.empty():
+                    self._halt()
+                    return True
+        except BaseException as error:  # noqa: BLE001 - start, stop, task_configs are the plugin's
+            self.end.tell(StateChanged(State.FAILED.value, Failure.of(error)))
+            self._halt_quietly()
+            return False
+        finally:
+            self._stored.close()
+
+    def _do(self, kind: type[Connector[Any]], thing: "Message | _Failed") -> None:
+        if isinstance(thing, _Failed):
+            raise thing.error
+        if isinstance(thing, Aim):
+            self._aim(kind, TargetState(thing.target))
+        elif isinstance(thing, Ask):
+            self._answer(kind, thing)
+
+    def _aim(self, kind: type[Connector[Any]], target: TargetState) -> None:
+        if target is TargetState.STARTED:
+            if self._plugin is None:
+                self._start(kind)
+            self._tell(State.RUNNING)
+        elif target is TargetState.PAUSED:
+            self._halt()
+            self._tell(State.PAUSED)
+        else:
+            self._halt_quietly()  # an exception while stopping is STOPPED all the same (§5.1)
+            self._tell(State.STOPPED)
+
+    def _start(self, kind: type[Connector[Any]]) -> None:
+        """Make it anew: `start` and `stop` are called once on an object (Java starts the old one again)."""
+        self._stop = StopToken()
+        settings = self._places.resolved(self._run.settings)
+        self._plugin = kind(parsed(kind.config_class, settings), _Context(self, self._stop, self._stored))
+        self._plugin.start()
+        if kind.monitor is not Connector.monitor:
+            self._monitor = spawn(
+                f"{self._run.label} monitor", self._watch(self._plugin), stop=self._stop, on_death=self._monitor_ended
+            )
+
+    def _watch(self, plugin: Connector[Any]) -> Any:
+        return lambda _: plugin.monitor()
+
+    def _monitor_ended(self, error: BaseException | None) -> None:
+        if error is not None and not self._stop.is_set:
+            self.put(_Failed(error))
+
+    def _halt(self) -> None:
+        """Stop it if it was started; what its `stop` raises goes up."""
+        plugin, self._plugin = self._plugin, None
+        if plugin is None:
+            return
+        self._stop.set()
+        if self._monitor is not None and not self._monitor.join(MONITOR_SECONDS):
+            log.warning("the monitor did not see within %.0f s that it is time to stop", MONITOR_SECONDS)
+        self._monitor = None
+        plugin.stop()
+
+    def _halt_quietly(self) -> None:
+        try:
+            self._halt()
+        except BaseException:
+            log.exception("the connector's stop raised an error")
+
+    def _tell(self, state: State) -> None:
+        if not self._run.quiet:
+            self.end.tell(StateChanged(state.value))
+
+    def _answer(self, kind: type[Connector[Any]], ask: Ask) -> None:
+        if ask.what != "task_configs":
+            self.end.tell(Answer(ask.number, failure=Failure.of(WorkerError(f"a connector has no answer to {ask.what!r}"))))
+            return
+        if self._plugin is None:
+            text = f"connector {self._run.connector!r} gives no task configs: it is not started"
+            self.end.tell(Answer(ask.number, failure=Failure.of(WorkerError(text))))
+            return
+        try:
+            configs = self._task_configs(self._plugin, ask.arguments["max_tasks"])
+        except BaseException as error:
+            self.end.tell(Answer(ask.number, failure=Failure.of(error)))
+            if isinstance(error, TooManyTasksError) or not isinstance(error, Exception):
+                raise
+            log.exception("task_configs raised an error")
+            return
+        self.end.tell(Answer(ask.number, configs))
+
+    def _task_configs(self, plugin: Connector[Any], max_tasks: int) -> list[dict[str, str | None]]:
+        own = [_text(config, plugin) for config in plugin.task_configs(max_tasks)]
+        if len(own) > max_tasks:
+            self._too_many(len(own), max_tasks)
+        return [complete(self._run.settings, config, self._task_class(plugin)) for config in own]
+
+    def _task_class(self, plugin: Connector[Any]) -> str:
+        return task_class_name(self._run.plugin.name, plugin.task_class)  # type: ignore[attr-defined]  # both kinds have it
+
+    def _too_many(self, count: int, max_tasks: int) -> None:
+        settings = self._places.resolved(self._run.settings)
+        if (settings.get("tasks.max.enforce") or "true").strip().lower() == "false":
+            log.warning(
+                "The connector %s has generated %d tasks, which is greater than %d, the maximum number of tasks it is "
+                "configured to create. This behavior should be considered a bug and will be disallowed in future "
+                "releases.",
+                self._run.connector, count, max_tasks,
+            )  # fmt: skip
+            return
+        raise TooManyTasksError(too_many_tasks(self._run.connector, count, max_tasks))
+
+
+def too_many_tasks(connector: str, count: int, max_tasks: int) -> str:
+    """Java's sentence (TooManyTasksException.java)."""
+    return (
+        f"The connector {connector} has generated {count} tasks, which is greater than {max_tasks}, the maximum number "
+        "of tasks it is configured to create. This behaviour should be considered a bug and is disallowed. If "
+        "necessary, it can be permitted by reconfiguring the connector with 'tasks.max.enforce' set to false; however, "
+        "this option will be removed in a future release of Kafka Connect."
+    )
+
+
+def complete(raw: Mapping[str, str | None], own: Mapping[str, str], task_class: str) -> dict[str, str | None]:
+    """Give a task's settings as they are stored: the connector's raw ones, the task's own, `task.class` (§2.8).
+
+    Where the connector's raw value holds a variable it stays, whatever the task gave (the reverse transform of §3.2):
+    no secret reaches the config topic.
+    """
+    kept = {name: value for name, value in raw.items() if value is not None and variables(value)}
+    return {**raw, **own, **kept, "task.class": task_class}
+
+
+def task_class_name(connector: str, task_class: type[Any]) -> str:
+    """Give what `task.class` says: the task's own `java_name`, else for a Java connector its name with `Task`."""
+    named = getattr(task_class, "java_name", None)
+    if isinstance(named, str):
+        return named
+    if ":" not in connector and connector.endswith("Connector"):
+        return connector.removesuffix("Connector") + "Task"
+    return f"{task_class.__module__}:{task_class.__qualname__}"
+
+
+def _text(config: Any, plugin: Connector[Any]) -> dict[str, str]:
+    if not isinstance(config, Mapping):
+        raise ConfigError({"": f"{type(plugin).__name__}.task_configs gave {type(config).__name__}; expected mappings"})
+    for name, value in config.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            problem = f"{type(plugin).__name__}.task_configs gave {type(value).__name__} for {message_of(KeyError(name))}"
+            raise ConfigError({str(name): f"{problem}; settings are text"})
+    return dict(config)

@@ -1,0 +1,70 @@
+"""What a child needs of the environment: the installed plugins, their classes, and settings without variables."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from millstream.host.channel import PluginTarget, Settings, Surroundings
+from millstream.inventory.discovery import discover
+from millstream.inventory.inventory import Inventory, Plugin
+from millstream.inventory.loading import load
+from millstream.settings.plugins import Kind
+from millstream.settings.substitution import Provider, declared_providers, resolve
+
+
+@lru_cache(maxsize=4)
+def inventory(disabled: tuple[str, ...] = ()) -> Inventory:
+    """Look once for the installed plugins; a template does it before it is frozen."""
+    return discover(frozenset(disabled))
+
+
+def plugin_class(plugin: PluginTarget) -> type[Any]:
+    """Import the class. Raises PluginError."""
+    return load(Plugin(Kind(plugin.kind), plugin.target, (plugin.name,), plugin.distribution, plugin.version))
+
+
+class Places:
+    """The config providers of the worker, made when the first variable is met."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._providers: dict[str, Provider] | None = None
+        self._worker: Settings | None = None
+
+    @property
+    def worker(self) -> Settings:
+        """The worker's properties, variables replaced."""
+        if self._worker is None:
+            self._worker = self.resolved(self._around.worker)
+        return self._worker
+
+    def resolved(self, settings: Settings) -> Settings:
+        """Replace `${…}`. Raises ConfigError naming setting and provider."""
+        if not any(value and "${" in value for value in settings.values()):
+            return dict(settings)
+        if self._providers is None:
+            self._providers = _made(self._around)
+        return resolve(settings, self._providers).settings
+
+
+def parsed(kind: type[Any], settings: Settings) -> Any:
+    """Make the config object of a plugin class. Raises ConfigError with all problems."""
+    return kind.parse({name: value for name, value in settings.items() if value is not None})
+
+
+def under(prefix: str, settings: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Give the settings that begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): value for name, value in settings.items() if name.startswith(prefix)}
+
+
+def listed(text: str | None) -> Sequence[str]:
+    """Read a comma-separated list."""
+    return [item.strip() for item in (text or "").split(",") if item.strip()]
+
+
+def _made(around: Surroundings) -> dict[str, Provider]:
+    found: dict[str, Provider] = {}
+    for spec in declared_providers(around.worker):
+        kind = load(inventory(tuple(around.disabled)).find(Kind.CONFIG_PROVIDER, spec.class_name))
+        found[spec.name] = kind(parsed(kind.config_class, spec.params))
+    return found

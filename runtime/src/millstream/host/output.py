@@ -1,0 +1,65 @@
+"""How a child's log lines travel to the worker: marked lines on the pipe that its standard output also goes to.
+
+A marked line is RS, the level's number, US, the logger's name, US, the text with line ends as GS. Whatever comes
+without the mark was printed by somebody else: the plugin, librdkafka, an abort, faulthandler.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+
+MARK = "\x1e"
+FIELD = "\x1f"
+LINE_END = "\x1d"
+MAX_TEXT = 32_000  # characters of one entry
+
+
+class _Marked(logging.Handler):
+    """Writes marked lines with one `write` each, past every buffer a plugin might touch."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = record.getMessage()
+            if record.exc_info:
+                text += "\n" + logging.Formatter().formatException(record.exc_info)
+        except Exception as error:  # noqa: BLE001 - an argument's __str__ is plugin code; the entry is told all the same
+            text = f"{record.msg!r} (its arguments could not be formatted: {type(error).__name__})"
+        os.write(self._descriptor, marked(record.levelno, record.name, text))
+
+
+def marked(level: int, logger: str, text: str) -> bytes:
+    """Give one log entry as the bytes that go through the pipe."""
+    flat = text[:MAX_TEXT].rstrip("\n").replace("\n", LINE_END).replace("\r", "")
+    return f"{MARK}{level}{FIELD}{logger}{FIELD}{flat}\n".encode("utf-8", "backslashreplace")
+
+
+def unmarked(line: str) -> tuple[int, str, str] | None:
+    """Read level, logger and text of a marked line; None for any other."""
+    if not line.startswith(MARK):
+        return None
+    level, _, rest = line[1:].partition(FIELD)
+    logger, found, text = rest.partition(FIELD)
+    return (int(level), logger, text.replace(LINE_END, "\n")) if found and level.isdigit() else None
+
+
+def to_descriptor(descriptor: int) -> None:
+    """Make the pipe the only place that this process logs to."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+    root.addHandler(_Marked(descriptor))
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+
+
+def set_levels(levels: Mapping[str, int]) -> None:
+    """Set levels by logger name; `root` is the root, 0 takes a level back (the root's becomes INFO)."""
+    for name, level in levels.items():
+        if name == "root":
+            logging.getLogger().setLevel(level or logging.INFO)
+        else:
+            logging.getLogger(name).setLevel(level)

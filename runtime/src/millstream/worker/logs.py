@@ -1,0 +1,144 @@
+"""What children log and print: read from their pipes, cut when it is too much, told again in the worker's log."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from millstream.host import output
+from millstream.host.channel import LogLine
+
+PRINTED = "millstream.child.output"
+"""The logger of lines that were not logged but printed."""
+
+LINES_A_SECOND = 1_000
+BURST_LINES = 5_000
+KEPT_LINES = 50
+MAX_LINE = 40_000  # bytes; the rest of a longer line is dropped
+TAIL = 16_384
+
+
+class Output:
+    """The output of one child: bytes in, lines out, never more memory than a few lines need.
+
+    label:  put before each line in the worker's log, `[orders|task-0]`.
+    now:    monotonic seconds.
+    Over 5,000 lines at once, or 1,000 a second for longer, lines are counted and dropped, and the count is logged.
+    """
+
+    def __init__(self, label: str, hear: Callable[[LogLine], None], now: Callable[[], float]) -> None:
+        self._label = label
+        self._hear = hear
+        self._now = now
+        self._rest = b""
+        self._rest_is_cut = False
+        self._allowance = float(BURST_LINES)
+        self._filled_at = now()
+        self._cut_lines = self._cut_bytes = 0
+        self._kept: deque[str] = deque(maxlen=KEPT_LINES)
+        self._tail = b""
+        self.capture: list[str] | None = None
+        """Printed lines also go here while it is a list: a stack on its way."""
+
+    def feed(self, data: bytes) -> None:
+        """Take what was read from the pipe."""
+        self._refill()
+        if self._allowance < 1:
+            self._drop(data)
+            return
+        if self._tail:
+            data = self._end_of_flood(data)
+        *lines, rest = (self._rest + data).split(b"\n")
+        self._rest = b""
+        for number, line in enumerate(lines):
+            if self._allowance < 1:
+                self._drop(b"\n".join([*lines[number:], rest]))
+                return
+            self._allowance -= 1
+            self._tell(line[:MAX_LINE])
+        if len(rest) > MAX_LINE:
+            self._cut_bytes += len(rest) - MAX_LINE
+        self._rest = rest[:MAX_LINE]
+
+    def finish(self) -> None:
+        """The child is gone: tell an unfinished line, and what was cut."""
+        if self._tail:
+            self._kept.extend(_readable(line) for line in self._tail.split(b"\n")[1:] if line.strip())
+        elif self._rest:
+            self._tell(self._rest)
+        self._rest = b""
+        self._report_cut()
+
+    def last_lines(self) -> str:
+        """Give the last 50 lines, as they were told or, after a flood, as they came."""
+        return "\n".join(self._kept)
+
+    def _refill(self) -> None:
+        now = self._now()
+        self._allowance = min(self._allowance + (now - self._filled_at) * LINES_A_SECOND, BURST_LINES)
+        self._filled_at = now
+
+    def _drop(self, data: bytes) -> None:
+        self._cut_lines += data.count(b"\n")
+        self._cut_bytes += len(data)
+        self._tail = (self._tail + data)[-TAIL:]
+
+    def _end_of_flood(self, data: bytes) -> bytes:
+        """Begin again at a whole line; keep what the flood ended with among the last lines."""
+        head, found, after = data.partition(b"\n")
+        self._drop(head + found)
+        if not found:
+            return b""
+        self._kept.extend(_readable(line) for line in self._tail.split(b"\n")[1:] if line.strip())
+        self._tail = b""
+        self._report_cut()
+        return after
+
+    def _report_cut(self) -> None:
+        if self._cut_lines or self._cut_bytes:
+            text = (
+                f"{self._cut_lines} lines ({self._cut_bytes} bytes) of its output were cut: "
+                f"more than {LINES_A_SECOND} lines a second, or a line of more than {MAX_LINE} bytes"
+            )
+            self._cut_lines = self._cut_bytes = 0
+            self._pass_on(logging.WARNING, PRINTED, text)
+
+    def _tell(self, line: bytes) -> None:
+        text = line.decode("utf-8", "replace")
+        entry = output.unmarked(text)
+        if entry is None:
+            if not text.strip():
+                return
+            if self.capture is not None:
+                self.capture.append(text)
+            entry = (logging.INFO, PRINTED, text)
+        self._kept.append(_shown(entry))
+        self._pass_on(*entry)
+
+    def _pass_on(self, level: int, logger: str, text: str) -> None:
+        target = logging.getLogger(logger)
+        if target.isEnabledFor(level):
+            target.handle(target.makeRecord(logger, level, self._label, 0, "[%s] %s", (self._label, text), None))
+        self._hear(LogLine(level, logger, text))
+
+
+def _readable(line: bytes) -> str:
+    text = line.decode("utf-8", "replace")
+    entry = output.unmarked(text)
+    return _shown(entry) if entry else text
+
+
+def _shown(entry: tuple[int, str, str]) -> str:
+    level, logger, text = entry
+    return text if logger == PRINTED else f"{logging.getLevelName(level)} {logger}: {text}"
+
+
+def stack_in(lines: Iterator[str]) -> str:
+    """Give faulthandler's lines among these, the innermost frame first, as the frames of a trace."""
+    frames = []
+    for line in lines:
+        stripped = line.strip()
+        if stripped.startswith(("Thread 0x", "Current thread 0x")):
+            frames.append(f"\t{stripped}")
+        elif stripped.startswith("File "):
+            frames.append(f"\tat {stripped}")
+    return "\n".join(frames)

@@ -1,0 +1,94 @@
+"""Children without a template (`task.start=spawn`): an interpreter each. Elsewhere than on Linux the only way."""
+
+import os
+import signal
+import subprocess
+import sys
+
+from millstream.worker.children import Child
+from millstream.worker.loop import Loop
+
+LOOK_SECONDS = 0.05
+
+
+class SpawnedProcess:
+    """A child that the worker itself started and reaps: its number stays its own until then."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def signal(self, number: int) -> None:
+        try:
+            if number == signal.SIGKILL:
+                os.killpg(self._process.pid, number)
+            else:
+                self._process.send_signal(number)
+        except (ProcessLookupError, PermissionError):
+            pass  # it has ended, and nothing of its group is left
+
+    def stack(self) -> None:
+        return None
+
+
+class Spawner:
+    """Starts an interpreter per child; on Linux it hears of an end at once, elsewhere it looks every 50 ms."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._running: dict[int, Child] = {}
+
+    def warm(self) -> None:
+        """Nothing can be made ready."""
+
+    def launch(self, child: Child) -> None:
+        channel, writing = child.far_ends()
+        numbers = (str(channel.fileno()), str(writing), str(os.getpid()))
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "millstream.host.child", *numbers],
+                pass_fds=[channel.fileno(), writing],
+                stdin=subprocess.DEVNULL,
+                stdout=writing,
+                stderr=writing,
+                start_new_session=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
+        except OSError as error:
+            child.gone(None, f"no process can be started: {error}")
+            return
+        child.close_far_ends()
+        self._running[process.pid] = child
+        child.carried_by(SpawnedProcess(process))
+        self._watch(process, child)
+
+    def close(self) -> None:
+        for child in list(self._running.values()):
+            child.kill()
+
+    def _watch(self, process: "subprocess.Popen[bytes]", child: Child) -> None:
+        if sys.platform == "linux":
+            ended = os.pidfd_open(process.pid)
+
+            def on_end(_: int) -> None:
+                self._loop.forget(ended)
+                os.close(ended)
+                self._end(process, child)
+
+            self._loop.watch(ended, on_end)
+        else:
+            self._look(process, child)
+
+    def _look(self, process: "subprocess.Popen[bytes]", child: Child) -> None:
+        if process.poll() is None:
+            self._loop.after(LOOK_SECONDS, lambda: self._look(process, child))
+        else:
+            self._end(process, child)
+
+    def _end(self, process: "subprocess.Popen[bytes]", child: Child) -> None:
+        SpawnedProcess(process).signal(signal.SIGKILL)  # what it had started goes with it
+        del self._running[process.pid]
+        child.gone(process.wait())

@@ -1,0 +1,90 @@
+"""Children as threads of the worker (`task.isolation=thread`): the same child code, the same lines, no wall.
+
+It cannot kill: a thread that does not end when it is asked is abandoned, as in Java, and counted.
+"""
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from millstream.host import main
+from millstream.host.channel import ChildEnd
+from millstream.lifecycle import Spawned, spawn
+from millstream.worker.children import Child
+from millstream.worker.loop import Loop
+
+log = logging.getLogger(__name__)
+
+
+class ChildThread:
+    """A child's thread in the place of a process."""
+
+    pid = 0
+
+    def __init__(self, thread: Spawned, abandon: Callable[[], None]) -> None:
+        self._thread = thread
+        self._abandon = abandon
+
+    def signal(self, number: int) -> None:
+        """Whatever the signal: there is nobody who could take it, so the thread is left alone."""
+        self._abandon()
+
+    def stack(self) -> str:
+        frame = sys._current_frames().get(self._thread.ident or 0)
+        frames = traceback.extract_stack(frame) if frame else ()
+        return "\n".join(f'\tat File "{f.filename}", line {f.lineno} in {f.name}' for f in reversed(frames))
+
+
+class ThreadLauncher:
+    """Starts a daemon thread per child, over a socket pair inside the process."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._running: dict[str, int] = {}
+        self.abandoned = 0
+        self._former_factory: Callable[..., logging.LogRecord] = logging.getLogRecordFactory()
+        logging.setLogRecordFactory(self._labelled)
+
+    def warm(self) -> None:
+        """Nothing can be made ready."""
+
+    def launch(self, child: Child) -> None:
+        far, _ = child.far_ends()
+        end = ChildEnd(far.dup())
+        child.close_far_ends()
+        label = child.run.label
+
+        def run(_: object) -> None:
+            main.serve(end, on_orphaned=lambda: None, in_thread=True)
+
+        def on_death(error: BaseException | None) -> None:
+            reason = "" if error is None else f"its thread ended with {type(error).__name__}"
+            self._loop.post(lambda: self._ended(child, label, reason))
+
+        self._running[label] = self._running.get(label, 0) + 1
+        thread = spawn(label, run, on_death=on_death)
+        child.carried_by(ChildThread(thread, lambda: self._abandon(child)))
+
+    def close(self) -> None:
+        logging.setLogRecordFactory(self._former_factory)
+
+    def _ended(self, child: Child, label: str, reason: str) -> None:
+        self._running[label] -= 1
+        if not self._running[label]:
+            del self._running[label]
+        child.gone(0, reason)
+
+    def _abandon(self, child: Child) -> None:
+        if child.is_gone:
+            return
+        self.abandoned += 1
+        log.warning("[%s] a thread cannot be killed: it is abandoned, and may still do things", child.run.label)
+        self._loop.after(0, lambda: child.gone(None, "its thread did not end and was abandoned"))
+
+    def _labelled(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = self._former_factory(*args, **kwargs)
+        if record.threadName in self._running:
+            record.msg, record.args = f"[{record.threadName}] {record.getMessage()}", ()
+        return record
