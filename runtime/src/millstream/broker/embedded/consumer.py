@@ -126,7 +126,7 @@ class Reader:
             fetched = fetch(cursor.topic, cursor.partition, position, left)
         elif fetched.skipped and cursor.position > 0:
             log.warning(
-                "%d rows from offset %d of partition %d of topic %r have been removed by retention; reading on after them",
+                "%d rows from offset %d of partition %d of topic %r were removed by retention; reading on after them",
                 fetched.skipped,
                 cursor.position,
                 cursor.partition,

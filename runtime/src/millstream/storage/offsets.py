@@ -1,0 +1,154 @@
+"""Source offsets in their topic (spec §3.3): read by content, written with exactly the key bytes that are stored."""
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from millstream.broker.ports import Consumer, Outgoing
+from millstream.errors import DataError
+from millstream.lifecycle import Clock
+from millstream.storage.java_json import dump_bytes, dumps, hash_map_order, loads
+from millstream.storage.topic_log import LogRow, TopicLog
+
+log = logging.getLogger(__name__)
+
+Place = Mapping[str, Any]
+INT64 = range(-(2**63), 2**63)
+
+
+class OffsetStore:
+    """Methods may be called from any thread. Writing is the caller's: `rows` gives what to send."""
+
+    def __init__(self, consumer: Consumer, topic: str, clock: Clock) -> None:
+        self.topic = topic
+        self._log = TopicLog(consumer, topic, clock, self._apply)
+        self._lock = threading.Lock()
+        self._values: dict[bytes, bytes] = {}
+        self._keys: dict[tuple[str, str], bytes] = {}  # (connector, canonical partition) -> key bytes as stored last
+
+    def start(self, partitions: int) -> None:
+        """Read the topic, which has so many partitions, to its end."""
+        self._log.start(partitions)
+
+    def refresh(self) -> None:
+        self._log.read_to_end()
+
+    def read(self, connector: str, partitions: Sequence[Place | None]) -> list[dict[str, Any] | None]:
+        """Offsets in the order asked, None where none is stored; the topic is read to its end first, once for all.
+
+        Integers come back as int, fractions as float, bytes as base64 text. Raises DataError for a partition that
+        could not have been stored.
+        """
+        wanted = [(connector, canonical(partition)) for partition in partitions]
+        self._log.read_to_end()
+        with self._lock:
+            found = [self._values.get(self._keys.get(key, b"")) for key in wanted]
+        return [None if value is None else _offset_of(value) for value in found]
+
+    def all(self, connector: str) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
+        """Every stored (partition, offset) of a connector, in the order in which their keys came."""
+        self._log.read_to_end()
+        with self._lock:
+            keys = [
+                (text, key) for (name, text), key in self._keys.items() if name == connector and key in self._values
+            ]
+            stored = [(key, self._values[key]) for text, key in keys if text != "null"]
+        return [(loads(key)[1], _offset_of(value)) for key, value in stored]
+
+    def rows(self, connector: str, offsets: Iterable[tuple[Place | None, Place | None]]) -> Outgoing:
+        """Rows that store these offsets; the offset None deletes. Raises DataError for what is not JSON-clean."""
+        keys: list[bytes | None] = []
+        values: list[bytes | None] = []
+        for partition, offset in offsets:
+            keys.append(self.key(connector, partition))
+            check_place(offset)
+            values.append(None if offset is None else dump_bytes(offset))
+        return Outgoing(self.topic, values, keys)
+
+    def key(self, connector: str, partition: Place | None) -> bytes:
+        """The key bytes stored for this partition, whatever their order of fields; new ones in the order given."""
+        text = canonical(partition)
+        with self._lock:
+            stored = self._keys.get((connector, text))
+        return dump_bytes([connector, partition]) if stored is None else stored
+
+    def _apply(self, row: LogRow) -> None:
+        if row.key is None:
+            log.warning(
+                "Ignoring a row without a key at offset %d of partition %d of %r", row.offset, row.partition, self.topic
+            )
+            return
+        identity = _identity(row.key, self.topic)
+        with self._lock:
+            if row.value is None:
+                self._values.pop(row.key, None)
+            else:
+                self._values[row.key] = row.value
+            if identity is not None and (row.value is not None or identity not in self._keys):
+                self._keys[identity] = row.key
+
+    def close(self) -> None:
+        self._log.close()
+
+
+def canonical(partition: Place | None) -> str:
+    """One text for all spellings of the same partition; `1`, `1.0` and `true` stay three."""
+    check_place(partition)
+    return dumps(None if partition is None else dict(sorted(partition.items())))
+
+
+def normalised(place: Place | None) -> dict[str, Any] | None:
+    """As Java's converter gives it back, a HashMap: what a PATCH of offsets hands to the connector and stores."""
+    if place is None:
+        return None
+    check_place(place)
+    return hash_map_order(loads(dumps(place)))
+
+
+def check_place(place: Any) -> None:
+    """Raise DataError unless it is None or text to primitive (OffsetUtils.java)."""
+    if place is None:
+        return
+    if not isinstance(place, Mapping):
+        raise DataError(f"Offsets must be specified as a Map, not {type(place).__name__}")
+    for name, value in place.items():
+        if not isinstance(name, str):
+            raise DataError(f"Offsets may only use String keys, not {name!r} ({type(name).__name__})")
+        if value is not None and not isinstance(value, (bool, int, float, str, bytes)):
+            raise DataError(
+                f"Offsets may only contain primitive types as values, but field {name} contains {type(value).__name__}; "
+                "they are None, bool, int, float, str and bytes",
+                path=name,
+            )
+        if isinstance(value, int) and value not in INT64:
+            raise DataError(f"Offsets hold integers of 64 bits, but field {name} contains {value}", path=name)
+
+
+def _identity(key: bytes, topic: str) -> tuple[str, str] | None:
+    try:
+        parsed = loads(key)
+    except ValueError:
+        log.warning("Ignoring a key that is not JSON in the offsets topic %r", topic)
+        return None
+    if not (isinstance(parsed, list) and len(parsed) == 2 and isinstance(parsed[0], str)):
+        log.warning("Ignoring a key in the offsets topic %r that is not [connector, partition]", topic)
+        return None
+    if parsed[1] is not None and not isinstance(parsed[1], dict):
+        log.warning("Ignoring a key in the offsets topic %r whose partition is no object", topic)
+        return None
+    try:
+        return parsed[0], canonical(parsed[1])
+    except DataError as error:
+        log.warning("Ignoring a key in the offsets topic %r: %s", topic, error)
+        return None
+
+
+def _offset_of(value: bytes) -> dict[str, Any] | None:
+    try:
+        parsed = loads(value)
+    except ValueError as error:
+        raise DataError(f"a stored source offset is not JSON: {error}; reset the connector's offsets") from error
+    if parsed is not None and not isinstance(parsed, dict):
+        raise DataError("a stored source offset is not a JSON object; reset the connector's offsets")
+    return parsed
