@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from millstream_api import DataError, Decoded, Schema, Type
-from millstream_json.parsing import MISSING, may_exceed_64_bits, parse
+from millstream_json.parsing import may_exceed_64_bits, parse
 from millstream_json.reading import Reader, compile_reader
 from millstream_json.schemas import from_json
 from millstream_json.shapes import REFUSALS, Odd, Shape

@@ -1,8 +1,9 @@
 """JSON text to plain Python values: fast where that is exact, exact everywhere else.
 
-orjson reads a float as a double and an integer beyond 64 bits as a float. Where digits matter the exact parser is used: it gives
-integers of any size, every other number as a Decimal with the digits it was written with, and follows Jackson in what it lets pass
-(JsonDeserializer.java, Kafka 4.3): leading zeros, UTF-16 and UTF-32, a byte order mark, and text behind the first value.
+orjson reads a float as a double and an integer beyond 64 bits as a float. Where digits matter the exact parser
+is used: it gives integers of any size, every other number as a Decimal with the digits it was written with, and
+follows Jackson in what it lets pass (JsonDeserializer.java, Kafka 4.3): leading zeros, UTF-16 and UTF-32, a byte
+order mark, and text behind the first value.
 """
 
 import json
@@ -35,7 +36,7 @@ def may_exceed_64_bits(text: bytes) -> bool:
 def parse(data: bytes) -> Any:
     """Read the first JSON value, numbers exactly: int of any size, Decimal for the rest; MISSING when there is none.
 
-    Raises DataError for what Jackson refuses, for a number of more than 4,300 digits and for nesting that no reader takes.
+    Raises DataError for what Jackson refuses, for a number of more than 4,300 digits, for nesting that is too deep.
     """
     try:
         text = data.decode(json.detect_encoding(data))

@@ -1,6 +1,7 @@
-"""JSON under a schema to Connect values: JsonConverter's convertToConnect (Kafka 4.3), the patient way and the compiled one.
+"""JSON under a schema to Connect values: JsonConverter's convertToConnect (Kafka 4.3), patient and compiled.
 
-Where Java turns what does not fit into 0, null, false or low bits without a word, this raises DataError; `lenient` gives Java's way.
+Where Java turns what does not fit into 0, null, false or low bits without a word, this raises DataError; `lenient`
+gives Java's way.
 """
 
 import binascii
@@ -8,12 +9,12 @@ import struct
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 from millstream_api import DataError, Schema, Type
-from millstream_api.logical import DATE_NAME, DECIMAL_NAME, TIME_NAME, TIMESTAMP_NAME, to_logical
+from millstream_api.logical import DATE_NAME, DECIMAL_NAME, TIME_NAME, TIMESTAMP_NAME, codec, to_logical
 from millstream_json.parsing import MISSING, node_type
+from millstream_json.schemas import keys_of, values_of
 from millstream_json.shapes import LARGEST_FLOAT32, WIDTHS, Leaf, Shape, bounded, compile_shape, plain_leaf
 
 _SPECIAL = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
@@ -38,16 +39,16 @@ class Reader:
             return self.schemaless(node, path)
         if node is None:
             return self._null(schema, path)
+        if schema.name is None or codec(schema) is None:
+            return self._plain(schema, node, path)
         if schema.name == DECIMAL_NAME:
             return self._decimal(schema, node, path)
-        if schema.name in _DATE_TYPES:
-            return self._moment(schema, node, path)
-        return self._plain(schema, node, path)
+        return self._moment(schema, node, path)
 
     def schemaless(self, node: Any, path: str = "") -> Any:
         """Integers of 64 bits, floats for other numbers, dict, list, str, bool, None."""
         if isinstance(node, dict):
-            return {name: self.schemaless(member, f"{path}.{name}".lstrip(".")) for name, member in node.items()}
+            return {name: self.schemaless(member, f"{path}{{{at}}}") for at, (name, member) in enumerate(node.items())}
         if isinstance(node, list):
             return [self.schemaless(member, f"{path}[{at}]") for at, member in enumerate(node)]
         if isinstance(node, Decimal):
@@ -154,16 +155,18 @@ class Reader:
             if not self.lenient:
                 raise _unfit(Type.ARRAY, node, path)
             node = list(node.values()) if isinstance(node, dict) else []
-        return [self.read(schema.value_schema, member, f"{path}[{at}]") for at, member in enumerate(node)]
+        return [self.read(values_of(schema), member, f"{path}[{at}]") for at, member in enumerate(node)]
 
     def _map(self, schema: Schema, node: Any, path: str) -> dict[Any, Any]:
         kind = node_type(node)
-        if schema.key_schema is not None and schema.key_schema.type is Type.STRING:
+        keys = keys_of(schema)
+        if keys is not None and keys.type is Type.STRING:
             if not isinstance(node, dict):
                 sentence = f"Maps with string fields should be encoded as JSON objects, but found {kind}"
                 raise DataError(sentence, path)
+            values = values_of(schema)
             return {
-                name: self.read(schema.value_schema, member, f"{path}[{name!r}]") for name, member in node.items()
+                name: self.read(values, member, f"{path}{{{at}}}") for at, (name, member) in enumerate(node.items())
             }
         if not isinstance(node, list):
             sentence = f"Maps with non-string fields should be encoded as JSON array of tuples, but found {kind}"
@@ -175,13 +178,15 @@ class Reader:
             raise DataError(f"Found invalid map entry instead of array tuple: {node_type(entry)}", path)
         if len(entry) != 2:
             raise DataError(f"Found invalid map entry, expected length 2 but found :{len(entry)}", path)
-        key = self.read(schema.key_schema, entry[0], f"{path}[0]")
+        key = self.read(keys_of(schema), entry[0], f"{path}[0]")
         try:
             hash(key)
         except TypeError as error:
-            sentence = f"a {type(key).__name__} cannot be the key of a map in Python; use a string, number, boolean or date"
+            sentence = (
+                f"a {type(key).__name__} cannot be the key of a map in Python; use a string, number, boolean or date"
+            )
             raise DataError(sentence, path) from error
-        return key, self.read(schema.value_schema, entry[1], f"{path}[1]")
+        return key, self.read(values_of(schema), entry[1], f"{path}[1]")
 
 
 class ReadingLeaves:
@@ -197,9 +202,10 @@ class ReadingLeaves:
         return {"to_float32": to_float32, "unbase64": _unbase64, **self.moments}
 
     def leaf(self, schema: Schema) -> Leaf | None:
-        if schema.name == DECIMAL_NAME:
+        logical = schema.name is not None and codec(schema) is not None
+        if logical and schema.name == DECIMAL_NAME:
             return Leaf("type({v}) is str", f"{self._logical(schema)}(unbase64({{v}}))")
-        if schema.name in _DATE_TYPES:
+        if logical:
             width = 63 if schema.name == TIMESTAMP_NAME else 31
             whole = bounded("int", -(1 << width), (1 << width) - 1)
             return Leaf(whole, f"{self._logical(schema)}({{v}})")
@@ -210,8 +216,9 @@ class ReadingLeaves:
         return plain_leaf(schema)
 
     def _logical(self, schema: Schema) -> str:
-        name = f"logical{len(self.moments)}"
-        self.moments[name] = partial(to_logical, schema)
+        found, name = codec(schema), f"logical{len(self.moments)}"
+        if found is not None:
+            self.moments[name] = found.decode
         return name
 
 
@@ -246,9 +253,6 @@ def _logical(schema: Schema, value: Any, path: str) -> Any:
         return to_logical(schema, value)
     except DataError as error:
         raise DataError(error.message, path) from error
-    except (OverflowError, ValueError) as error:
-        name = (schema.name or "").rpartition(".")[2]
-        raise DataError(f"Invalid value for {name}: beyond the years 1 to 9999 that Python holds", path) from error
 
 
 def _unfit(type_: Type, node: Any, path: str) -> DataError:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from millstream_api import DataError, MillstreamError, Schema, Type
+from millstream_api import DataError, Schema, Type
 
 _NAMES = {
     Type.BOOLEAN: "boolean",
@@ -26,10 +26,10 @@ def to_json(schema: Schema, default: Callable[[Schema], Any]) -> dict[str, Any]:
     """The JSON object of a schema. `default` gives the JSON form of a schema's default value, which is not None."""
     out: dict[str, Any] = {"type": _NAMES[schema.type]}
     if schema.type is Type.ARRAY:
-        out["items"] = to_json(_known(schema.value_schema), default)
+        out["items"] = _inner(values_of(schema), default)
     elif schema.type is Type.MAP:
-        out["keys"] = to_json(_known(schema.key_schema), default)
-        out["values"] = to_json(_known(schema.value_schema), default)
+        out["keys"] = _inner(keys_of(schema), default)
+        out["values"] = _inner(values_of(schema), default)
     elif schema.type is Type.STRUCT:
         out["fields"] = [{**to_json(field.schema, default), "field": field.name} for field in schema.fields]
     out["optional"] = schema.optional
@@ -40,6 +40,26 @@ def to_json(schema: Schema, default: Callable[[Schema], Any]) -> dict[str, Any]:
     if schema.default is not None:
         out["default"] = default(schema)
     return out
+
+
+def keys_of(schema: Schema) -> Schema | None:
+    """The schema of a map's keys; None where they have no one schema."""
+    try:
+        return schema.key_schema
+    except DataError:
+        return None
+
+
+def values_of(schema: Schema) -> Schema | None:
+    """The schema of an array's elements or a map's values; None where they have no one schema."""
+    try:
+        return schema.value_schema
+    except DataError:
+        return None
+
+
+def _inner(schema: Schema | None, default: Callable[[Schema], Any]) -> dict[str, Any] | None:
+    return None if schema is None else to_json(schema, default)
 
 
 def from_json(node: Any, default: Callable[[Schema, Any], Any]) -> Schema | None:
@@ -55,15 +75,10 @@ def from_json(node: Any, default: Callable[[Schema, Any], Any]) -> Schema | None
     if name not in _TYPES:
         raise DataError(f"Unknown schema type: {name}; the types are {', '.join(sorted(_TYPES))}")
     parts = {**_children(_TYPES[name], node, default), **_attributes(node)}
-    try:
-        schema = Schema(_TYPES[name], **parts)
-        if "default" in node:
-            value = default(schema, node["default"])
-            schema = schema if value is None else Schema(_TYPES[name], default=value, **parts)
-    except DataError:
-        raise
-    except (MillstreamError, ValueError, TypeError) as error:
-        raise DataError(f"the schema in the message cannot be built: {error}") from error
+    schema = Schema(_TYPES[name], **parts)
+    if "default" in node:
+        value = default(schema, node["default"])
+        schema = schema if value is None else schema.replace(default=value)
     return schema
 
 
@@ -94,7 +109,9 @@ def _field(node: Any, default: Callable[[Schema, Any], Any]) -> tuple[str, Schem
     if not isinstance(name, str):
         raise DataError("Struct schema's field name not specified properly")
     schema = from_json(node, default)
-    return name, _known(schema)
+    if schema is None:
+        raise DataError(f"fieldSchema for field {name} cannot be null.")
+    return name, schema
 
 
 def _attributes(node: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,9 +128,3 @@ def _attributes(node: Mapping[str, Any]) -> dict[str, Any]:
             raise DataError("Schema parameters must have string values.")
         out["parameters"] = parameters
     return out
-
-
-def _known(schema: Schema | None) -> Schema:
-    if schema is None:
-        raise DataError("a schema inside another one is missing")
-    return schema

@@ -1,8 +1,8 @@
 """What depends only on a schema, done once: a schema becomes a Python function over a column of values.
 
-The function passes values that are as they should be and turns them into their other form; at the first one that is not, it raises
-Odd and says nothing more. Whoever called it then looks at each value with the patient reader or writer, which knows every rule and
-every error. So the rules are written once, and the common case costs one comparison a field.
+The function passes values that are as they should be and turns them into their other form; at the first one that is
+not, it raises Odd and says nothing more. Whoever called it then looks at each value with the patient reader or writer,
+which knows every rule and every error. So the rules are written once, and the common case costs one comparison a field.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from millstream_api import Schema, Type
+from millstream_json.schemas import keys_of, values_of
 
 
 class Odd(Exception):
@@ -94,7 +95,9 @@ class _Source:
         condition, converted = self._expressions(schema, v)
         return [f"if not ({condition}): raise Odd"], converted
 
-    def _expressions(self, schema: Schema, v: str) -> tuple[str, str]:
+    def _expressions(self, schema: Schema | None, v: str) -> tuple[str, str]:
+        if schema is None:
+            return "False", ""  # values of several types: for the patient one
         leaf = self.leaves.leaf(schema)
         if leaf is None:
             function, changes = self._function(schema)
@@ -136,16 +139,16 @@ class _Source:
         return lines, "{" + ", ".join(members) + "}" if changes else ""
 
     def _array(self, schema: Schema, v: str) -> tuple[list[str], str]:
-        condition, converted = self._expressions(_child(schema.value_schema), "x")
+        condition, converted = self._expressions(values_of(schema), "x")
         lines = [f"if type({v}) is not list: raise Odd", f"for x in {v}:", f" if not ({condition}): raise Odd"]
         return lines, f"[{converted} for x in {v}]" if converted else ""
 
     def _map(self, schema: Schema, v: str) -> tuple[list[str], str]:
-        keys, values = _child(schema.key_schema), _child(schema.value_schema)
+        keys, values = keys_of(schema), values_of(schema)
         key_condition, key = self._expressions(keys, "k")
         condition, converted = self._expressions(values, "x")
         check = f" if not ({key_condition} and {condition}): raise Odd"
-        if keys.type is Type.STRING:
+        if keys is not None and keys.type is Type.STRING:
             lines = [f"if type({v}) is not dict: raise Odd", f"for k, x in {v}.items():"]
             lines += [" if type(k) is not str: raise Odd", check]
             return lines, f"{{k: {converted} for k, x in {v}.items()}}" if converted else ""
@@ -155,12 +158,6 @@ class _Source:
             return lines, f"{{{key or 'k'}: {converted or 'x'} for k, x in {v}}}"
         lines = [f"if type({v}) is not dict: raise Odd", f"for k, x in {v}.items():", check]
         return lines, f"[[{key or 'k'}, {converted or 'x'}] for k, x in {v}.items()]"
-
-
-def _child(schema: Schema | None) -> Schema:
-    if schema is None:
-        raise Odd("an array or a map without the schema of what it holds")
-    return schema
 
 
 def bounded(kind: str, low: float, high: float) -> str:

@@ -1,6 +1,7 @@
 """Connect values to JSON: JsonConverter's convertToJson (Kafka 4.3), the patient way and the compiled one.
 
-Both give what orjson can write: dict, list, str, int, float, bool, None, and Fragment for a number that must keep its digits.
+Both give what orjson can write: dict, list, str, int, float, bool, None, and Fragment for a number that must keep its
+digits.
 """
 
 from base64 import b64encode
@@ -8,15 +9,15 @@ from binascii import b2a_base64
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
-from functools import partial
 from math import isfinite
 from typing import Any
 
 import orjson
 
 from millstream_api import DataError, Schema, Type
-from millstream_api.logical import DATE_NAME, DECIMAL_NAME, TIME_NAME, TIMESTAMP_NAME, from_logical
+from millstream_api.logical import DATE_NAME, DECIMAL_NAME, TIME_NAME, TIMESTAMP_NAME, codec, from_logical
 from millstream_api.values import java_decimal, java_float
+from millstream_json.schemas import keys_of, values_of
 from millstream_json.shapes import LARGEST_FLOAT32, WIDTHS, Leaf, Shape, compile_shape, plain_leaf
 
 _MOMENTS: Mapping[str | None, tuple[str, type]] = {
@@ -44,14 +45,14 @@ class Writer:
             return self.schemaless(value, path)
         if value is None:
             return self._null(schema, path)
+        if schema.name is None or codec(schema) is None:
+            return self._plain(schema, value, path)
         if schema.name == DECIMAL_NAME:
             return self._decimal(schema, value, path)
-        if schema.name in _MOMENTS:
-            name, kind = _MOMENTS[schema.name]
-            if not isinstance(value, kind) or (kind is date and isinstance(value, datetime)):
-                raise DataError(f"Invalid type for {name}, expected {kind.__name__} but was {_class(value)}", path)
-            return _logical(schema, value, path)
-        return self._plain(schema, value, path)
+        name, kind = _MOMENTS[schema.name]
+        if not isinstance(value, kind):
+            raise DataError(f"Invalid type for {name}, expected {kind.__name__} but was {_class(value)}", path)
+        return _logical(schema, value, path)
 
     def default(self, schema: Schema) -> Any:
         """The JSON form of a schema's default."""
@@ -68,7 +69,9 @@ class Writer:
         if isinstance(value, bytes | bytearray | memoryview):
             return b64encode(value).decode()
         if isinstance(value, Mapping):
-            members = {key: self.schemaless(member, f"{path}[{key!r}]") for key, member in value.items()}
+            members = {
+                key: self.schemaless(member, f"{path}{{{at}}}") for at, (key, member) in enumerate(value.items())
+            }
             if all(isinstance(key, str) for key in members):
                 return {_text(key, path): member for key, member in members.items()}
             return [[self.schemaless(key, path), member] for key, member in members.items()]
@@ -94,7 +97,8 @@ class Writer:
         if kind in _PLAIN and isinstance(value, _PLAIN[kind]):
             return _text(value, path) if isinstance(value, str) else value
         if kind is Type.ARRAY and isinstance(value, list | tuple):
-            return [self.write(schema.value_schema, member, f"{path}[{at}]") for at, member in enumerate(value)]
+            inner = values_of(schema)
+            return [self.write(inner, member, f"{path}[{at}]") for at, member in enumerate(value)]
         if kind is Type.MAP and isinstance(value, Mapping):
             return self._map(schema, value, path)
         if kind is Type.STRUCT and isinstance(value, Mapping):
@@ -102,12 +106,12 @@ class Writer:
         raise DataError(f"Invalid type for {kind.name}: {_class(value)}", path)
 
     def _map(self, schema: Schema, value: Mapping[Any, Any], path: str) -> Any:
+        keys, values = keys_of(schema), values_of(schema)
         pairs = [
-            [self.write(schema.key_schema, key, path), self.write(schema.value_schema, member, f"{path}[{key!r}]")]
-            for key, member in value.items()
+            [self.write(keys, key, f"{path}{{key {at}}}"), self.write(values, member, f"{path}{{{at}}}")]
+            for at, (key, member) in enumerate(value.items())
         ]
-        keys_are_text = schema.key_schema is not None and schema.key_schema.type is Type.STRING
-        return {key: member for key, member in pairs} if keys_are_text else pairs
+        return dict(pairs) if keys is not None and keys.type is Type.STRING else pairs
 
     def _struct(self, schema: Schema, value: Mapping[Any, Any], path: str) -> dict[str, Any]:
         fields = {field.name: field.schema for field in schema.fields}
@@ -141,10 +145,11 @@ class WritingLeaves:
         return {**own, "float32": _float32, "base64": _base64, "fragment": _fragment, **self.logical}
 
     def leaf(self, schema: Schema) -> Leaf | None:
-        if schema.name == DECIMAL_NAME:
+        logical = schema.name is not None and codec(schema) is not None
+        if logical and schema.name == DECIMAL_NAME:
             converted = "fragment({v})" if self.numeric else f"base64({self._logical(schema)}({{v}}))"
             return Leaf("type({v}) is Decimal and {v}.is_finite()", converted)
-        if schema.name in _MOMENTS:
+        if logical:
             kind = _MOMENTS[schema.name][1].__name__
             return Leaf(f"type({{v}}) is {kind}", f"{self._logical(schema)}({{v}})")
         if schema.type is Type.FLOAT32:
@@ -154,8 +159,9 @@ class WritingLeaves:
         return plain_leaf(schema)
 
     def _logical(self, schema: Schema) -> str:
-        name = f"logical{len(self.logical)}"
-        self.logical[name] = partial(from_logical, schema)
+        found, name = codec(schema), f"logical{len(self.logical)}"
+        if found is not None:
+            self.logical[name] = found.encode
         return name
 
 
@@ -203,7 +209,9 @@ def _text(value: str, path: str) -> str:
         value.encode()
     except UnicodeEncodeError as error:
         sentence = f"character {error.start} is half a surrogate pair, which no encoding can write"
-        raise DataError(f"Converting Kafka Connect data to byte[] failed due to serialization error: {sentence}", path) from error
+        raise DataError(
+            f"Converting Kafka Connect data to byte[] failed due to serialization error: {sentence}", path
+        ) from error
     return value
 
 
@@ -216,4 +224,8 @@ def _logical(schema: Schema, value: Any, path: str) -> Any:
 
 def _class(value: Any) -> str:
     kind = type(value)
-    return f"class {kind.__qualname__}" if kind.__module__ == "builtins" else f"class {kind.__module__}.{kind.__qualname__}"
+    return (
+        f"class {kind.__qualname__}"
+        if kind.__module__ == "builtins"
+        else f"class {kind.__module__}.{kind.__qualname__}"
+    )

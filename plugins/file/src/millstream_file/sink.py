@@ -1,7 +1,7 @@
 """Appends records to a text file, or standard output, one a line.
 
-Source: org.apache.kafka.connect.file.FileStreamSinkConnector and FileStreamSinkTask, Kafka 4.3; bytes are written as they are
-(Java writes an identity hash), and what is committed is on disk.
+Source: org.apache.kafka.connect.file.FileStreamSinkConnector and FileStreamSinkTask, Kafka 4.3; bytes are written as
+they are (Java writes an identity hash), and what is committed is on disk.
 """
 
 import logging
@@ -103,8 +103,8 @@ class FileStreamSinkTask(SinkTask[FileSinkConfig]):
         if end < size:
             os.ftruncate(self._file, end)
             log.warning(
-                "File %s ended in the middle of a line: cut its last %d bytes, back to byte %d; the record they belong to "
-                "was not committed and is delivered again",
+                "File %s ended in the middle of a line: cut its last %d bytes, back to byte %d; the record they "
+                "belong to was not committed and is delivered again",
                 *(self._name, size - end, end),
             )
 
@@ -125,8 +125,8 @@ def _append_to(name: str) -> int:
         return os.open(name, flags, 0o666)
     except OSError as error:
         raise FileError(
-            f"Couldn't find or create file '{name}' for FileStreamSinkTask: {error.strerror}; setting 'file' must name a "
-            "file, in a folder that exists, that this worker's user may write"
+            f"Couldn't find or create file '{name}' for FileStreamSinkTask: {error.strerror}; setting 'file' must "
+            "name a file, in a folder that exists, that this worker's user may write"
         ) from error
 
 

@@ -227,4 +227,6 @@ def _check(partition: Place | None, offset: Place) -> None:
 
 
 def _is_long(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and -_LARGEST_POSITION - 1 <= value <= _LARGEST_POSITION
+    return (
+        isinstance(value, int) and not isinstance(value, bool) and -_LARGEST_POSITION - 1 <= value <= _LARGEST_POSITION
+    )

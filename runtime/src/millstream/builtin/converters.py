@@ -28,10 +28,12 @@ from millstream_api import (
     Header,
     HeaderConverter,
     Headers,
+    Importance,
     Problem,
     Schema,
     Subject,
     Type,
+    Width,
     key,
     one_of,
 )
@@ -47,7 +49,7 @@ class ConverterConfig(Config):
     converter_type: str = key(
         doc="What the converter is used for; the worker sets it.",
         valid=one_of("key", "value", "header"),
-        importance="low",
+        importance=Importance.LOW,
     )
 
 
@@ -55,8 +57,11 @@ class StringConverterConfig(ConverterConfig):
     converter_encoding: str = key(
         "UTF-8",
         doc="The character set of the text, by any name that Python knows.",
-        importance="high",
+        importance=Importance.HIGH,
+        width=Width.MEDIUM,
+        display_name="Encoding",
     )
+
 
 class _PlainConverter(Converter[ConverterConfig], HeaderConverter[ConverterConfig]):
     """One that looks at each value alone: one schema when it reads, no state."""
@@ -92,7 +97,7 @@ class _PlainConverter(Converter[ConverterConfig], HeaderConverter[ConverterConfi
 
 
 class StringConverter(Converter[StringConverterConfig], HeaderConverter[StringConverterConfig]):
-    """Any value as the text Java prints, in `converter.encoding`; what cannot be read or written becomes U+FFFD or `?`."""
+    """Any value as the text Java prints, in `converter.encoding`; what that cannot hold becomes U+FFFD or `?`."""
 
     config_class = StringConverterConfig
 
