@@ -1,0 +1,34 @@
+"""Adds to the worker's REST API: resources of its own, or a look at every request."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from millstream_api.cluster import Cluster
+from millstream_api.config import C, Plugin
+
+__all__ = ["App", "RestExtension"]
+
+App = Callable[
+    [
+        MutableMapping[str, Any],
+        Callable[[], Awaitable[MutableMapping[str, Any]]],
+        Callable[[MutableMapping[str, Any]], Awaitable[None]],
+    ],
+    Awaitable[None],
+]
+"""An ASGI application: scope, receive, send."""
+
+
+class RestExtension(Plugin[C]):
+    """Made once, in the order of `rest.extension.classes`. Runs in the worker's process: the operator's own code."""
+
+    def resources(self, cluster: Cluster) -> tuple[str, App] | None:
+        """Give a path, such as `/audit`, and the application that answers below it; None: it has none."""
+        return None
+
+    def guard(self, app: App) -> App:
+        """Wrap the whole API, to look at every request before it (authentication, audit); by default as it is.
+
+        The first extension named is the outermost.
+        """
+        return app

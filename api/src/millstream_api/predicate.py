@@ -1,0 +1,20 @@
+"""Says which records a transformation is for."""
+
+from collections.abc import Sequence
+
+from millstream_api.config import C, Plugin
+from millstream_api.records import Record, RecordBatch
+
+__all__ = ["Predicate"]
+
+
+class Predicate(Plugin[C]):
+    """Answers yes or no to a record; a fast one to whole batches, too."""
+
+    def test(self, record: Record) -> bool:
+        """Say whether it is so. Called once a record, in order, and again only after RetriableError."""
+        raise NotImplementedError(f"{type(self).__name__} must override test")
+
+    def test_batch(self, batch: RecordBatch) -> bool | Sequence[bool]:
+        """Say what `test` says of each row; one bool: of all rows. Used if overridden; pure."""
+        raise NotImplementedError(f"{type(self).__name__} has no batch form")

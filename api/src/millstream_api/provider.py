@@ -1,0 +1,35 @@
+"""Looks up what settings refer to: `${provider:path:key}`."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from millstream_api.config import C, Plugin
+
+__all__ = ["ConfigProvider", "Provided"]
+
+
+class Provided(NamedTuple):
+    """What a provider found.
+
+    data:    text by key; a key that is not there is left out. May hold secrets: `repr` shows keys only.
+    ttl_ms:  for how long it holds, in milliseconds; None: until the connector is restarted.
+    """
+
+    data: Mapping[str, str]
+    ttl_ms: int | None = None
+
+    def __repr__(self) -> str:
+        return f"Provided(keys={sorted(self.data)!r}, ttl_ms={self.ttl_ms!r})"
+
+
+class ConfigProvider(Plugin[C]):
+    """Reads a place where settings, mostly secrets, are kept."""
+
+    def get(self, path: str, keys: frozenset[str]) -> Provided:
+        """Give those of the keys that are there.
+
+        path:  what stands between the colons, such as a file's path; empty in `${provider:key}`.
+
+        Called from one thread at a time. Raises ConfigError when the place cannot be read.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must override get")

@@ -1,0 +1,55 @@
+"""Connectors and tasks that take data out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from millstream_api.config import C, Settings
+from millstream_api.connector import Connector, Task
+from millstream_api.context import SinkContext
+from millstream_api.records import SinkBatch, TopicPartition
+
+__all__ = ["SinkConnector", "SinkTask"]
+
+
+class SinkTask(Task[C]):
+    """Writes to the outside. Override `put`, mostly `start`, and `pre_commit` if `put` only collects."""
+
+    def __init__(self, config: C, context: SinkContext) -> None:
+        self.config = config
+        self.context = context
+
+    def open(self, partitions: frozenset[TopicPartition]) -> None:
+        """Called when partitions were assigned, before their first records."""
+
+    def put(self, batch: SinkBatch) -> None:
+        """Write a batch; it comes empty too, so that time passes.
+
+        Raises RetriableError to get the same batch again later; whatever else it raises fails the task.
+        Records may come again after a restart.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must override put")
+
+    def pre_commit(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+        """Make durable what was put, and give the offsets that may be committed; Java's flush is this, too.
+
+        offsets:  the next offset to read of each partition, behind everything put.
+
+        A partition left out is not committed. Nothing given may be ahead of what is durable.
+        """
+        return offsets
+
+    def close(self, partitions: frozenset[TopicPartition]) -> None:
+        """Called when partitions are taken away, after their last `pre_commit`, and before `stop`."""
+
+
+class SinkConnector(Connector[C]):
+    """Decides what sink tasks write; all tasks share the topics.
+
+    task_class:  what does the writing.
+    """
+
+    task_class: ClassVar[type[SinkTask[Any]]]
+
+    def task_configs(self, max_tasks: int) -> Sequence[Settings]:
+        """Give the same settings to as many tasks as allowed."""
+        return [{} for _ in range(max_tasks)]
