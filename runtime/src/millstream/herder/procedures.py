@@ -1,0 +1,83 @@
+"""One thread that does what is asked, a step at a time: a procedure yields a future and goes on when that is done.
+
+Between two yields a procedure has the herder's state to itself; after a yield it must look again, since others ran
+meanwhile. Nothing on this thread waits for plugin code, a child, or a lock.
+"""
+
+import heapq
+import itertools
+import logging
+import queue
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from typing import Any
+
+from millstream.lifecycle import Clock, Spawned, StopToken, spawn
+
+log = logging.getLogger(__name__)
+
+Procedure = Generator["Future[Any]", Any, Any]
+Step = Callable[[], None]
+
+
+class Agenda:
+    """The herder's thread and what is to be done on it, in order of time and then of arrival."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._arrived: queue.SimpleQueue[tuple[float, Step] | None] = queue.SimpleQueue()
+        self._due: list[tuple[float, int, Step]] = []
+        self._numbers = itertools.count()
+        self._thread: Spawned | None = None
+
+    def start(self, name: str, on_death: Callable[[BaseException | None], None]) -> None:
+        self._thread = spawn(name, self._run, on_death=on_death)
+
+    def post(self, step: Step, delay: float = 0.0) -> None:
+        """Have `step` done on the thread, `delay` seconds from now. Any thread may call this."""
+        self._arrived.put((self._clock.monotonic() + delay, step))
+
+    def perform(self, procedure: Procedure) -> "Future[Any]":
+        """Run a procedure from its next step on; gives what it returns or raises. Any thread may call this."""
+        done: Future[Any] = Future()
+        self.post(lambda: self._advance(procedure, None, done))
+        return done
+
+    def close(self, timeout: float) -> None:
+        """Do what is due, leave the rest, and end."""
+        self._arrived.put(None)
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def _run(self, stop: StopToken) -> None:
+        while True:
+            wait = max(0.0, self._due[0][0] - self._clock.monotonic()) if self._due else None
+            try:
+                arrived = self._arrived.get(timeout=wait)
+            except queue.Empty:
+                self._do_due()
+                continue
+            if arrived is None:
+                self._do_due()
+                return
+            heapq.heappush(self._due, (arrived[0], next(self._numbers), arrived[1]))
+            self._do_due()
+
+    def _do_due(self) -> None:
+        while self._due and self._due[0][0] <= self._clock.monotonic():
+            heapq.heappop(self._due)[2]()
+
+    def _advance(self, procedure: Procedure, awaited: "Future[Any] | None", done: "Future[Any]") -> None:
+        try:
+            if awaited is None:
+                waits_for = next(procedure)
+            elif (error := awaited.exception()) is not None:
+                waits_for = procedure.throw(error)
+            else:
+                waits_for = procedure.send(awaited.result())
+        except StopIteration as end:
+            done.set_result(end.value)
+        except Exception as error:  # noqa: BLE001 - an answer is made of it: whoever asked gets it
+            done.set_exception(error)
+        else:
+            waits_for.add_done_callback(lambda it: self.post(lambda: self._advance(procedure, it, done)))

@@ -1,0 +1,71 @@
+"""What the herder is doing, in the words that Connect's clients know (§1.1), for answers that do not come in time."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from millstream.lifecycle import Clock
+
+AWAITING_STARTUP = "awaiting startup"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """words: what is done. began, completed: ms since 1970; completed None: it goes on."""
+
+    words: str
+    began: int
+    completed: int | None = None
+
+    def summary(self) -> str:
+        """The sentence of an answer that did not come in time. Source: Stage.java."""
+        if self.completed is None:
+            return f"The worker is currently {self.words}, which began at {_instant(self.began)}."
+        return (
+            f"The last operation the worker completed was {self.words}, which began at {_instant(self.began)}"
+            f" and completed at {_instant(self.completed)}."
+        )
+
+
+def _instant(ms: int) -> str:
+    """ISO-8601 as Java's Instant prints it: no fraction when there is none."""
+    moment = datetime.fromtimestamp(ms / 1000, UTC)
+    text = moment.isoformat(timespec="milliseconds" if ms % 1000 else "seconds")
+    return text.replace("+00:00", "Z")
+
+
+class Stages:
+    """Remembers the stage that was begun last, among those that still go on; any thread may begin one or ask."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._current: list[Stage] = []
+        self._last: Stage | None = None
+
+    def begin(self, words: str) -> Stage:
+        stage = Stage(words, self._clock.now_ms())
+        with self._lock:
+            self._current.append(stage)
+        return stage
+
+    def complete(self, stage: Stage) -> None:
+        with self._lock:
+            self._current.remove(stage)
+            self._last = Stage(stage.words, stage.began, self._clock.now_ms())
+
+    @contextmanager
+    def of(self, words: str) -> Iterator[None]:
+        """For the length of a block, which may be the part of a procedure with yields in it."""
+        stage = self.begin(words)
+        try:
+            yield
+        finally:
+            self.complete(stage)
+
+    def summary(self) -> str | None:
+        with self._lock:
+            stage = self._current[-1] if self._current else self._last
+        return stage.summary() if stage else None

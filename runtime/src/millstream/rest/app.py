@@ -1,0 +1,105 @@
+"""The REST API: every route on one page."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from millstream.herder.herder import Herder
+from millstream.rest import connectors, internal, loggers, metrics, offsets, plugins
+from millstream.rest.errors import answer_error, refusal
+from millstream.rest.gate import RawPaths, check_media_types
+from millstream.rest.json import MEDIA_TYPE, empty
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+#: in the order in which Java's `Allow` lists them
+METHODS = ("HEAD", "DELETE", "POST", "GET", "PUT", "PATCH", "OPTIONS")
+ADMIN = "/admin"
+
+
+@dataclass(frozen=True, slots=True)
+class RestSettings:
+    """admin: whether the admin paths are served here; False when they have listeners of their own, or none."""
+
+    topic_tracking_enable: bool = True
+    topic_tracking_allow_reset: bool = True
+    admin: bool = True
+
+
+PATHS: dict[str, dict[str, Endpoint]] = {
+    "/": {"GET": internal.root},
+    "/health": {"GET": internal.health},
+    "/metrics": {"GET": metrics.show},
+    "/connectors": {"GET": connectors.list_connectors, "POST": connectors.create},
+    "/connectors/{name}": {"GET": connectors.info, "DELETE": connectors.delete},
+    "/connectors/{name}/config": {
+        "GET": connectors.config,
+        "PUT": connectors.put_config,
+        "PATCH": connectors.patch_config,
+    },
+    "/connectors/{name}/status": {"GET": connectors.status},
+    "/connectors/{name}/restart": {"POST": connectors.restart},
+    "/connectors/{name}/pause": {"PUT": connectors.pause},
+    "/connectors/{name}/resume": {"PUT": connectors.resume},
+    "/connectors/{name}/stop": {"PUT": connectors.stop},
+    "/connectors/{name}/fence": {"PUT": internal.fence},
+    "/connectors/{name}/topics": {"GET": connectors.topics},
+    "/connectors/{name}/topics/reset": {"PUT": connectors.reset_topics},
+    "/connectors/{name}/offsets": {"GET": offsets.show, "PATCH": offsets.alter, "DELETE": offsets.reset},
+    "/connectors/{name}/tasks": {"GET": connectors.tasks, "POST": internal.submit_tasks},
+    "/connectors/{name}/tasks/{task}/status": {"GET": connectors.task_status},
+    "/connectors/{name}/tasks/{task}/restart": {"POST": connectors.restart_task},
+    "/connector-plugins": {"GET": plugins.list_plugins},
+    "/connector-plugins/{name}/config": {"GET": plugins.definitions},
+    "/connector-plugins/{name}/config/validate": {"PUT": plugins.validate},
+    "/admin/loggers": {"GET": loggers.list_loggers},
+    "/admin/loggers/{logger}": {"GET": loggers.show, "PUT": loggers.set_level},
+}
+
+
+def create_app(herder: Herder | None, settings: RestSettings, middleware: Sequence[Middleware] = ()) -> Starlette:
+    """The public API. `app.state.herder` may be given later: until then every path answers 503."""
+    paths = [path for path in PATHS if settings.admin or not path.startswith(ADMIN)]
+    return _app(paths, herder, settings, middleware)
+
+
+def create_admin_app(herder: Herder | None, settings: RestSettings, middleware: Sequence[Middleware] = ()) -> Starlette:
+    """What `admin.listeners` serve: the admin paths alone."""
+    return _app([path for path in PATHS if path.startswith(ADMIN)], herder, settings, middleware)
+
+
+def _app(
+    paths: Sequence[str], herder: Herder | None, settings: RestSettings, middleware: Sequence[Middleware]
+) -> Starlette:
+    routes: list[BaseRoute] = [Route(path, _dispatch(PATHS[path]), methods=None) for path in paths]
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(RawPaths), *middleware],
+        exception_handlers={Exception: answer_error, 404: answer_error, 405: answer_error},
+    )
+    app.router.redirect_slashes = False
+    app.state.herder = herder
+    app.state.settings = settings
+    return app
+
+
+def _dispatch(by_method: dict[str, Endpoint]) -> Endpoint:
+    """Choose by method, as Jersey does: HEAD is GET without the body, OPTIONS tells what there is."""
+    offered = {*by_method, "OPTIONS", *(["HEAD"] if "GET" in by_method else [])}
+    allow = {"Allow": ",".join(method for method in METHODS if method in offered)}
+
+    async def endpoint(request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return empty(200, {**allow, "Content-Type": MEDIA_TYPE})
+        chosen = by_method.get("GET" if request.method == "HEAD" else request.method)
+        if chosen is None:
+            raise refusal(405, allow)
+        check_media_types(request)
+        return await chosen(request)
+
+    return endpoint

@@ -1,0 +1,57 @@
+"""JSON as the REST API spells it, out and in."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from starlette.responses import Response
+
+from millstream.storage.java_json import dumps
+
+MEDIA_TYPE = "application/json"
+
+
+class UnreadableError(ValueError):
+    """A body is no JSON; the message says where."""
+
+
+class Number(str):
+    """A number in a body as it was written, so that a setting keeps its spelling."""
+
+    __slots__ = ()
+
+
+def respond(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer with a JSON body, spelled as Java does."""
+    return Response(dumps(body), status, headers, MEDIA_TYPE)
+
+
+def empty(status: int, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(b"", status, headers)
+
+
+def read(data: bytes) -> Any:
+    """Read one JSON value; numbers become `Number`. Raises UnreadableError."""
+    try:
+        text = data.decode("utf-8-sig")
+        return json.loads(text, parse_int=Number, parse_float=Number, parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise UnreadableError(f"Invalid UTF-8: {error.reason} at byte {error.start}") from error
+    except (ValueError, RecursionError) as error:
+        raise UnreadableError(f"The body is not JSON: {error}") from error
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"Non-standard token '{name}'")
+
+
+def native(value: Any) -> Any:
+    """A value that `read` gave with its numbers as numbers: int, or float for one with a fraction or exponent."""
+    match value:
+        case Number():
+            return int(value) if value.lstrip("-").isdigit() else float(value)
+        case dict():
+            return {name: native(each) for name, each in value.items()}
+        case list():
+            return [native(each) for each in value]
+    return value

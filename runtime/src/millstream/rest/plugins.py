@@ -1,0 +1,43 @@
+"""What is installed, its settings, and whether a connector's settings will do."""
+
+from urllib.parse import unquote
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from millstream.herder.requests import PluginDefinitions, Validate
+from millstream.inventory.inventory import CONNECTORS, LISTED
+from millstream.rest import bodies, models
+from millstream.rest.asking import ask, herder_of
+from millstream.rest.errors import RestError
+from millstream.rest.json import respond
+
+
+async def list_plugins(request: Request) -> Response:
+    only = request.query_params.get("connectorsOnly", "true").lower() == "true"
+    plugins = herder_of(request).inventory.of(*(CONNECTORS if only else LISTED))
+    return respond([models.plugin_info(plugin) for plugin in plugins])
+
+
+async def definitions(request: Request) -> Response:
+    name = unquote(request.path_params["name"])
+    return respond(await ask(request, PluginDefinitions(name, request.query_params.get("version"))))
+
+
+async def validate(request: Request) -> Response:
+    settings = bodies.settings(await bodies.body_of(request, "an object of settings"))
+    given, asked = settings.get("connector.class"), unquote(request.path_params["name"])
+    if given is None:
+        raise RestError(400, f"Connector config {java_map(settings)} contains no connector type")
+    if not _cut(given).endswith(_cut(asked)):
+        raise RestError(400, f"Included connector type {_cut(given)} does not match request type {_cut(asked)}")
+    return respond(await ask(request, Validate(settings)))
+
+
+def java_map(settings: bodies.Config) -> str:
+    """The names of the settings as Java prints a map; values may be secrets."""
+    return "{" + ", ".join(settings) + "}"
+
+
+def _cut(name: str) -> str:
+    return name.removesuffix("Connector")
