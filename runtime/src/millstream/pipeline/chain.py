@@ -1,17 +1,32 @@
-"""The transformations of a connector, in order."""
+"""The transformations of a connector, in order: columns where a class has a batch form, records where it has none."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
-from millstream_api import Predicate, Transformation
+from millstream.errors import PluginError
+from millstream.pipeline.form import (
+    Retrying,
+    answers,
+    applied,
+    each,
+    has_batch_form,
+    is_record,
+    name_of,
+    one_row,
+    split,
+)
+from millstream.pipeline.grouping import Flow
+from millstream.pipeline.tolerance import LOST, Journal, Lost, Site, Stage
+from millstream_api import Predicate, Record, RecordBatch, Transformation
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
     """A transformation with its predicate: applied iff `predicate.test(record)` differs from `negate` (§9.1).
 
-    class_name: what logs and dead letters call it; by default module:Class.
+    class_name: what logs and dead letters call the transformation; by default module:Class.
     """
 
     transformation: Transformation[Any]
@@ -23,4 +38,195 @@ class Link:
 class Chain:
     """Links in the order of `transforms`."""
 
-    def __init__(self, links: Sequence[Link] = ()) -> None: ...
+    def __init__(self, links: Sequence[Link] = ()) -> None:
+        self.links = tuple(links)
+        self._steps = tuple(map(Step, self.links))
+
+    def run(self, flow: Flow, journal: Journal) -> Flow:
+        """Lead the rows through all links; failures go into the journal."""
+        for step in self._steps:
+            flow = flow.below(journal.limit)
+            if not flow:
+                break
+            flow = step.run(flow, journal)
+        return flow.below(journal.limit)
+
+    @property
+    def plugins(self) -> Sequence[Transformation[Any] | Predicate[Any]]:
+        """What has to be closed, in order."""
+        return [plugin for link in self.links for plugin in (link.transformation, link.predicate) if plugin is not None]
+
+
+class Step:
+    """One link. Connect's operation on a record is predicate and transformation together, retried together."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.site = Site(Stage.TRANSFORMATION, link.class_name or name_of(link.transformation))
+        self._apply_batch = link.transformation.apply_batch if has_batch_form(link.transformation) else None
+        own_apply = type(link.transformation).apply is not Transformation.apply
+        self._apply = link.transformation.apply if own_apply or self._apply_batch is None else self._apply_to_one
+        predicate = link.predicate
+        self._test_batch = predicate.test_batch if predicate is not None and has_batch_form(predicate) else None
+        self._test: Callable[[Record], Any] | None = None
+        if predicate is not None:
+            own_test = type(predicate).test is not Predicate.test
+            self._test = predicate.test if own_test or self._test_batch is None else self._test_of_one
+
+    def run(self, flow: Flow, journal: Journal) -> Flow:
+        if self._apply_batch is None:
+            return self._run_records(flow, journal)
+        if self._test is not None and self._test_batch is None:
+            return self._run_batches_asking_records(flow, journal)
+        out: list[RecordBatch] = []
+        alone: list[tuple[int, Record]] = []
+        for group in flow.groups():
+            try:
+                out.extend(self._optimistic(group))
+            except Exception:  # noqa: BLE001 - plugin code; the same rows are tried one by one, and told then
+                rows, records = group.rows, list(flow.make(group))
+                alone.extend(self._one_by_one(self._operation, (rows, records), journal))
+        return self._collected(flow, out, alone)
+
+    def _optimistic(self, group: RecordBatch) -> list[RecordBatch]:
+        """A group through batch forms alone."""
+        assert self._apply_batch is not None
+        if self._test_batch is None:
+            return applied(self._apply_batch, group)
+        chosen, spared = split(group, answers(self._test_batch(group), group), self._link.negate)
+        done = applied(self._apply_batch, chosen) if len(chosen) else []
+        return [*done, spared] if len(spared) else done
+
+    def _run_records(self, flow: Flow, journal: Journal) -> Flow:
+        if self._test_batch is None:
+            rows, records = flow.lined()
+            operation = self._apply if self._test is None else self._operation
+            return self._kept(flow, self._each(operation, (rows, records), journal), (rows, records), journal)
+        spared: list[RecordBatch] = []
+        chosen: list[RecordBatch] = []
+        operation = self._apply
+        for group in flow.groups():
+            try:
+                some, others = split(group, answers(self._test_batch(group), group), self._link.negate)
+            except Exception:  # noqa: BLE001 - plugin code; the predicate is asked again, row by row, below
+                some, others, operation = group, group.take(()), self._operation
+            chosen.append(some)
+            spared.append(others)
+        rows, records = flow.of_groups(chosen).lined()
+        alone = self._one_by_one(operation, (rows, records), journal)
+        if not any(map(len, spared)):
+            return flow.of_records([row for row, _ in alone], [record for _, record in alone])
+        return self._collected(flow, spared, alone)
+
+    def _run_batches_asking_records(self, flow: Flow, journal: Journal) -> Flow:
+        """A record-form predicate before a batch-form transformation."""
+        assert self._apply_batch is not None
+        test, negate = self._test, self._link.negate
+        assert test is not None
+        rows, records = flow.lined()
+        retried: dict[int, Record | None] = {}  # rows whose whole operation ended in a retry of the predicate
+
+        def again(row: int, record: Record) -> None:
+            retried[row] = self._checked(self._operation(record))
+
+        said = each(test, rows, records, Retrying(journal, self.site, again))
+        verdicts = dict(zip(rows, said, strict=False))
+        out: list[RecordBatch] = []
+        alone = [(row, record) for row, record in retried.items() if record is not None]
+        for group in flow.groups():
+            open_at = [
+                at
+                for at, row in enumerate(group.rows)
+                if row not in retried and verdicts.get(row, LOST) is not LOST and row < journal.limit
+            ]
+            group = group if len(open_at) == len(group) else group.take(open_at)
+            chosen, spared = split(group, [bool(verdicts[row]) for row in group.rows], negate)
+            out.append(spared)
+            if not len(chosen):
+                continue
+            try:
+                out.extend(applied(self._apply_batch, chosen))
+            except Exception:  # noqa: BLE001 - plugin code; the same rows are tried one by one, and told then
+                alone.extend(self._one_by_one(self._apply, (chosen.rows, list(flow.make(chosen))), journal))
+        return self._collected(flow, out, alone)
+
+    def _operation(self, record: Record) -> Record | None:
+        if self._test is not None and bool(self._test(record)) == self._link.negate:
+            return record
+        return self._apply(record)
+
+    def _again(self, _row: int, record: Record) -> Record | None:
+        return self._checked(self._operation(record))
+
+    def _each(
+        self, operation: Callable[[Record], Any], lined: tuple[Sequence[int], Sequence[Record]], journal: Journal
+    ) -> list[Any]:
+        return each(operation, *lined, Retrying(journal, self.site, self._again))
+
+    def _kept(
+        self, flow: Flow, out: list[Any], lined: tuple[Sequence[int], Sequence[Record]], journal: Journal
+    ) -> Flow:
+        """What goes on after a record form; with nothing dropped no row is looked at."""
+        rows = lined[0]
+        kinds = set(map(type, out))
+        if all(map(is_record, kinds)) and len(out) == len(rows):
+            return flow.of_records(rows, out)
+        if not all(is_record(kind) or kind in (type(None), Lost) for kind in kinds):
+            self._refuse_strangers(out, rows, journal)
+        going_on = [(row, record) for row, record in zip(rows, out, strict=False) if isinstance(record, Record)]
+        return flow.of_records([row for row, _ in going_on], [record for _, record in going_on])
+
+    def _one_by_one(
+        self, operation: Callable[[Record], Any], lined: tuple[Sequence[int], Sequence[Record]], journal: Journal
+    ) -> list[tuple[int, Record]]:
+        out = self._each(operation, lined, journal)
+        self._refuse_strangers(out, lined[0], journal)
+        return [(row, record) for row, record in zip(lined[0], out, strict=False) if isinstance(record, Record)]
+
+    def _refuse_strangers(self, out: list[Any], rows: Sequence[int], journal: Journal) -> None:
+        for row, result in zip(rows, out, strict=False):
+            if result is LOST:
+                continue
+            try:
+                self._checked(result)
+            except PluginError as error:
+                journal.settle(row, self.site, error, lambda: None)
+
+    def _checked(self, result: Any) -> Record | None:
+        if result is None or isinstance(result, Record):
+            return result
+        raise PluginError(
+            f"the transformation {self.site.class_name} gave {type(result).__name__!r} for a record; "
+            "apply must give a Record (record.replace makes one) or None, which drops it"
+        )
+
+    def _collected(self, flow: Flow, groups: Iterable[RecordBatch], alone: list[tuple[int, Record]]) -> Flow:
+        if not alone:
+            return flow.of_groups(groups)
+        alone.sort(key=lambda pair: pair[0])
+        single = flow.of_records([row for row, _ in alone], [record for _, record in alone])
+        return flow.of_groups(chain(groups, single.groups()))
+
+    def _apply_to_one(self, record: Record) -> Record | None:
+        """`apply` by way of the batch form, for a class that has no other."""
+        assert self._apply_batch is not None
+        batches = applied(self._apply_batch, one_row(record))
+        if not batches or not len(batches[0]):
+            return None
+        batch = batches[0]
+        return record.replace(
+            topic=batch.topic,
+            value=batch.values[0],
+            value_schema=batch.value_schema,
+            key=None if batch.keys is None else batch.keys[0],
+            key_schema=batch.key_schema,
+            partition=None if batch.partitions is None else batch.partitions[0],
+            timestamp=None if batch.timestamps is None else batch.timestamps[0],
+            headers=() if batch.headers is None else batch.headers[0],
+        )
+
+    def _test_of_one(self, record: Record) -> bool:
+        assert self._test_batch is not None
+        batch = one_row(record)
+        said = answers(self._test_batch(batch), batch)
+        return said if isinstance(said, bool) else bool(said[0])

@@ -1,9 +1,21 @@
-"""Values to bytes and back."""
+"""Values to bytes and back, a column at a time, by functions compiled once for each subject."""
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, Literal, TypeVar, overload
 
-from millstream_api import Converter, HeaderConverter
+from millstream.broker.ports import Outgoing
+from millstream.errors import DataError, PluginError
+from millstream.pipeline.form import name_of
+from millstream.pipeline.grouping import below, joined, merged
+from millstream.pipeline.tolerance import Journal, Lost, Site, Stage
+from millstream_api import Converter, Decode, Decoded, Encode, Header, HeaderConverter, RecordBatch, Schema, Subject
+
+Role = Literal["key", "value"]
+T = TypeVar("T")
+
+MAX_COMPILED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,3 +29,329 @@ class Converters:
     value: Converter[Any]
     header: HeaderConverter[Any]
     class_names: tuple[str, str, str] = ("", "", "")
+
+    def sites(self) -> tuple[Site, Site, Site]:
+        """Where key, value and header conversion fail."""
+        stages = (Stage.KEY_CONVERTER, Stage.VALUE_CONVERTER, Stage.HEADER_CONVERTER)
+        plugins = (self.key, self.value, self.header)
+        key, value, header = (
+            Site(stage, name or name_of(plugin))
+            for stage, plugin, name in zip(stages, plugins, self.class_names, strict=True)
+        )
+        return key, value, header
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """Rows for one topic: `batch`'s row i is row `rows[i]` of the slice; ascending."""
+
+    batch: Outgoing
+    rows: Sequence[int]
+
+
+class Compiled(dict[Subject, T]):
+    """What was made for a subject; the oldest goes when topics and schemas never end."""
+
+    def __init__(self, make: Callable[[Subject], T]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, subject: Subject) -> T:
+        made = self._make(subject)
+        if len(self) >= MAX_COMPILED:
+            del self[next(iter(self))]
+        self[subject] = made
+        return made
+
+
+class HeaderRows(Sequence[list[Header]]):
+    """Lists of headers that an encoder may append to, made when it looks at them: most never do."""
+
+    __slots__ = ("_count", "_given", "made")
+
+    def __init__(self, count: int, given: Sequence[Sequence[Header]] | None) -> None:
+        self._count = count
+        self._given = given
+        self.made: list[list[Header]] | None = None
+
+    def _lists(self) -> list[list[Header]]:
+        if self.made is None:
+            given = self._given
+            self.made = [[] for _ in range(self._count)] if given is None else [list(headers) for headers in given]
+        return self.made
+
+    @property
+    def result(self) -> Sequence[Sequence[Header]] | None:
+        """The headers after the encoder; what was given if it took no interest."""
+        if self.made is None or not (self._given is not None or any(self.made)):
+            return self._given
+        return self.made
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[list[Header]]:
+        return iter(self._lists())
+
+    @overload
+    def __getitem__(self, index: int) -> list[Header]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[list[Header]]: ...
+    def __getitem__(self, index: int | slice) -> list[Header] | list[list[Header]]:
+        return self._lists()[index]
+
+
+def one_by_one(
+    batch: RecordBatch, site: Site, journal: Journal, convert: Callable[[int], T]
+) -> tuple[RecordBatch, list[T]]:
+    """Convert row after row, `convert(index)`; gives the rows that went well and their results."""
+    kept: list[int] = []
+    results: list[T] = []
+    for at, row in enumerate(batch.rows):
+        if row >= journal.limit:
+            break
+        try:
+            result: T | Lost = convert(at)
+        except Exception as error:  # noqa: BLE001 - plugin code; the journal decides and tells
+            result = journal.settle(row, site, error, lambda: convert(at))  # noqa: B023 - called at once
+        if not isinstance(result, Lost):
+            kept.append(at)
+            results.append(result)
+    return (batch if len(kept) == len(batch) else batch.take(kept)), results
+
+
+class SourceConversion:
+    """Columns to bytes: headers, key, value; a row ends at the first of them that fails."""
+
+    def __init__(self, converters: Converters) -> None:
+        self._header = converters.header
+        self._sites = dict(zip(("key", "value", "header"), converters.sites(), strict=True))
+        self._encoders: Compiled[Encode] = Compiled(
+            lambda subject: (converters.key if subject.role == "key" else converters.value).encoder(subject)
+        )
+        self._silent: Compiled[bool] = Compiled(self._null_is_no_bytes)
+
+    def run(self, groups: Sequence[RecordBatch], journal: Journal) -> list[Routed]:
+        """Encode all groups; one entry a topic, rows ascending and less than `journal.limit`."""
+        done: dict[str, list[RecordBatch]] = {}
+        for group in self._with_headers(groups, journal):
+            batch = self._encoded(self._encoded(group, "key", journal), "value", journal)
+            done.setdefault(batch.topic, []).append(stamped(batch, journal))
+        routed = []
+        for batches in done.values():
+            left = [some for some in (below(batch, journal.limit) for batch in batches) if len(some)]
+            if left:
+                routed.append(_outgoing(joined(left)))
+        return routed
+
+    def _with_headers(self, groups: Sequence[RecordBatch], journal: Journal) -> Sequence[RecordBatch]:
+        """Header converters have a record form only: one header after the other, in row order across groups."""
+        if all(group.headers is None for group in groups):
+            return groups
+        whole = joined(groups)
+        owner = {row: number for number, group in enumerate(groups) for row in group.rows}
+        at_home = {row: at for group in groups for at, row in enumerate(group.rows)}
+        to_bytes, headers = self._header.to_bytes, whole.headers
+        assert headers is not None
+
+        def convert(at: int) -> list[Header]:
+            topic = groups[owner[whole.rows[at]]].topic
+            return [Header(name, to_bytes(topic, name, value, schema)) for name, value, schema in headers[at]]
+
+        kept, converted = one_by_one(whole, self._sites["header"], journal, convert)
+        rows: list[list[int]] = [[] for _ in groups]
+        made: list[list[list[Header]]] = [[] for _ in groups]
+        for row, result in zip(kept.rows, converted, strict=True):
+            rows[owner[row]].append(at_home[row])
+            made[owner[row]].append(result)
+        return [
+            group.take(at).replace(headers=some if any(some) else None)
+            for group, at, some in zip(groups, rows, made, strict=True)
+            if at
+        ]
+
+    def _encoded(self, batch: RecordBatch, role: Role, journal: Journal) -> RecordBatch:
+        subject = Subject(batch.topic, batch.key_schema if role == "key" else batch.value_schema, role)
+        column = batch.keys if role == "key" else batch.values
+        if not len(batch):
+            return batch
+        if column is None:
+            if self._silent[subject]:
+                return batch
+            column = [None] * len(batch)
+        given = batch.headers
+        try:
+            lists = HeaderRows(len(column), given)
+            encoded = self._call(subject, column, lists)
+        except Exception:  # noqa: BLE001 - plugin code; the same rows are tried one by one, and told then
+            return self._encoded_alone(batch, subject, column, journal)
+        return _with_bytes(batch, role, encoded, lists.result)
+
+    def _encoded_alone(
+        self, batch: RecordBatch, subject: Subject, column: Sequence[Any], journal: Journal
+    ) -> RecordBatch:
+        def convert(at: int) -> tuple[bytes | None, Sequence[Header]]:
+            lists = HeaderRows(1, None if batch.headers is None else [batch.headers[at]])
+            (data,) = self._call(subject, [column[at]], lists)
+            return data, lists[0]
+
+        kept, results = one_by_one(batch, self._sites[subject.role], journal, convert)
+        headers = [added for _, added in results]
+        role: Role = "key" if subject.role == "key" else "value"
+        return _with_bytes(kept, role, [data for data, _ in results], headers if any(headers) else None)
+
+    def _call(self, subject: Subject, column: Sequence[Any], headers: HeaderRows) -> Sequence[bytes | None]:
+        encoded = self._encoders[subject](column, headers)
+        if len(encoded) != len(column):
+            raise PluginError(
+                f"the encoder of {self._sites[subject.role].class_name} for the {subject.role} of topic "
+                f"{subject.topic!r} gave {len(encoded)} rows for {len(column)}; it must give one a row"
+            )
+        return encoded
+
+    def _null_is_no_bytes(self, subject: Subject) -> bool:
+        """Encoders are pure: what one null becomes, all become."""
+        try:
+            lists = HeaderRows(1, None)
+            return self._call(subject, [None], lists)[0] is None and lists.result is None
+        except Exception:  # noqa: BLE001 - told by the rows themselves, which are encoded next
+            return False
+
+
+def _with_bytes(
+    batch: RecordBatch, role: Role, data: Sequence[bytes | None], headers: Sequence[Sequence[Header]] | None
+) -> RecordBatch:
+    if role == "key":
+        return batch.replace(keys=data, headers=headers)
+    return batch.replace(values=data, headers=headers)
+
+
+def _outgoing(batch: RecordBatch) -> Routed:
+    headers = batch.headers
+    rows = None if headers is None else [[(name, value) for name, value, _ in some] for some in headers]
+    return Routed(Outgoing(batch.topic, batch.values, batch.keys, batch.partitions, batch.timestamps, rows), batch.rows)
+
+
+def stamped(batch: RecordBatch, journal: Journal) -> RecordBatch:
+    """Timestamps as Kafka has them: -1 is none; a row with another negative one ends the task (ConnectUtils.java)."""
+    stamps: Any = batch.timestamps
+    if stamps is None or not len(stamps) or (None not in stamps and min(stamps) >= 0):
+        return batch
+    for row, stamp in zip(batch.rows, stamps, strict=True):
+        if stamp is not None and stamp < -1:
+            journal.cut(row, DataError(f"Invalid record timestamp {stamp}"))
+            break
+    return batch.replace(timestamps=[None if stamp == -1 else stamp for stamp in stamps])
+
+
+class SinkConversion:
+    """Bytes to columns: key, value, headers; a row ends at the first of them that fails."""
+
+    def __init__(self, converters: Converters) -> None:
+        self._header = converters.header
+        self._sites = dict(zip(("key", "value", "header"), converters.sites(), strict=True))
+        self._decoders: Compiled[Decode] = Compiled(
+            lambda subject: (converters.key if subject.role == "key" else converters.value).decoder(subject)
+        )
+        self._nulls: Compiled[tuple[Schema | None] | None] = Compiled(self._schema_of_null)
+
+    def run(self, groups: Sequence[RecordBatch], journal: Journal) -> list[RecordBatch]:
+        """Decode groups of one topic each, whose columns are bytes and whose headers are undecoded."""
+        decoded: list[RecordBatch] = []
+        for group in groups:
+            for half in self._decoded(group, "key", journal):
+                decoded.extend(stamped(batch, journal) for batch in self._decoded(half, "value", journal))
+        with_headers = self._with_headers(merged([batch for batch in decoded if len(batch)]), journal)
+        left = (below(batch, journal.limit) for batch in with_headers)
+        return [batch for batch in left if len(batch)]
+
+    def _decoded(self, batch: RecordBatch, role: Role, journal: Journal) -> Sequence[RecordBatch]:
+        subject = Subject(batch.topic, None, role)
+        column = batch.keys if role == "key" else batch.values
+        if column is None:
+            known = self._nulls[subject]
+            if known is not None:
+                return [batch.replace(key_schema=known[0])]
+            column = [None] * len(batch)
+        try:
+            parts = self._call(subject, column, batch.headers)
+        except Exception:  # noqa: BLE001 - plugin code; the same rows are tried one by one, and told then
+            return self._decoded_alone(batch, subject, column, journal)
+        return [
+            _with_values(batch if part.at is None else batch.take(part.at), role, part.schema, part.values)
+            for part in parts
+            if len(part.values)
+        ]
+
+    def _decoded_alone(
+        self, batch: RecordBatch, subject: Subject, column: Sequence[bytes | None], journal: Journal
+    ) -> Sequence[RecordBatch]:
+        headers = batch.headers
+
+        def convert(at: int) -> tuple[Schema | None, Any]:
+            parts = self._call(subject, [column[at]], None if headers is None else [headers[at]])
+            (part,) = (some for some in parts if len(some.values))
+            return part.schema, part.values[0]
+
+        kept, results = one_by_one(batch, self._sites[subject.role], journal, convert)
+        found: dict[int, list[int]] = {}
+        for at, (schema, _) in enumerate(results):
+            found.setdefault(id(schema), []).append(at)
+        role: Role = "key" if subject.role == "key" else "value"
+        return [
+            _with_values(kept.take(at), role, results[at[0]][0], [results[i][1] for i in at]) for at in found.values()
+        ]
+
+    def _call(
+        self, subject: Subject, column: Sequence[bytes | None], headers: Sequence[Sequence[Header]] | None
+    ) -> Sequence[Decoded]:
+        parts = self._decoders[subject](column, headers)
+        if len(parts) == 1 and parts[0].at is None and len(parts[0].values) == len(column):
+            return parts
+        shares = [range(len(column)) if part.at is None else part.at for part in parts]
+        whole = sorted(chain.from_iterable(shares)) == list(range(len(column)))
+        if not whole or any(len(part.values) != len(at) for part, at in zip(parts, shares, strict=True)):
+            raise PluginError(
+                f"the decoder of {self._sites[subject.role].class_name} for the {subject.role} of topic "
+                f"{subject.topic!r} left out or repeated some of {len(column)} rows; each belongs to one group"
+            )
+        return parts
+
+    def _schema_of_null(self, subject: Subject) -> tuple[Schema | None] | None:
+        """Decoders are pure: what one null becomes, all become. None: something else than null."""
+        try:
+            (part,) = self._call(subject, [None], None)
+        except Exception:  # noqa: BLE001 - told by the rows themselves, which are decoded next
+            return None
+        return None if part.values[0] is not None else (part.schema,)
+
+    def _with_headers(self, batches: Sequence[RecordBatch], journal: Journal) -> Sequence[RecordBatch]:
+        """Header converters have a record form only: one header after the other, in row order across groups."""
+        if all(batch.headers is None for batch in batches):
+            return batches
+        homes = sorted((row, number, at) for number, batch in enumerate(batches) for at, row in enumerate(batch.rows))
+        whole = joined(batches)
+        from_bytes, headers = self._header.from_bytes, whole.headers
+        assert headers is not None
+
+        def convert(at: int) -> list[Header]:
+            topic, out = batches[homes[at][1]].topic, []
+            for name, data, _ in headers[at]:
+                schema, value = from_bytes(topic, name, data)
+                out.append(Header(name, value, schema))
+            return out
+
+        kept, converted = one_by_one(whole, self._sites["header"], journal, convert)
+        made = dict(zip(kept.rows, converted, strict=True))
+        out = []
+        for batch in batches:
+            at = [i for i, row in enumerate(batch.rows) if row in made]
+            some = [made[batch.rows[i]] for i in at]
+            out.append(batch.take(at).replace(headers=some if any(some) else None))
+        return out
+
+
+def _with_values(batch: RecordBatch, role: Role, schema: Schema | None, values: Sequence[Any]) -> RecordBatch:
+    if role == "key":
+        return batch.replace(key_schema=schema, keys=values)
+    return batch.replace(value_schema=schema, values=values)

@@ -1,28 +1,28 @@
 """From a poll to what the producer sends, from what the consumer read to a put: one slice at a time (design §5)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from millstream.broker.ports import Incoming, Outgoing
+from millstream.broker.ports import Incoming
 from millstream.pipeline.chain import Chain
-from millstream.pipeline.conversion import Converters
+from millstream.pipeline.conversion import Converters, Routed, SinkConversion, SourceConversion
+from millstream.pipeline.grouping import Flow
 from millstream.pipeline.ledger import Ledger
+from millstream.pipeline.reading import consumed_by, number_anew, positions, raw_groups, sink_records
 from millstream.pipeline.reporting import Reporting
-from millstream.pipeline.tolerance import Handling
-from millstream_api import SinkBatch, SinkRecord, SourceBatch, SourceRecord, TopicPartition
+from millstream.pipeline.slicing import Cut, cuts
+from millstream.pipeline.tolerance import Event, Handling, Journal, Site, Stage, exceeded
+from millstream_api import RecordBatch, SinkBatch, SinkRecord, SourceBatch, SourceRecord, TopicPartition
 
-SLICE_ROWS = 500
-SLICE_BYTES = 64 * 1024
+__all__ = ["Routed", "SinkPipeline", "SinkPoll", "SourcePipeline", "SourceSlice"]
 
+log = logging.getLogger(__name__)
 
-@dataclass(frozen=True, slots=True)
-class Routed:
-    """Rows for one topic: `batch`'s row i is row `rows[i]` of the slice; ascending."""
-
-    batch: Outgoing
-    rows: Sequence[int]
+PRODUCE = Site(Stage.KAFKA_PRODUCE, "org.apache.kafka.connect.runtime.WorkerSourceTask")
+PUT = Site(Stage.TASK_PUT, "org.apache.kafka.connect.sink.SinkTask")
 
 
 @dataclass(slots=True)
@@ -41,29 +41,55 @@ class SourceSlice:
     ledger: Ledger
     boundary: Literal["commit", "abort"] | None
     failure: Exception | None
+    polled: Callable[[int], SourceRecord] = field(repr=False)
 
     def record(self, row: int) -> SourceRecord:
         """The record as polled, for `commit_record`."""
-        raise NotImplementedError
+        return self.polled(row)
 
 
 class SourcePipeline:
     """The chain and the conversion of one source task. Pure of I/O; on the task's thread."""
 
-    def __init__(self, chain: Chain, converters: Converters, handling: Handling, reporting: Reporting) -> None: ...
+    def __init__(self, chain: Chain, converters: Converters, handling: Handling, reporting: Reporting) -> None:
+        self._chain = chain
+        self._converters = converters
+        self._conversion = SourceConversion(converters)
+        self._handling = handling
+        self._reporting = reporting
 
     def slices(self, polled: Sequence[SourceRecord | SourceBatch]) -> Iterator[SourceSlice]:
-        """Cut what was polled into slices; each passes all stages before the next one starts (lazily)."""
-        raise NotImplementedError
+        """Cut what was polled into slices; each passes all stages before the next one starts (lazily).
+
+        Raises PluginError for a poll that is neither records nor batches."""
+        for cut in cuts(polled):
+            done = self._through(cut)
+            yield done
+            if done.failure is not None:
+                break
+
+    def _through(self, cut: Cut) -> SourceSlice:
+        rows, ledger = cut.rows, cut.ledger()
+        journal = Journal(self._handling, rows)
+        outgoing: Sequence[Routed] = ()
+        if rows:
+            flow = self._chain.run(cut.flow(), journal)
+            outgoing = self._conversion.run(flow.groups(), journal)
+            self._reporting.tell(journal.events, cut.record)
+        boundary = cut.boundary if journal.failure is None else None
+        return SourceSlice(rows, outgoing, ledger, boundary, journal.failure, cut.record)
 
     def refused(self, slice_: SourceSlice, row: int, error: Exception) -> None:
         """Report a row that the broker refused under tolerance `all` (stage KAFKA_PRODUCE); the row is done then.
 
         With tolerance `none` nothing is reported, the loop fails the task itself (WorkerSourceTask.java)."""
-        raise NotImplementedError
+        if self._handling.tolerance.all:
+            event = Event(row, PRODUCE, 1, 0, error, False, self._handling.clock.now_ms())
+            self._reporting.tell([event], slice_.record)
 
     def close(self) -> None:
         """Close converters, transformations, predicates; each error is logged."""
+        close_all(self._chain, self._converters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +113,35 @@ class SinkPoll:
 class SinkPipeline:
     """The conversion and the chain of one sink task. Pure of I/O; on the task's thread."""
 
-    def __init__(self, chain: Chain, converters: Converters, handling: Handling, reporting: Reporting) -> None: ...
+    def __init__(self, chain: Chain, converters: Converters, handling: Handling, reporting: Reporting) -> None:
+        self._chain = chain
+        self._converters = converters
+        self._conversion = SinkConversion(converters)
+        self._handling = handling
+        self._reporting = reporting
 
     def batch(self, incoming: Sequence[Incoming]) -> SinkPoll:
-        """Decode and transform what was consumed, in the order given. Raises nothing: see `SinkPoll.failure`."""
-        raise NotImplementedError
+        """Decode and transform what was consumed, in the order given; failures are in `SinkPoll.failure`."""
+        raw, origins = raw_groups(incoming)
+        rows = len(origins)
+        journal = Journal(self._handling, rows)
+        groups: Sequence[RecordBatch] = self._conversion.run(raw, journal) if rows else []
+        if self._chain.links and groups:
+            seen = SinkBatch(groups, origins)
+            flow = Flow(sink_records(seen), origins).of_groups(groups)
+            groups = self._chain.run(flow, journal).groups()
+        self._reporting.tell(journal.events, origins.consumed)
+        batch = SinkBatch([], ()) if journal.failure is not None else number_anew(groups, origins)
+        topics = list(dict.fromkeys(some.topic for some in incoming))
+        return SinkPoll(batch, rows, positions(incoming), journal.failure, topics)
 
     @property
-    def reports(self) -> bool:
-        """Whether anybody hears of an errant record; without, a task gets no reporter (§6.5)."""
-        raise NotImplementedError
+    def reporter(self) -> Callable[[SinkRecord, Exception], None] | None:
+        """The `report` of a task's context; None when nobody would hear of an errant record (§6.5)."""
+        return self._report if self._reporting.reporters else None
+
+    def _report(self, record: SinkRecord, error: Exception) -> None:
+        self.errant(record, error)
 
     def errant(self, record: SinkRecord, error: Exception) -> Sequence[Future[Any]]:
         """Report a record that the plugin could not write (stage TASK_PUT), with what was consumed for it.
@@ -104,7 +149,20 @@ class SinkPipeline:
         Gives what is still to be awaited before the next commit (a dead-letter queue's writes).
         Raises MillstreamError `Tolerance exceeded in error handler` with tolerance `none`. From any thread.
         """
-        raise NotImplementedError
+        event = Event(0, PUT, 1, 0, error, False, self._handling.clock.now_ms())
+        pending = self._reporting.tell([event], lambda _: consumed_by(record, self._converters))
+        if not self._handling.tolerance.all:
+            raise exceeded(error)
+        return pending
 
     def close(self) -> None:
         """Close converters, transformations, predicates; each error is logged."""
+        close_all(self._chain, self._converters)
+
+
+def close_all(chain: Chain, converters: Converters) -> None:
+    for plugin in (*chain.plugins, converters.key, converters.value, converters.header):
+        try:
+            plugin.close()
+        except Exception:
+            log.warning("closing %s failed", type(plugin).__qualname__, exc_info=True)
