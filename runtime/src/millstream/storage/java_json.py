@@ -1,4 +1,4 @@
-"""JSON spelled as Java spells it (spec §15.7): internal topics, offset keys and REST bodies are compared byte by byte."""
+"""JSON spelled as Java spells it (spec §15.7): internal topics, offset keys and REST bodies are compared by bytes."""
 
 import base64
 import json

@@ -117,8 +117,8 @@ def check_place(place: Any) -> None:
             raise DataError(f"Offsets may only use String keys, not {name!r} ({type(name).__name__})")
         if value is not None and not isinstance(value, (bool, int, float, str, bytes)):
             raise DataError(
-                f"Offsets may only contain primitive types as values, but field {name} contains {type(value).__name__}; "
-                "they are None, bool, int, float, str and bytes",
+                f"Offsets may only contain primitive types as values, but field {name} contains "
+                f"{type(value).__name__}; they are None, bool, int, float, str and bytes",
                 path=name,
             )
         if isinstance(value, int) and value not in INT64:
