@@ -111,15 +111,18 @@ class ResetTopics:
 
 @dataclass(frozen=True, slots=True)
 class Validate:
-    """What REST answers (ConfigInfos), JSON-clean. ConfigError without `connector.class`, PluginError for an unknown one."""
+    """What REST answers (ConfigInfos), JSON-clean.
+
+    ConfigError without `connector.class`, PluginError for an unknown one.
+    """
 
     config: Config
 
 
 @dataclass(frozen=True, slots=True)
 class PluginDefinitions:
-    """The plugin's settings as REST answers them (a list of ConfigKeyInfo), JSON-clean; framework keys follow a connector's
-    own. NotFoundError; KindError for a plugin of a kind that has none.
+    """The plugin's settings as REST answers them (a list of ConfigKeyInfo), JSON-clean; framework keys follow a
+    connector's own. NotFoundError; KindError for a plugin of a kind that has none.
 
     name:    full name or alias.
     version: as `?version=`; None: the one installed.

@@ -35,8 +35,8 @@ def header_rules(setting: str) -> list[HeaderRule]:
         if match is None:
             raise ConfigError(
                 {
-                    HEADERS_SETTING: f"Invalid value {setting!r} for configuration {HEADERS_SETTING}: {item!r} is not of"
-                    " the form '[action] [name]:[value]' with an action of set, add, setDate, addDate"
+                    HEADERS_SETTING: f"Invalid value {setting!r} for configuration {HEADERS_SETTING}: {item!r} is not"
+                    " of the form '[action] [name]:[value]' with an action of set, add, setDate, addDate"
                 }
             )
         rules.append(HeaderRule(match[2], match[3].strip(), match[1].startswith("add")))

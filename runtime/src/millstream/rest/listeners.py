@@ -1,0 +1,96 @@
+"""Where the worker listens: the forms of `listeners`, the sockets, and the URL it tells others."""
+
+import re
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from millstream.errors import ConfigError, WorkerError
+
+#: Source: RestServer.LISTENER_PATTERN
+FORM = re.compile(r"^(.*)://\[?([0-9a-zA-Z\-%._:]*)\]?:(-?[0-9]+)")
+BACKLOG = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """scheme: http | https.   host: empty means every interface.   port: 0 lets the system choose."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Advertised:
+    """What other workers and clients are told; None: as the first listener of the scheme has it."""
+
+    host: str | None = None
+    port: int | None = None
+    scheme: str | None = None
+
+
+def parse_listener(text: str, setting: str = "listeners") -> Listener:
+    """Read one listener. Raises ConfigError in Java's words."""
+    match = FORM.match(text.strip())
+    if match is None:
+        raise ConfigError(
+            {
+                setting: f"Invalid value {text} for configuration {setting}: Listener doesn't have the right format"
+                " (protocol://hostname:port)."
+            }
+        )
+    scheme = match[1].lower()
+    if scheme not in ("http", "https"):
+        raise ConfigError(
+            {
+                setting: f'Invalid value {text} for configuration {setting}: Listener protocol must be either "http" or "https".'
+            }
+        )
+    port = int(match[3])
+    if not 0 <= port <= 65535:
+        raise ConfigError({setting: f"Invalid value {text} for configuration {setting}: the port must be 0 to 65535"})
+    return Listener(scheme, match[2], port)
+
+
+def bind(listener: Listener, setting: str = "listeners") -> socket.socket:
+    """Open the socket and listen. Raises WorkerError that names the setting and says what to do."""
+    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+    try:
+        if not listener.host and socket.has_dualstack_ipv6():
+            return socket.create_server(
+                ("", listener.port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True
+            )
+        return socket.create_server((listener.host, listener.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise WorkerError(
+            f"could not listen on {str(listener)!r} ({setting}): {error.strerror or error}."
+            f" Does another worker use port {listener.port}? Choose another with {setting}={listener.scheme}://"
+            f"{listener.host}:<port>, or 0 for any free one"
+        ) from error
+
+
+def bound(listener: Listener, sock: socket.socket) -> Listener:
+    """The listener with the port that it really has."""
+    return replace(listener, port=sock.getsockname()[1])
+
+
+def advertised_url(listeners: Sequence[Listener], wanted: Advertised) -> str:
+    """The URL that others are told. Source: RestServer.advertisedUrl."""
+    scheme = wanted.scheme.lower() if wanted.scheme else None
+    if scheme is None:
+        scheme = "http" if any(each.scheme == "http" for each in listeners) else "https"
+    listener = next((each for each in listeners if each.scheme == scheme), listeners[0])
+    host = wanted.host or listener.host or socket.gethostname()
+    port = wanted.port if wanted.port is not None else listener.port
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def settings_of(settings: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """The `ssl.*` settings of a kind of listener: those below `prefix` if there is any, else the plain ones."""
+    own = {name.removeprefix(prefix): value for name, value in settings.items() if name.startswith(f"{prefix}ssl.")}
+    return own or {name: value for name, value in settings.items() if name.startswith("ssl.")}
