@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from millstream_api.config.parsing import parse_value
@@ -19,7 +19,7 @@ Visible = Callable[[Mapping[str, Any]], bool]
 """Says whether a setting matters, from all parsed values by dotted name. May raise ConfigError."""
 
 
-class Importance(Enum):
+class Importance(StrEnum):
     """How much a setting matters to most people."""
 
     HIGH = "HIGH"
@@ -27,7 +27,7 @@ class Importance(Enum):
     LOW = "LOW"
 
 
-class Width(Enum):
+class Width(StrEnum):
     """How much room a form should give to a setting."""
 
     NONE = "NONE"

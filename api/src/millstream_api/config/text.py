@@ -1,7 +1,7 @@
 """How Java spells the values of settings, and the two kinds of value that are no plain text."""
 
 from collections.abc import Iterator, Mapping
-from enum import Enum
+from enum import StrEnum
 from math import isfinite, isnan
 from typing import Annotated, Any
 
@@ -24,8 +24,8 @@ Settings = Mapping[str, str]
 """Settings as they are stored: text by dotted name, `${provider:path:key}` unresolved."""
 
 
-class ConfigType(Enum):
-    """The types of settings, named as REST names them."""
+class ConfigType(StrEnum):
+    """The types of settings, named as REST names them; each is also that text."""
 
     BOOLEAN = "BOOLEAN"
     STRING = "STRING"
