@@ -2,12 +2,13 @@
 
 import copy
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from threading import Lock
 from types import MappingProxyType
-from typing import Any, NamedTuple, NoReturn, TypedDict, Unpack
+from typing import Any, NoReturn, TypedDict, Unpack
 from weakref import WeakValueDictionary
 
 from millstream_api.errors import DataError
@@ -66,7 +67,8 @@ class Type(Enum):
         return self.name
 
 
-class Field(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Field:
     """One field of a struct: its name, its place from 0, its schema."""
 
     name: str
@@ -208,6 +210,11 @@ class Schema:
         if self.type is not Type.ARRAY and self.type is not Type.MAP:
             raise DataError(f"Cannot look up value schema on non-array and non-map type {self!r}: look at `type` first")
         return self._values or _lacking(self)
+
+    @property
+    def element_schemas(self) -> "tuple[Schema | None, Schema | None]":
+        """Key and value schema, None where there is none: on any type, without raising."""
+        return self._keys, self._values
 
     def replace(
         self,
