@@ -58,7 +58,11 @@ class Chain:
 
 
 class Step:
-    """One link. Connect's operation on a record is predicate and transformation together, retried together."""
+    """One link. Connect's operation on a record is predicate and transformation together, retried together.
+
+    So a link goes by batch only if both have batch forms: a predicate with state must not be asked about later rows
+    before a retry of the transformation asks it again about this one.
+    """
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -74,10 +78,8 @@ class Step:
             self._test = predicate.test if own_test or self._test_batch is None else self._test_of_one
 
     def run(self, flow: Flow, journal: Journal) -> Flow:
-        if self._apply_batch is None:
+        if self._apply_batch is None or (self._test is not None and self._test_batch is None):
             return self._run_records(flow, journal)
-        if self._test is not None and self._test_batch is None:
-            return self._run_batches_asking_records(flow, journal)
         out: list[RecordBatch] = []
         alone: list[tuple[int, Record]] = []
         for group in flow.groups():
@@ -117,38 +119,6 @@ class Step:
         if not any(map(len, spared)):
             return flow.of_records([row for row, _ in alone], [record for _, record in alone])
         return self._collected(flow, spared, alone)
-
-    def _run_batches_asking_records(self, flow: Flow, journal: Journal) -> Flow:
-        """A record-form predicate before a batch-form transformation."""
-        assert self._apply_batch is not None
-        test, negate = self._test, self._link.negate
-        assert test is not None
-        rows, records = flow.lined()
-        retried: dict[int, Record | None] = {}  # rows whose whole operation ended in a retry of the predicate
-
-        def again(row: int, record: Record) -> None:
-            retried[row] = self._checked(self._operation(record))
-
-        said = each(test, rows, records, Retrying(journal, self.site, again))
-        verdicts = dict(zip(rows, said, strict=False))
-        out: list[RecordBatch] = []
-        alone = [(row, record) for row, record in retried.items() if record is not None]
-        for group in flow.groups():
-            open_at = [
-                at
-                for at, row in enumerate(group.rows)
-                if row not in retried and verdicts.get(row, LOST) is not LOST and row < journal.limit
-            ]
-            group = group if len(open_at) == len(group) else group.take(open_at)
-            chosen, spared = split(group, [bool(verdicts[row]) for row in group.rows], negate)
-            out.append(spared)
-            if not len(chosen):
-                continue
-            try:
-                out.extend(applied(self._apply_batch, chosen))
-            except Exception:  # noqa: BLE001 - plugin code; the same rows are tried one by one, and told then
-                alone.extend(self._one_by_one(self._apply, (chosen.rows, list(flow.make(chosen))), journal))
-        return self._collected(flow, out, alone)
 
     def _operation(self, record: Record) -> Record | None:
         if self._test is not None and bool(self._test(record)) == self._link.negate:

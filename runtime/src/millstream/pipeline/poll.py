@@ -34,6 +34,7 @@ class SourceSlice:
     ledger:    where each row comes from, dropped ones included.
     boundary:  what to do with the transaction behind the last row (`transaction.boundary=connector`).
     failure:   why the task has to fail once `outgoing` has been sent; no slice follows.
+    failed_row: the row it failed at.
     """
 
     rows: int
@@ -41,6 +42,7 @@ class SourceSlice:
     ledger: Ledger
     boundary: Literal["commit", "abort"] | None
     failure: Exception | None
+    failed_row: int | None
     polled: Callable[[int], SourceRecord] = field(repr=False)
 
     def record(self, row: int) -> SourceRecord:
@@ -77,7 +79,7 @@ class SourcePipeline:
             outgoing = self._conversion.run(flow.groups(), journal)
             self._reporting.tell(journal.events, cut.record)
         boundary = cut.boundary if journal.failure is None else None
-        return SourceSlice(rows, outgoing, ledger, boundary, journal.failure, cut.record)
+        return SourceSlice(rows, outgoing, ledger, boundary, journal.failure, journal.failed_row, cut.record)
 
     def refused(self, slice_: SourceSlice, row: int, error: Exception) -> None:
         """Report a row that the broker refused under tolerance `all` (stage KAFKA_PRODUCE); the row is done then.
@@ -100,6 +102,7 @@ class SinkPoll:
     read:       rows consumed, dropped ones included.
     positions:  last consumed offset + 1 of each partition in the poll, dropped rows included.
     failure:    why the task has to fail; then `batch` is empty and must not be put.
+    failed_row: the row of the poll it failed at, in the order consumed.
     topics:     consumed topics (before any transformation), for the active topics.
     """
 
@@ -107,6 +110,7 @@ class SinkPoll:
     read: int
     positions: Mapping[TopicPartition, int]
     failure: Exception | None
+    failed_row: int | None
     topics: Sequence[str]
 
 
@@ -133,7 +137,7 @@ class SinkPipeline:
         self._reporting.tell(journal.events, origins.consumed)
         batch = SinkBatch([], ()) if journal.failure is not None else number_anew(groups, origins)
         topics = list(dict.fromkeys(some.topic for some in incoming))
-        return SinkPoll(batch, rows, positions(incoming), journal.failure, topics)
+        return SinkPoll(batch, rows, positions(incoming), journal.failure, journal.failed_row, topics)
 
     @property
     def reporter(self) -> Callable[[SinkRecord, Exception], None] | None:

@@ -116,6 +116,11 @@ class Journal:
         """In row order, within a row as they happened; those behind the row that ended the task are left out."""
         return sorted((event for event in self._noted if event.row <= self.limit), key=lambda event: event.row)
 
+    @property
+    def failed_row(self) -> int | None:
+        """The row that ended the task."""
+        return None if self.failure is None else self.limit
+
     def cut(self, row: int, failure: Exception) -> None:
         """End the task at this row, whatever is tolerated."""
         if row < self.limit:
