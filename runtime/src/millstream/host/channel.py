@@ -85,6 +85,7 @@ class RunTask:
     connector_settings: the connector's, raw.   settings: the task's own, raw.
     target:             TargetState name.
     task_count:         how many tasks are stored for the connector, for the check against tasks.max (§2.8).
+    member, members:    which of how many readers of a sink's topics it is, where the worker deals them out (embedded).
     """
 
     connector: str
@@ -94,6 +95,8 @@ class RunTask:
     settings: Settings = field(default_factory=dict)
     target: str = "STARTED"
     task_count: int = 1
+    member: int = 0
+    members: int = 1
     around: Surroundings = field(default_factory=Surroundings, metadata={"of": Surroundings})
 
     @property
@@ -158,6 +161,14 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Reshare:
+    """A sink task is reader `member` of `members` now: a sister came or went (embedded log)."""
+
+    member: int
+    members: int
+
+
+@dataclass(frozen=True, slots=True)
 class SetLevels:
     """Log levels by logger name, numbers of `logging`; 0 takes a level back."""
 
@@ -214,7 +225,7 @@ class TopicSeen:
 class Counted:
     """Metrics by Java's attribute name (§11), as they are now."""
 
-    values: Mapping[str, float]
+    values: Mapping[str, float | int | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,8 +269,8 @@ class Unknown:
 
 Run = RunTask | RunConnector | RunProbe
 Message = (
-    Run | Aim | Stop | Cancel | SetLevels | Ask | Answer | Hello | StateChanged | TopicSeen | Counted | Progressed
-    | LogLine | Reconfigure | Ended | Unknown
+    Run | Aim | Stop | Cancel | Reshare | SetLevels | Ask | Answer | Hello | StateChanged | TopicSeen | Counted
+    | Progressed | LogLine | Reconfigure | Ended | Unknown
 )  # fmt: skip
 Event = StateChanged | TopicSeen | Counted | Progressed | LogLine | Reconfigure
 """What the owner of a connector or task hears from the worker."""
@@ -267,8 +278,8 @@ Event = StateChanged | TopicSeen | Counted | Progressed | LogLine | Reconfigure
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
-        RunTask, RunConnector, RunProbe, Aim, Stop, Cancel, SetLevels, Ask, Answer, Hello, StateChanged, TopicSeen,
-        Counted, Progressed, LogLine, Reconfigure, Ended,
+        RunTask, RunConnector, RunProbe, Aim, Stop, Cancel, Reshare, SetLevels, Ask, Answer, Hello, StateChanged,
+        TopicSeen, Counted, Progressed, LogLine, Reconfigure, Ended,
     )
 }  # fmt: skip
 

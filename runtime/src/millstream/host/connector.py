@@ -179,7 +179,9 @@ class ConnectorBody:
 
     def _answer(self, kind: type[Connector[Any]], ask: Ask) -> None:
         if ask.what != "task_configs":
-            self.end.tell(Answer(ask.number, failure=Failure.of(WorkerError(f"a connector has no answer to {ask.what!r}"))))
+            self.end.tell(
+                Answer(ask.number, failure=Failure.of(WorkerError(f"a connector has no answer to {ask.what!r}")))
+            )
             return
         if self._plugin is None:
             text = f"connector {self._run.connector!r} gives no task configs: it is not started"
@@ -252,6 +254,8 @@ def _text(config: Any, plugin: Connector[Any]) -> dict[str, str]:
         raise ConfigError({"": f"{type(plugin).__name__}.task_configs gave {type(config).__name__}; expected mappings"})
     for name, value in config.items():
         if not isinstance(name, str) or not isinstance(value, str):
-            problem = f"{type(plugin).__name__}.task_configs gave {type(value).__name__} for {message_of(KeyError(name))}"
+            problem = (
+                f"{type(plugin).__name__}.task_configs gave {type(value).__name__} for {message_of(KeyError(name))}"
+            )
             raise ConfigError({str(name): f"{problem}; settings are text"})
     return dict(config)

@@ -1,4 +1,4 @@
-"""The composition root of a child: the first line says what it is, one thread listens, the calling thread does the work."""
+"""The root of a child: the first line says what it is, one thread listens, the calling thread does the work."""
 
 import logging
 import os

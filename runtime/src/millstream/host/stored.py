@@ -1,36 +1,103 @@
-"""Stored source offsets, for a connector that asks: read by its own child from the log."""
+"""Stored source offsets in a child: read from the log by the child itself, as rows for the task's own transaction."""
 
 import threading
 from collections.abc import Sequence
-from typing import Any
 
 from millstream.broker.connect import open_broker
+from millstream.broker.ports import AdminSettings, Broker, ConsumerSettings, NewTopic, Outgoing
+from millstream.errors import ConfigError
+from millstream.host.channel import Settings
 from millstream.host.installed import Places
+from millstream.lifecycle import SystemClock
 from millstream.storage.offsets import OffsetStore
+from millstream.storage.topic_log import InternalTopic, ensure_topic
 from millstream_api import Place
 
 OFFSET_TOPIC = "connect-offsets"
 
 
+def text(settings: Settings) -> dict[str, str]:
+    """Give the settings that have a value."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def bootstrap(places: Places) -> str:
+    """Give the worker's `bootstrap.servers`. Raises ConfigError when the worker did not say which log it uses."""
+    found = places.worker.get("bootstrap.servers")
+    if not found:
+        raise ConfigError({"bootstrap.servers": "bootstrap.servers is missing; set it, such as sqlite:millstream.db"})
+    return found
+
+
+def offset_topic(places: Places) -> str:
+    """Give the topic of source offsets; standalone workers do not name one."""
+    return places.worker.get("offset.storage.topic") or OFFSET_TOPIC
+
+
+def open_store(broker: Broker, places: Places, client_id: str) -> OffsetStore:
+    """Read the offsets topic to its end, made if it is missing."""
+    topic = offset_topic(places)
+    admin = broker.admin(AdminSettings(f"{client_id}-admin"))
+    try:
+        wanted = InternalTopic(NewTopic(topic, 1), "offset.storage.topic", "source connector offsets")
+        partitions = ensure_topic(admin, wanted).partitions
+    finally:
+        admin.close()
+    store = OffsetStore(broker.consumer(ConsumerSettings(client_id)), topic, SystemClock())
+    store.start(partitions)
+    return store
+
+
+class TaskOffsets:
+    """Both offset ports of a source task over one store; the store is read when it is first asked."""
+
+    def __init__(self, connector: str, broker: Broker, places: Places) -> None:
+        self._connector = connector
+        self._broker = broker
+        self._places = places
+        self._opening = threading.Lock()
+        self._store: OffsetStore | None = None
+
+    def offsets(self, partitions: Sequence[Place]) -> Sequence[Place | None]:
+        return self._opened().read(self._connector, partitions)
+
+    def rows(self, offsets: Sequence[tuple[Place | None, Place | None]]) -> Outgoing:
+        return self._opened().rows(self._connector, offsets)
+
+    def close(self) -> None:
+        with self._opening:
+            if self._store is not None:
+                self._store.close()
+                self._store = None
+
+    def _opened(self) -> OffsetStore:
+        with self._opening:
+            if self._store is None:
+                self._store = open_store(self._broker, self._places, f"connector-offsets-{self._connector}")
+            return self._store
+
+
 class StoredOffsets:
-    """Opens the log when it is asked for the first time."""
+    """A connector's view: opens the log when it is asked for the first time."""
 
     def __init__(self, connector: str, places: Places) -> None:
         self._connector = connector
         self._places = places
         self._opening = threading.Lock()
-        self._broker: Any = None
-        self._store: OffsetStore | None = None
+        self._broker: Broker | None = None
+        self._offsets: TaskOffsets | None = None
 
     def offsets(self, partitions: Sequence[Place]) -> Sequence[Place | None]:
         with self._opening:
-            if self._store is None:
+            if self._offsets is None:
                 self._broker = open_broker(bootstrap(self._places), text(self._places.worker))
-                self._store = offset_store(self._broker, self._places)
-            return self._store.read(self._connector, partitions)
+                self._offsets = TaskOffsets(self._connector, self._broker, self._places)
+            offsets = self._offsets
+        return offsets.offsets(partitions)
 
     def close(self) -> None:
         with self._opening:
-            if self._broker is not None:
+            if self._offsets is not None and self._broker is not None:
+                self._offsets.close()
                 self._broker.close()
-                self._broker = self._store = None
+                self._offsets = self._broker = None

@@ -57,7 +57,8 @@ class Template:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, lambda *_: self._go())
         while True:
-            ready, _, _ = select.select([self._control, self._woken], [], [])
+            sources: list[socket.socket | int] = [self._control, self._woken]
+            ready, _, _ = select.select(sources, [], [])
             if self._woken in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._woken, 4096)

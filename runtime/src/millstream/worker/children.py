@@ -4,20 +4,19 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from selectors import EVENT_READ, EVENT_WRITE
+from selectors import EVENT_READ
 from typing import Protocol
 
-from millstream.host.channel import Lines, LogLine, Message, Run, decode, encode
+from millstream.host.channel import LogLine, Message, Run, decode, encode
 from millstream.worker.logs import Output, stack_in
 from millstream.worker.loop import Loop
+from millstream.worker.parent_end import ParentEnd
 
 log = logging.getLogger(__name__)
 
 READ_AT_ONCE = 1 << 18
-MAX_UNREAD = 8 * 1024 * 1024
-UNREAD_SECONDS = 30.0
 STACK_SECONDS = 0.3
 
 
@@ -72,22 +71,19 @@ class Child:
         self.run = run
         self.body: Body | None = None
         self.is_gone = False
+        self._ending = False
         self._loop = loop
         self._owner = owner
-        self._lines = Lines()
-        self._unsent = bytearray()
-        self._unsent_since: float | None = None
         self._pending_signals: list[int] = []
         self._kill_reason = ""
         self._output = Output(run.label, owner.logged, loop.now)
         self.heard_at = loop.now()
-        self._channel, self._far = socket.socketpair()
+        near, self._far = socket.socketpair()
+        self._channel = ParentEnd(loop, near, self._on_line, self.kill)
         self._reading, self._writing = os.pipe()
-        self._channel.setblocking(False)
         os.set_blocking(self._reading, False)
-        loop.watch(self._channel, self._on_channel)
         loop.watch(self._reading, self._on_output)
-        self.send(run)
+        self._channel.send(encode(run))
 
     # -- for the launcher
 
@@ -112,18 +108,13 @@ class Child:
         if self.is_gone:
             return
         self.close_far_ends()
-        self._on_channel(EVENT_READ)
+        self._ending = True
+        self._channel.read()
         self._on_output(EVENT_READ)
         self.is_gone = True
         self._output.finish()
         self._release()
         self._owner.ended(Ending(code, reason or self._kill_reason, self._output.last_lines()))
-
-    def abandon(self) -> None:
-        """Listen no more: a thread that cannot be killed."""
-        if not self.is_gone:
-            self.is_gone = True
-            self._release()
 
     # -- for the owner
 
@@ -132,12 +123,8 @@ class Child:
         return self.body.pid if self.body else 0
 
     def send(self, message: Message) -> None:
-        if self.is_gone:
-            return
-        self._unsent += encode(message)
-        self._flush()
-        if len(self._unsent) > MAX_UNREAD:
-            self._give_up_on_reading()
+        if not self.is_gone:
+            self._channel.send(encode(message))
 
     def signal(self, number: int) -> None:
         if self.is_gone:
@@ -167,7 +154,7 @@ class Child:
 
         def collect() -> None:
             self._output.capture = None
-            then(stack_in(iter(lines)))
+            then(stack_in(lines))
 
         self._loop.after(STACK_SECONDS, collect)
 
@@ -176,39 +163,15 @@ class Child:
 
     # -- what comes and goes
 
-    def _on_channel(self, events: int) -> None:
-        if self.is_gone:
-            return
-        if events & EVENT_WRITE:
-            self._flush()
-        if events & EVENT_READ:
-            for data in self._incoming():
-                self._understand(data)
-
-    def _incoming(self) -> Sequence[bytes]:
-        pieces = []
-        while True:
-            try:
-                data = self._channel.recv(READ_AT_ONCE)
-            except (BlockingIOError, ConnectionResetError):
-                return pieces
-            if not data:
-                self._loop.forget(self._channel)
-                return pieces
-            pieces.append(data)
-            if len(data) < READ_AT_ONCE:
-                return pieces
-
-    def _understand(self, data: bytes) -> None:
+    def _on_line(self, line: bytes) -> None:
         self.heard_at = self._loop.now()
         try:
-            messages = [decode(line) for line in self._lines.feed(data)]
+            message = decode(line)
         except ValueError as error:
             log.error("[%s] the child is ended: %s", self.run.label, error)
             self.kill(f"its half of the channel said what nobody understands: {error}")
             return
-        for message in messages:
-            self._owner.heard(message)
+        self._owner.heard(message)
 
     def _on_output(self, _: int) -> None:
         """One read a turn: a flood of one child must not hold up the others. After the end: all that is left."""
@@ -221,41 +184,12 @@ class Child:
                 self._loop.forget(self._reading)
                 return
             self._output.feed(data)
-            if self._writing >= 0 or len(data) < 65536:
+            if self._writing >= 0 or not self._ending:
                 return
 
-    def _flush(self) -> None:
-        try:
-            while self._unsent:
-                del self._unsent[: self._channel.send(self._unsent)]
-        except BlockingIOError:
-            self._wait_for_room()
-            return
-        except OSError:
-            self._unsent.clear()  # it ended, or closed the channel: its exit tells which
-        self._unsent_since = None
-        if not self.is_gone:
-            self._loop.watch(self._channel, self._on_channel)
-
-    def _wait_for_room(self) -> None:
-        self._loop.watch(self._channel, self._on_channel, EVENT_READ | EVENT_WRITE)
-        if self._unsent_since is None:
-            since = self._unsent_since = self._loop.now()
-
-            def check() -> None:
-                if self._unsent_since == since:
-                    self._give_up_on_reading()
-
-            self._loop.after(UNREAD_SECONDS, check)
-
-    def _give_up_on_reading(self) -> None:
-        log.error("[%s] the child does not read what it is told, and is ended", self.run.label)
-        self.kill(f"it did not read its channel: {len(self._unsent)} bytes were waiting; the worker ended it")
-
     def _release(self) -> None:
-        self._loop.forget(self._channel)
-        self._loop.forget(self._reading)
         self._channel.close()
+        self._loop.forget(self._reading)
         os.close(self._reading)
         self.close_far_ends()
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 
 from millstream.host import output
 from millstream.host.channel import LogLine
@@ -37,7 +37,7 @@ class Output:
         self._kept: deque[str] = deque(maxlen=KEPT_LINES)
         self._tail = b""
         self.capture: list[str] | None = None
-        """Printed lines also go here while it is a list: a stack on its way."""
+        """While it is a list: the lines of a stack, which is on its way, go here and nowhere else."""
 
     def feed(self, data: bytes) -> None:
         """Take what was read from the pipe."""
@@ -108,8 +108,9 @@ class Output:
         if entry is None:
             if not text.strip():
                 return
-            if self.capture is not None:
+            if self.capture is not None and is_of_stack(text):
                 self.capture.append(text)
+                return
             entry = (logging.INFO, PRINTED, text)
         self._kept.append(_shown(entry))
         self._pass_on(*entry)
@@ -132,13 +133,30 @@ def _shown(entry: tuple[int, str, str]) -> str:
     return text if logger == PRINTED else f"{logging.getLevelName(level)} {logger}: {text}"
 
 
-def stack_in(lines: Iterator[str]) -> str:
-    """Give faulthandler's lines among these, the innermost frame first, as the frames of a trace."""
-    frames = []
-    for line in lines:
-        stripped = line.strip()
-        if stripped.startswith(("Thread 0x", "Current thread 0x")):
-            frames.append(f"\t{stripped}")
-        elif stripped.startswith("File "):
-            frames.append(f"\tat {stripped}")
-    return "\n".join(frames)
+def is_of_stack(line: str) -> bool:
+    """Whether faulthandler writes such lines."""
+    return line.startswith(("Thread 0x", "Current thread 0x", '  File "', "  ..."))
+
+
+def stack_in(lines: Iterable[str]) -> str:
+    """Give what plugin code is in these lines of faulthandler, as frames of a trace, the innermost first.
+
+    The runtime's own frames below it are left out, and threads that are in the runtime alone.
+    """
+    shown: list[str] = []
+    frames: list[str] = []
+    head = ""
+    for line in [*lines, "Thread 0x"]:
+        if "hread 0x" in line:
+            if frames:
+                shown += [f"\t{head}", *frames]
+            head, frames, ours = line, [], False
+        elif _is_ours(line):
+            ours = True
+        elif not ours:
+            frames.append(f"\tat {line.strip()}")
+    return "\n".join(shown)
+
+
+def _is_ours(line: str) -> bool:
+    return any(room in line for room in ("/millstream/host/", "/millstream/task/", "/millstream/lifecycle.py"))

@@ -1,5 +1,6 @@
 """The worker's one reader thread: a selector, timers, and what other threads post. It runs no plugin code."""
 
+import contextlib
 import heapq
 import itertools
 import logging
@@ -64,10 +65,8 @@ class Loop:
         self._posted.append(call)
         with self._closing:
             if not self._closed:
-                try:
+                with contextlib.suppress(BlockingIOError):  # it is full of wake-ups already
                     os.write(self._wake, b"\0")
-                except BlockingIOError:
-                    pass  # it is full of wake-ups already
 
     def now(self) -> float:
         return self._clock.monotonic()
@@ -86,10 +85,8 @@ class Loop:
 
     def forget(self, source: HasFileno | int) -> None:
         """Watch it no more. Before it is closed; a second time is no error."""
-        try:
+        with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(source)
-        except (KeyError, ValueError):
-            pass  # it was not watched
 
     def close(self) -> None:
         """End the thread after what is posted by now, and wait for it (not from within itself)."""
@@ -125,11 +122,9 @@ class Loop:
         """One child's trouble, or an owner's `on_event`, must not end the thread that all children hang on."""
         try:
             call()
-        except Exception:  # noqa: BLE001 - told with its trace; the other children go on
+        except Exception:
             log.exception("the worker could not deal with what a child or a timer brought")
 
     def _drain(self, _: int) -> None:
-        try:
+        with contextlib.suppress(BlockingIOError):  # somebody's wake-up was read with an earlier one
             os.read(self._woken, 65536)
-        except BlockingIOError:
-            pass  # somebody's wake-up was read with an earlier one

@@ -77,14 +77,20 @@ class Supervised:
 
     def __init__(self, facilities: Facilities, label: str, on_event: Callable[[Event], None]) -> None:
         self.state = State.UNASSIGNED.value
-        self.metrics: Mapping[str, float] = {}
+        self.metrics: Mapping[str, float | int | str] = {}
         self.child: Child | None = None
         self.label = label
         self.is_over = False
         self._facilities = facilities
         self._on_event = on_event
         self._stopping = False
+        self._has_settled = False  # FAILED or UNASSIGNED was told
         self._stopped: list[Future[None]] = []
+
+    @property
+    def is_settled(self) -> bool:
+        """Over, and nothing of it is left running."""
+        return self.is_over and (self.child is None or self.child.is_gone)
 
     def launch(self, run: Run) -> None:
         around = replace(run.around, levels=dict(self._facilities.levels))
@@ -93,11 +99,12 @@ class Supervised:
 
     def tell_state(self, state: str, why: Failure | None = None) -> None:
         self.state = state
+        self._has_settled = state in SETTLED
         self._on_event(StateChanged(state, why))
 
     def fail(self, why: Failure) -> None:
         """FAILED by the worker's own judgement; nothing of the child is heard any more."""
-        if self.state not in SETTLED or not self.is_over:
+        if not self.is_over:
             self.is_over = True
             self.tell_state(State.FAILED.value, why)
 
@@ -108,8 +115,7 @@ class Supervised:
         if self.is_over:
             return
         if isinstance(message, StateChanged):
-            self.state = message.state
-            self._on_event(message)
+            self.tell_state(message.state, message.failure)
         elif isinstance(message, Counted):
             self.metrics = message.values
             self._on_event(message)
@@ -135,7 +141,7 @@ class Supervised:
     def ended(self, ending: Ending) -> None:
         if self._stopping:
             self._gone_by_wish()
-        elif not self.is_over and self.state not in SETTLED:
+        elif not self.is_over and not self._has_settled:
             self.fail(failure(f"{self.kind} {self.label}: {ending.sentence()}", lines=ending.lines))
         self.is_over = True
         for done in self._stopped:
@@ -143,7 +149,7 @@ class Supervised:
         self._stopped.clear()
 
     def _gone_by_wish(self) -> None:
-        if self.state not in SETTLED:
+        if not self._has_settled:
             self.tell_state(State.UNASSIGNED.value)
         self.is_over = True
 
@@ -209,7 +215,59 @@ class _Question:
     ask: Ask
     answer: "Future[Any]"
     timeout: Timer
-    is_sent: bool = False
+
+
+class Questions:
+    """What a connector was asked and has not answered yet.
+
+    too_late: called with a sentence when an answer does not come in time.
+    """
+
+    def __init__(self, loop: Loop, connector: str, too_late: Callable[[str], None]) -> None:
+        self._loop = loop
+        self._connector = connector
+        self._too_late = too_late
+        self._numbers = 0
+        self._open: dict[int, _Question] = {}
+        self._sent_to: dict[int, Child] = {}
+
+    def put(self, what: str, arguments: Mapping[str, Any], timeout: float) -> "Future[Any]":
+        self._numbers += 1
+        sentence = f"did not answer {what} within {timeout:g} s"
+        timer = self._loop.after(timeout, lambda: self._too_late(sentence))
+        question = _Question(Ask(self._numbers, what, arguments), Future(), timer)
+        self._open[self._numbers] = question
+        return question.answer
+
+    def send(self, child: Child) -> None:
+        """Send what this child was not asked yet."""
+        for number, question in self._open.items():
+            if self._sent_to.get(number) is not child:
+                self._sent_to[number] = child
+                child.send(question.ask)
+
+    def answered(self, answer: Answer) -> None:
+        question = self._open.pop(answer.number, None)
+        self._sent_to.pop(answer.number, None)
+        if question is None:
+            return
+        question.timeout.cancel()
+        if answer.failure is not None:
+            question.answer.set_exception(answer.failure.error())
+        else:
+            question.answer.set_result(answer.result)
+
+    def unanswered(self) -> bool:
+        return bool(self._open)
+
+    def refuse(self) -> None:
+        """The connector is over: no answer will come."""
+        questions, self._open = self._open, {}
+        self._sent_to.clear()
+        for question in questions.values():
+            question.timeout.cancel()
+            text = f"connector {self._connector!r} ended before it gave an answer; its status says why"
+            question.answer.set_exception(WorkerError(text))
 
 
 class ConnectorRun(Supervised):
@@ -221,8 +279,7 @@ class ConnectorRun(Supervised):
         super().__init__(facilities, spec.connector, on_event)
         self._spec = spec
         self._target = TargetState(spec.target)
-        self._questions: dict[int, _Question] = {}
-        self._numbers = 0
+        self._questions = Questions(facilities.loop, spec.connector, self._hangs)
         self._rests = False
         self._quiet = False
         self._start_timer: Timer | None = None
@@ -245,30 +302,29 @@ class ConnectorRun(Supervised):
 
     def ask(self, what: str, arguments: Mapping[str, Any], timeout: float) -> "Future[Any]":
         """Ask the connector; it is run again when it rests. Fails it when the answer does not come in time."""
-        answer: Future[Any] = Future()
-        if self.state == State.FAILED.value or self.is_over:
-            answer.set_exception(IllegalStateError(f"connector {self.label!r} cannot be asked: it is {self.state}"))
-            return answer
-        self._numbers += 1
-        number = self._numbers
-        timer = self._facilities.loop.after(timeout, lambda: self._unanswered(number, timeout))
-        self._questions[number] = _Question(Ask(number, what, arguments), answer, timer)
+        if self.is_over:
+            refused: Future[Any] = Future()
+            refused.set_exception(IllegalStateError(f"connector {self.label!r} cannot be asked: it is {self.state}"))
+            return refused
+        answer = self._questions.put(what, arguments, timeout)
         if self.child is None:
             self._run_again()
-        self._send_questions()
+        else:
+            self._questions.send(self.child)
         return answer
 
     def heard(self, message: Message) -> None:
-        if isinstance(message, Ended) and message.rested:
-            self._rests = True
+        if isinstance(message, Ended):
+            self._rests = self._rests or message.rested
         elif isinstance(message, Answer):
-            self._answered(message)
+            self._questions.answered(message)
         elif isinstance(message, StateChanged):
             self._started()
             if message.state == State.FAILED.value or not self._quiet:
                 super().heard(message)
             if message.state == State.FAILED.value:
-                self._refuse_questions()
+                self.is_over = True
+                self._questions.refuse()
         elif not isinstance(message, Hello):
             super().heard(message)
 
@@ -276,50 +332,27 @@ class ConnectorRun(Supervised):
         self._started()
         if self._rests and not self._stopping and not self.is_over:
             self.child = None
-            self._quiet = True
-            for question in self._questions.values():
-                question.is_sent = False
-            if self._questions:  # asked while it was going
+            self._rests = True
+            if self._questions.unanswered():  # asked while it was going
                 self._run_again()
-                self._send_questions()
             return
         super().ended(ending)
-        self._refuse_questions()
+        self._questions.refuse()
 
     def fail(self, why: Failure) -> None:
         super().fail(why)
-        self._refuse_questions()
+        self._questions.refuse()
 
     def _run_again(self) -> None:
         self._quiet = True
         self._await_start()
         self.launch(replace(self._spec, quiet=True, target=TargetState.STARTED.value))
-
-    def _send_questions(self) -> None:
-        for question in self._questions.values():
-            if not question.is_sent and self.child is not None:
-                question.is_sent = True
-                self.child.send(question.ask)
-
-    def _answered(self, answer: Answer) -> None:
-        question = self._questions.pop(answer.number, None)
-        if question is None:
-            return
-        question.timeout.cancel()
-        if answer.failure is not None:
-            question.answer.set_exception(answer.failure.error())
-        else:
-            question.answer.set_result(answer.result)
-
-    def _refuse_questions(self) -> None:
-        questions, self._questions = self._questions, {}
-        for question in questions.values():
-            question.timeout.cancel()
-            question.answer.set_exception(WorkerError(f"connector {self.label!r} ended before it gave an answer"))
+        if self.child is not None:
+            self._questions.send(self.child)
 
     def _await_start(self) -> None:
         self._started()
-        if self._target is TargetState.STARTED and self._start_timer is None:
+        if self._target is TargetState.STARTED:
             limit = self._facilities.connector_start_ms
             self._start_timer = self._facilities.loop.after(
                 limit / 1000,
@@ -331,20 +364,19 @@ class ConnectorRun(Supervised):
             self._start_timer.cancel()
             self._start_timer = None
 
-    def _unanswered(self, number: int, timeout: float) -> None:
-        question = self._questions[number]
-        self._hangs(f"did not answer {question.ask.what} within {timeout:g} s")
-
     def _hangs(self, sentence: str) -> None:
         child = self.child
-        if child is not None and not child.is_gone and not self._stopping:
-            child.stack(lambda stack: self._given_up(child, sentence, stack))
+        if child is None or child.is_gone or self._stopping:
+            return
 
-    def _given_up(self, child: Child, sentence: str, stack: str) -> None:
-        if not self.is_over:
-            text = f"connector {self.label} {sentence}; the worker ended it"
-            self.fail(failure(text, stack or "\tat an unknown place: its stack could not be had", child.last_lines()))
-        child.kill()
+        def give_up(stack: str) -> None:
+            if not self.is_over:
+                text = f"connector {self.label} {sentence}; the worker ended it"
+                where = stack or "\tat an unknown place: its stack could not be had"
+                self.fail(failure(text, where, child.last_lines()))
+            child.kill()
+
+        child.stack(give_up)
 
 
 class ProbeRun:
@@ -352,7 +384,8 @@ class ProbeRun:
 
     def __init__(self, facilities: Facilities, request: RunProbe, answer: "Future[Any]", timeout: float) -> None:
         self.label = request.label
-        self.child = Child(facilities.loop, replace(request, around=replace(request.around)), self)
+        around = replace(request.around, levels=dict(facilities.levels))
+        self.child = Child(facilities.loop, replace(request, around=around), self)
         self._answer = answer
         self._timer = facilities.loop.after(timeout, lambda: self._too_late(timeout))
         facilities.launcher.launch(self.child)

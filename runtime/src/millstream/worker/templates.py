@@ -3,6 +3,7 @@
 On the loop's thread only, which is also the thread that must start them: PR_SET_PDEATHSIG follows the thread.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -241,10 +242,8 @@ def _reaped(process: "subprocess.Popen[bytes]") -> int:
 
 
 def _kill_group(pid: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass  # nothing of it is left
 
 
 def _how(code: int) -> str:

@@ -65,7 +65,7 @@ class ChildView:
     name: str
     state: str
     pid: int
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, float | int | str]
     abandoned: bool = False
 
 
@@ -94,15 +94,16 @@ class Worker:
         """Run a connector; `on_event` hears RUNNING, PAUSED, STOPPED, FAILED, UNASSIGNED."""
 
         def begin() -> None:
-            run = ConnectorRun(self._facilities, replace(spec, around=self._surroundings()), on_event)
+            run = ConnectorRun(self._facilities, replace(spec, around=_surroundings(self._setup)), on_event)
             self._connectors[spec.connector] = run
             run.begin()
 
-        self._replace(lambda: self._connectors.get(spec.connector), begin)
+        graceful = self._setup.graceful_ms / 1000
+        self._loop.post(lambda: _replace(self._connectors.get(spec.connector), graceful, begin))
 
     def stop_connector(self, name: str, timeout: float = 5.0) -> "Future[None]":
         """Stop it; done when it is gone, killed after `timeout` seconds (§5.6)."""
-        return self._call(lambda: _stop([self._connectors.pop(name, None)], timeout))
+        return _call(self._loop, lambda: _stop([self._connectors.pop(name, None)], timeout))
 
     def start_task(self, spec: RunTask, on_event: OnEvent) -> None:
         """Run a task; `on_event` hears RUNNING, PAUSED, FAILED, UNASSIGNED, and what the task tells."""
@@ -116,15 +117,16 @@ class Worker:
             if allowed.refusal is not None:
                 run.fail(failure(f"task {task}: {allowed.refusal}"))
             else:
-                run.begin_with(self._surroundings(allowed.queue_bytes))
+                run.begin_with(_surroundings(self._setup, allowed.queue_bytes))
 
-        self._replace(lambda: self._tasks.get(task), begin)
+        graceful = self._setup.graceful_ms / 1000
+        self._loop.post(lambda: _replace(self._tasks.get(task), graceful, begin))
 
     def stop_tasks(self, ids: Iterable[TaskId], timeout: float | None = None) -> "Future[None]":
         """Stop these tasks; done when all are gone. `timeout` seconds for all together, by default the graceful one."""
         wanted = tuple(ids)
         seconds = self._setup.graceful_ms / 1000 if timeout is None else timeout
-        return self._call(lambda: _stop([self._tasks.pop(task, None) for task in wanted], seconds))
+        return _call(self._loop, lambda: _stop([self._tasks.pop(task, None) for task in wanted], seconds))
 
     def set_target(self, connector: str, target: TargetState) -> None:
         """Pause, resume or stop the connector and every task of it that runs here."""
@@ -149,7 +151,7 @@ class Worker:
                 raise NotFoundError(f"connector {connector!r} does not run on this worker")
             return self._connectors[connector].ask("task_configs", {"max_tasks": max_tasks}, timeout)
 
-        return self._call(ask)
+        return _call(self._loop, ask)
 
     def probe(self, request: RunProbe, timeout: float = 90.0) -> "Future[Any]":
         """Ask a question about a plugin in a child of its own, killed after `timeout` seconds.
@@ -166,7 +168,7 @@ class Worker:
             self._definitions[key] = answer
 
         def begin() -> None:
-            asked = replace(request, around=self._surroundings())
+            asked = replace(request, around=_surroundings(self._setup))
             self._probes = {other for other in self._probes if not other.child.is_gone}
             self._probes.add(ProbeRun(self._facilities, asked, answer, timeout))
 
@@ -208,45 +210,41 @@ class Worker:
             return _stop(runs, seconds)
 
         with contextlib.suppress(TimeoutError):
-            self._call(stop_all).result(seconds + LAST_WAIT)
+            _call(self._loop, stop_all).result(seconds + LAST_WAIT)
         self._loop.post(self._facilities.launcher.close)
         self._loop.close()
 
-    def _surroundings(self, queue_bytes: int = 0) -> Surroundings:
-        setup = self._setup
-        return Surroundings(
-            worker=dict(setup.settings),
-            epoch=setup.epoch,
-            levels=dict(self._facilities.levels),
-            queue_bytes=queue_bytes,
-            memory_max_bytes=setup.task_memory_max_bytes,
-            disabled=tuple(setup.disabled),
-        )
 
-    def _replace(self, find: Callable[[], "Supervised | None"], begin: Callable[[], None]) -> None:
-        """Begin when the one of the same name, if there is one, is gone: two at once would write twice."""
+def _surroundings(setup: WorkerSetup, queue_bytes: int = 0) -> Surroundings:
+    return Surroundings(
+        worker=dict(setup.settings),
+        epoch=setup.epoch,
+        queue_bytes=queue_bytes,
+        memory_max_bytes=setup.task_memory_max_bytes,
+        disabled=tuple(setup.disabled),
+    )
 
-        def look() -> None:
-            former = find()
-            if former is None or former.is_over and (former.child is None or former.child.is_gone):
-                begin()
-            else:
-                former.stop(self._setup.graceful_ms / 1000).add_done_callback(lambda _: begin())
 
-        self._loop.post(look)
+def _replace(former: Supervised | None, timeout: float, begin: Callable[[], None]) -> None:
+    """Begin when the one of the same name, if there is one, is gone: two at once would write twice."""
+    if former is None or former.is_settled:
+        begin()
+    else:
+        former.stop(timeout).add_done_callback(lambda _: begin())
 
-    def _call(self, ask: Callable[[], "Future[Any]"]) -> "Future[Any]":
-        """Have `ask` called on the loop's thread and pass on the future that it gives, or its exception."""
-        answer: Future[Any] = Future()
 
-        def run() -> None:
-            try:
-                ask().add_done_callback(lambda done: _pass_on(done, answer))
-            except WorkerError as error:
-                answer.set_exception(error)
+def _call(loop: Loop, ask: "Callable[[], Future[Any]]") -> "Future[Any]":
+    """Have `ask` called on the loop's thread and pass on the future that it gives, or its exception."""
+    answer: Future[Any] = Future()
 
-        self._loop.post(run)
-        return answer
+    def run() -> None:
+        try:
+            ask().add_done_callback(lambda done: _pass_on(done, answer))
+        except WorkerError as error:
+            answer.set_exception(error)
+
+    loop.post(run)
+    return answer
 
 
 def _launcher(setup: WorkerSetup, loop: Loop) -> Launcher:

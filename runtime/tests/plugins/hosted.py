@@ -1,0 +1,131 @@
+"""Connectors of every temper, named as `hosted:Class` by the tests of host and worker."""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from millstream_api import Config, Settings, SourceConnector, SourceRecord, SourceTask, key
+
+
+class HostedConfig(Config):
+    topic: str = key("beats", doc="Topic to write to.")
+    deed: str = key("", doc="What the plugin does to its process.")
+    where: str = key("start", doc="In which method it does it.")
+    tasks: int = key(1, doc="How many task configs it gives.")
+    path: str = key("", doc="A file that it writes to.")
+
+
+def do(config: HostedConfig, where: str) -> None:
+    if config.deed and config.where == where:
+        DEEDS[config.deed](config)
+
+
+class Unspeakable(Exception):
+    def __init__(self) -> None:
+        self.lock = threading.Lock()  # cannot be pickled
+
+    def __str__(self) -> str:
+        raise ValueError("I will not say")
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def _hog(_: HostedConfig) -> None:
+    """Holds the GIL in C for good."""
+    sum(range(10**13))
+
+
+def _flood(config: HostedConfig) -> None:
+    line = "x" * 99 + "\n"
+    for _ in range(1_000):
+        sys.stdout.write(line * 1_000)
+    print("the flood is over")
+
+
+def _children(config: HostedConfig) -> None:
+    """Starts a process of its own, which would like to outlive it."""
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(600)
+    with open(config.path, "w") as out:
+        out.write(str(pid))
+
+
+DEEDS: dict[str, Any] = {
+    "exit": lambda c: os._exit(7),
+    "exit-0": lambda c: os._exit(0),
+    "segv": lambda c: ctypes.string_at(0),
+    "abort": lambda c: os.abort(),
+    "system-exit": lambda c: _raise(SystemExit(3)),
+    "unspeakable": lambda c: _raise(Unspeakable()),
+    "interrupt": lambda c: _raise(KeyboardInterrupt()),
+    "raise": lambda c: _raise(ValueError("the moon is full")),
+    "memory": lambda c: bytearray(2 << 30),
+    "hang": lambda c: time.sleep(600),
+    "hog": _hog,
+    "flood": _flood,
+    "thread": lambda c: threading.Thread(target=time.sleep, args=(600,), daemon=False).start(),
+    "close-1": lambda c: os.close(1),
+    "close-2": lambda c: os.close(2),
+    "chdir": lambda c: os.chdir("/"),
+    "signals": lambda c: [signal.signal(n, signal.SIG_IGN) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)],
+    "long-line": lambda c: print("y" * 10_000_000),
+    "fork": _children,
+}
+
+
+class HostedTask(SourceTask[HostedConfig]):
+    def start(self) -> None:
+        do(self.config, "task-start")
+        self.count = 0
+
+    def poll(self) -> Sequence[SourceRecord]:
+        do(self.config, "poll")
+        if self.context.wait(0.05):
+            return []
+        self.count += 1
+        offset: Any = {"n": {1, 2}} if self.config.deed == "bad-offset" else {"n": self.count}
+        return [SourceRecord(self.config.topic, f"{os.getpid()}", {"p": 1}, offset)]
+
+    def stop(self) -> None:
+        do(self.config, "task-stop")
+
+
+class Resting(SourceConnector[HostedConfig]):
+    """Overrides neither start nor monitor."""
+
+    config_class = HostedConfig
+    task_class = HostedTask
+
+    def task_configs(self, max_tasks: int) -> Sequence[Settings]:
+        do(self.config, "task_configs")
+        return [{"number": str(number), "pid": str(os.getpid())} for number in range(self.config.tasks)]
+
+    def probe(self) -> Any:
+        do(self.config, "probe")
+        return [("topic", "that topic is haunted")] if self.config.topic == "haunted" else []
+
+    def stop(self) -> None:
+        do(self.config, "stop")
+
+
+class Staying(Resting):
+    """Stays, as it overrides start."""
+
+    def start(self) -> None:
+        print(f"starting in {os.getcwd()}")
+        do(self.config, "start")
+
+
+class Watching(Resting):
+    def monitor(self) -> None:
+        do(self.config, "monitor")
+        while not self.context.wait(0.05):
+            self.context.request_reconfiguration()
