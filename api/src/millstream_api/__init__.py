@@ -116,6 +116,18 @@ from millstream_api.schema import (
 from millstream_api.sink import SinkConnector, SinkTask
 from millstream_api.source import SourceConnector, SourceTask
 from millstream_api.transformation import Transformation
+from millstream_api.values import (
+    check,
+    convert_to_string,
+    float32,
+    java_decimal,
+    java_float,
+    narrow,
+    parse_float,
+    parse_integer,
+    parse_string,
+    text_of,
+)
 
 if TYPE_CHECKING:
     from millstream_api.hookspecs import NAMESPACE, PluginRef, hookimpl, hookspec
@@ -226,17 +238,23 @@ __all__ = [
     "at_least",
     "at_most_items",
     "between",
+    "check",
     "codec",
+    "convert_to_string",
     "decimal",
     "decimal_scale",
     "embed",
+    "float32",
     "from_logical",
     "groups_of",
     "hookimpl",
     "hookspec",
+    "java_decimal",
+    "java_float",
     "java_text",
     "key",
     "list_of",
+    "narrow",
     "no_control_characters",
     "non_empty",
     "non_empty_list",
@@ -244,11 +262,15 @@ __all__ = [
     "one_of",
     "one_of_ignoring_case",
     "parse_all",
+    "parse_float",
+    "parse_integer",
+    "parse_string",
     "parse_value",
     "project",
     "records_of",
     "satisfies",
     "setting_text",
+    "text_of",
     "to_logical",
     "valid_regex",
     "validate_all",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import NoneType, UnionType
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Any,
     ClassVar,
@@ -216,10 +217,12 @@ class Config:
         """
         return ()
 
-    def __getattr__(self, attribute: str) -> Any:
-        if attribute in type(self)._declared and "originals" in self.__dict__:
-            raise _UnparsedError(attribute)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {attribute!r}")
+    if not TYPE_CHECKING:  # a misspelt setting is for mypy to find
+
+        def __getattr__(self, attribute: str) -> Any:
+            if attribute in type(self)._declared and "originals" in self.__dict__:
+                raise _UnparsedError(attribute)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {attribute!r}")
 
     def __setattr__(self, attribute: str, value: Any) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable: {attribute} cannot be set")

@@ -1,0 +1,150 @@
+"""The contract as a file: every change to it is a visible diff.
+
+`MILLSTREAM_WRITE_PUBLIC_API=1 pytest api/tests/test_public_api.py` writes `api/public-api.txt` anew.
+"""
+
+import ast
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import millstream_api
+
+SNAPSHOT = Path(__file__).resolve().parents[1] / "public-api.txt"
+MODULES = (
+    *("errors", "config", "schema", "logical", "values", "projection", "headers", "records", "context", "connector"),
+    *("converter", "transformation", "predicate", "provider", "source", "sink", "cluster", "policy", "extension"),
+    "hookspecs",
+)
+Node = ast.ClassDef | ast.FunctionDef | ast.Assign | ast.AnnAssign
+
+
+def public_names(module: str) -> list[str]:
+    return list(importlib.import_module(f"millstream_api.{module}").__all__)
+
+
+def sources() -> Iterator[ast.Module]:
+    package = Path(millstream_api.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        yield ast.parse(path.read_text())
+
+
+def definitions() -> dict[str, list[ast.stmt]]:
+    """Every top-level statement of the package that gives a name its meaning; overloads have several."""
+    found: dict[str, list[ast.stmt]] = {}
+    for tree in sources():
+        for node in tree.body:
+            for name in given_names(node):
+                found.setdefault(name, []).append(node)
+    return found
+
+
+def given_names(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.ClassDef | ast.FunctionDef):
+        return [node.name]
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return [node.target.id]
+    if isinstance(node, ast.Assign):
+        targets = [one for target in node.targets for one in ast.walk(target) if isinstance(one, ast.Name)]
+        return [one.id for one in targets]
+    return []
+
+
+def described(name: str, node: ast.stmt) -> Iterator[str]:
+    if isinstance(node, ast.FunctionDef):
+        yield signature(node)
+    elif isinstance(node, ast.ClassDef):
+        bases = [ast.unparse(base) for base in node.bases]
+        yield f"class {name}({', '.join(bases)})" if bases else f"class {name}"
+        for part in node.body:
+            for line in described_part(part):
+                yield f"    {line}"
+    elif isinstance(node, ast.AnnAssign):
+        yield f"{name}: {ast.unparse(node.annotation)}"
+    elif isinstance(node, ast.Assign):
+        yield f"{name} = {ast.unparse(node.value)}"
+
+
+def described_part(part: ast.stmt) -> Iterator[str]:
+    if isinstance(part, ast.FunctionDef) and (not part.name.startswith("_") or part.name == "__init__"):
+        decorators = [ast.unparse(one) for one in part.decorator_list if ast.unparse(one) != "property"]
+        if any(ast.unparse(one) == "property" for one in part.decorator_list):
+            yield f"{part.name}: {ast.unparse(part.returns) if part.returns else '?'}  (property)"
+        else:
+            yield " ".join([*(f"@{one}" for one in decorators), signature(part)])
+    elif isinstance(part, ast.AnnAssign) and not ast.unparse(part.target).startswith("_"):
+        value = f" = {ast.unparse(part.value)}" if part.value else ""
+        yield f"{ast.unparse(part.target)}: {ast.unparse(part.annotation)}{value}"
+    elif isinstance(part, ast.Assign) and not ast.unparse(part.targets[0]).startswith("_"):
+        yield ast.unparse(part)
+
+
+def signature(node: ast.FunctionDef) -> str:
+    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    return f"def {node.name}({ast.unparse(node.args)}){returns}"
+
+
+def snapshot() -> str:
+    found = definitions()
+    lines = ["# The public names of millstream_api and their signatures. Written by tests/test_public_api.py."]
+    for name in sorted(millstream_api.__all__):
+        lines.append("")
+        for node in found[name]:
+            lines.extend(described(name, node))
+    return "\n".join(lines) + "\n"
+
+
+def test_the_public_api_is_the_one_written_down() -> None:
+    if os.environ.get("MILLSTREAM_WRITE_PUBLIC_API"):
+        SNAPSHOT.write_text(snapshot())
+    assert SNAPSHOT.read_text() == snapshot(), f"the contract changed: {__doc__}"
+
+
+def test_everything_public_can_be_imported_from_the_package() -> None:
+    everything = [name for module in MODULES for name in public_names(module)]
+    assert sorted(everything) == sorted(set(everything)), "a name is public in two modules"
+    assert sorted(millstream_api.__all__) == sorted(everything)
+    assert all(getattr(millstream_api, name) is not None for name in everything)
+
+
+@pytest.mark.parametrize("name", sorted(millstream_api.__all__))
+def test_every_public_name_is_documented(name: str) -> None:
+    for tree in sources():
+        for number, node in enumerate(tree.body):
+            if name in given_names(node) and isinstance(node, ast.ClassDef | ast.FunctionDef):
+                decorators = [ast.unparse(one) for one in node.decorator_list]
+                assert "overload" in decorators or ast.get_docstring(node), f"{name} has no docstring"
+            elif name in given_names(node) and not name.isupper() and len(name) > 1:
+                after = tree.body[number + 1] if number + 1 < len(tree.body) else None
+                text = after.value if isinstance(after, ast.Expr) else None
+                assert isinstance(text, ast.Constant), f"{name} has no docstring below it"
+
+
+def test_a_name_that_is_not_there_is_refused_as_always() -> None:
+    with pytest.raises(AttributeError, match="module 'millstream_api' has no attribute 'SourceConector'"):
+        _ = millstream_api.SourceConector  # type: ignore[attr-defined]
+
+
+def loaded_by(statement: str) -> list[str]:
+    code = (
+        "import sys, time\nbefore = set(sys.modules)\nstart = time.perf_counter()\n"
+        f"{statement}\nms = (time.perf_counter() - start) * 1000\n"
+        "print(f'{ms:.1f}', *sorted({name.partition('.')[0] for name in set(sys.modules) - before}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ms, *modules = done.stdout.split()
+    print(f"{statement}: {ms} ms")
+    return [name for name in modules if name not in sys.stdlib_module_names]
+
+
+def test_importing_it_loads_the_standard_library_only() -> None:
+    assert loaded_by("import millstream_api") == ["millstream_api"]
+
+
+def test_declaring_hooks_loads_pluggy_and_nothing_else() -> None:
+    assert loaded_by("from millstream_api import PluginRef, hookimpl") == ["millstream_api", "pluggy"]
