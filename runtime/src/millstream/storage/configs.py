@@ -27,35 +27,13 @@ class ConfigTopic:
     whole_task_sets: bool = False
 
 
-class ConfigStore:
-    """listener: hears each event on the thread that read the record; it must not call the store's writing methods.
+class ConfigWriter:
+    """Writing methods raise WorkerError with Java's sentence; the cause says what hindered it."""
 
-    Writing methods raise WorkerError with Java's sentence; the cause says what hindered it. Any thread, one at a time.
-    """
-
-    def __init__(
-        self, clients: tuple[Producer, Consumer], topic: ConfigTopic, clock: Clock, listener: Callable[[Event], None]
-    ) -> None:
-        self._producer, consumer = clients
+    def __init__(self, producer: Producer, topic: ConfigTopic, log: TopicLog) -> None:
+        self._producer = producer
         self._topic = topic
-        self._listener = listener
-        self._log = TopicLog(consumer, topic.name, clock, self._apply)
-        self._state = ConfigState()
-        self._lock = threading.Lock()
-        self._started = False
-
-    def start(self, follow: bool = False) -> None:
-        """Read the topic to its end; nobody hears of what is there already."""
-        self._log.start(1, follow)
-        self._started = True
-
-    def refresh(self, timeout: float = WRITE_SECONDS) -> None:
-        """Read to the end. Raises WorkerError after `timeout` seconds."""
-        self._log.read_to_end(timeout)
-
-    def snapshot(self) -> ConfigState:
-        with self._lock:
-            return self._state.copy()
+        self._log = log
 
     def put_connector(self, name: str, settings: Settings, target: TargetState | None = None) -> None:
         rows = [] if target is None else [_target_row(name, target)]
@@ -108,6 +86,35 @@ class ConfigStore:
         write_rows(self._producer, self._topic.name, rows, WRITE_SECONDS)
         if read_back:
             self._log.read_to_end(WRITE_SECONDS)
+
+
+class ConfigStore(ConfigWriter):
+    """listener: hears each event on the thread that read the record; it must not call the store's writing methods.
+    Methods: any thread, one that writes at a time.
+    """
+
+    def __init__(
+        self, clients: tuple[Producer, Consumer], topic: ConfigTopic, clock: Clock, listener: Callable[[Event], None]
+    ) -> None:
+        producer, consumer = clients
+        super().__init__(producer, topic, TopicLog(consumer, topic.name, clock, self._apply))
+        self._listener = listener
+        self._state = ConfigState()
+        self._lock = threading.Lock()
+        self._started = False
+
+    def start(self, follow: bool = False) -> None:
+        """Read the topic to its end; nobody hears of what is there already."""
+        self._log.start(1, follow)
+        self._started = True
+
+    def refresh(self, timeout: float = WRITE_SECONDS) -> None:
+        """Read to the end. Raises WorkerError after `timeout` seconds."""
+        self._log.read_to_end(timeout)
+
+    def snapshot(self) -> ConfigState:
+        with self._lock:
+            return self._state.copy()
 
     def _apply(self, row: LogRow) -> None:
         with self._lock:

@@ -2,7 +2,6 @@
 
 import logging
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,25 +41,13 @@ class _Pending:
     safe: bool
 
 
-class StatusStore:
-    """Any thread. What the broker cannot take now (a full disk) is kept, newest per key, and written by `retry`."""
+class StatusCache:
+    """What the topic says. Any thread."""
 
-    def __init__(self, clients: tuple[Producer, Consumer], topic: str, clock: Clock) -> None:
-        self._producer, consumer = clients
-        self._topic = topic
-        self._log = TopicLog(consumer, topic, clock, self._apply)
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._writing = threading.Lock()
         self._statuses: dict[Subject, Status] = {}
         self._topics: dict[str, dict[str, TopicStatus]] = {}
-        self._pending: dict[str, _Pending] = {}
-        self._generation = 0
-
-    def start(self, partitions: int, follow: bool = False) -> None:
-        self._log.start(partitions, follow)
-
-    def refresh(self) -> None:
-        self._log.read_to_end()
 
     def get(self, subject: Subject) -> Status | None:
         with self._lock:
@@ -75,74 +62,9 @@ class StatusStore:
         with self._lock:
             return list(self._topics.get(connector, {}).values())
 
-    def put(self, subject: Subject, status: Status) -> None:
-        """Write, whatever is stored."""
-        self._generation = max(self._generation, status.generation)
-        self._write(_key(subject), _Pending(_value(status), status, safe=False))
-
-    def put_safe(self, subject: Subject, status: Status) -> None:
-        """Write unless another worker of a later generation has spoken: for UNASSIGNED and FAILED."""
-        self._generation = max(self._generation, status.generation)
-        if self._is_safe(subject, status):
-            self._write(_key(subject), _Pending(_value(status), status, safe=True))
-
-    def delete(self, subject: Subject) -> None:
-        """Write DESTROYED; a connector's tasks go with it once that is read."""
-        self._write(_key(subject), _Pending(None, None, safe=False))
-
-    def put_topic(self, status: TopicStatus) -> None:
-        value = {"name": status.topic, "connector": status.connector, "task": status.task}
-        document = {"topic": {**value, "discoverTimestamp": status.discovered}}
-        self._write(_topic_key(status.topic, status.connector), _Pending(dump_bytes(document), None, safe=False))
-
-    def delete_topic(self, topic: str, connector: str) -> None:
-        self._write(_topic_key(topic, connector), _Pending(None, None, safe=False))
-
-    def retry(self) -> int:
-        """Write what could not be written; how many are still waiting. A status of an older generation than this
-        worker's newest, or one that is no longer safe, is dropped."""
-        with self._lock:
-            waiting = dict(self._pending)
-        for key, pending in waiting.items():
-            if self._outdated(key, pending):
-                with self._lock:
-                    self._pending.pop(key, None)
-            elif not self._try(key, pending):
-                break
-        with self._lock:
-            return len(self._pending)
-
-    def _outdated(self, key: str, pending: _Pending) -> bool:
-        status = pending.status
-        if status is None:
-            return False
-        subject = _subject(key)
-        unsafe = pending.safe and subject is not None and not self._is_safe(subject, status)
-        return status.generation != self._generation or unsafe
-
     def _is_safe(self, subject: Subject, status: Status) -> bool:
         stored = self.get(subject)
         return stored is None or stored.worker_id == status.worker_id or stored.generation <= status.generation
-
-    def _write(self, key: str, pending: _Pending) -> None:
-        with self._lock:
-            self._pending[key] = pending
-        self._try(key, pending)
-
-    def _try(self, key: str, pending: _Pending) -> bool:
-        try:
-            with self._writing:
-                write_rows(self._producer, self._topic, [(key.encode(), pending.value)], WRITE_SECONDS)
-                if not self._log.following:
-                    self._log.read_to_end()
-        except BrokerError as error:
-            if error.retriable:
-                return False
-            log.error("Could not write the status %r: %s", key, error)
-        with self._lock:
-            if self._pending.get(key) is pending:
-                del self._pending[key]
-        return True
 
     def _apply(self, row: LogRow) -> None:
         key = (row.key or b"").decode(errors="replace")
@@ -192,11 +114,89 @@ class StatusStore:
         status = TopicStatus(topic, connector, int(found.get("task", 0)), int(found.get("discoverTimestamp", 0)))
         self._topics.setdefault(connector, {})[topic] = status
 
-    def flush(self, on_left: Callable[[int], None] | None = None) -> None:
-        """Try once more; `on_left` hears how many could not be written."""
-        left = self.retry()
-        if left and on_left is not None:
-            on_left(left)
+
+class StatusStore(StatusCache):
+    """Any thread. What the broker cannot take now (a full disk) is kept, newest per key, and written by `retry`."""
+
+    def __init__(self, clients: tuple[Producer, Consumer], topic: str, clock: Clock) -> None:
+        super().__init__()
+        self._producer, consumer = clients
+        self._topic = topic
+        self._log = TopicLog(consumer, topic, clock, self._apply)
+        self._writing = threading.Lock()
+        self._pending: dict[str, _Pending] = {}
+        self._generation = 0
+
+    def start(self, partitions: int, follow: bool = False) -> None:
+        self._log.start(partitions, follow)
+
+    def refresh(self) -> None:
+        self._log.read_to_end()
+
+    def put(self, subject: Subject, status: Status) -> None:
+        """Write, whatever is stored."""
+        self._generation = max(self._generation, status.generation)
+        self._write(_key(subject), _Pending(_value(status), status, safe=False))
+
+    def put_safe(self, subject: Subject, status: Status) -> None:
+        """Write unless another worker of a later generation has spoken: for UNASSIGNED and FAILED."""
+        self._generation = max(self._generation, status.generation)
+        if self._is_safe(subject, status):
+            self._write(_key(subject), _Pending(_value(status), status, safe=True))
+
+    def delete(self, subject: Subject) -> None:
+        """Write DESTROYED; a connector's tasks go with it once that is read."""
+        self._write(_key(subject), _Pending(None, None, safe=False))
+
+    def put_topic(self, status: TopicStatus) -> None:
+        value = {"name": status.topic, "connector": status.connector, "task": status.task}
+        document = {"topic": {**value, "discoverTimestamp": status.discovered}}
+        self._write(_topic_key(status.topic, status.connector), _Pending(dump_bytes(document), None, safe=False))
+
+    def delete_topic(self, topic: str, connector: str) -> None:
+        self._write(_topic_key(topic, connector), _Pending(None, None, safe=False))
+
+    def retry(self) -> int:
+        """Write what could not be written; how many are still waiting. A status of an older generation than this
+        worker's newest, or one that is no longer safe, is dropped."""
+        with self._lock:
+            waiting = dict(self._pending)
+        for key, pending in waiting.items():
+            if self._outdated(key, pending):
+                with self._lock:
+                    self._pending.pop(key, None)
+            elif not self._try(key, pending):
+                break
+        with self._lock:
+            return len(self._pending)
+
+    def _outdated(self, key: str, pending: _Pending) -> bool:
+        status = pending.status
+        if status is None:
+            return False
+        subject = _subject(key)
+        unsafe = pending.safe and subject is not None and not self._is_safe(subject, status)
+        return status.generation != self._generation or unsafe
+
+    def _write(self, key: str, pending: _Pending) -> None:
+        with self._lock:
+            self._pending[key] = pending
+        self._try(key, pending)
+
+    def _try(self, key: str, pending: _Pending) -> bool:
+        try:
+            with self._writing:
+                write_rows(self._producer, self._topic, [(key.encode(), pending.value)], WRITE_SECONDS)
+                if not self._log.following:
+                    self._log.read_to_end()
+        except BrokerError as error:
+            if error.retriable:
+                return False
+            log.error("Could not write the status %r: %s", key, error)
+        with self._lock:
+            if self._pending.get(key) is pending:
+                del self._pending[key]
+        return True
 
     def close(self) -> None:
         self._log.close()

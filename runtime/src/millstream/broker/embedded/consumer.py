@@ -4,11 +4,11 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from millstream.broker.embedded import groups
-from millstream.broker.embedded.catalog import Catalog, Topic
-from millstream.broker.embedded.reading import cut, fetch
+from millstream.broker.embedded.catalog import Catalog
+from millstream.broker.embedded.cursors import Reader, Seeking
 from millstream.broker.ports import ConsumerSettings, Incoming, RebalanceListener, Start
 from millstream.errors import BrokerError, IllegalStateError
 from millstream_api.records import TopicPartition
@@ -19,18 +19,6 @@ TAIL_SECONDS = 0.02
 IDLE_TAIL_SECONDS = 0.25
 IDLE_AFTER_SECONDS = 10.0
 LOOK_SECONDS = 1.0
-
-
-@dataclass(slots=True)
-class Cursor:
-    """Where one partition is read. ready: rows fetched beyond what a poll had asked for, from `position` on."""
-
-    topic: Topic
-    partition: int
-    position: int
-    paused: bool = False
-    ready: list[Incoming] = field(default_factory=list)
-    fetched: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,88 +49,47 @@ class Tail:
         return IDLE_TAIL_SECONDS if idle >= IDLE_AFTER_SECONDS else TAIL_SECONDS
 
 
-class Reader:
-    """The cursors of a consumer and the rows they give."""
+class Committing:
+    """The part of a consumer that speaks for its group."""
 
     def __init__(self, catalog: Catalog, settings: ConsumerSettings) -> None:
         self._catalog = catalog
         self._settings = settings
-        self.cursors: dict[TopicPartition, Cursor] = {}
 
-    def add(self, partition: TopicPartition, position: int) -> None:
-        groups.slot_of(self._catalog, partition)
-        topic = self._catalog.find(partition.topic)
-        assert topic is not None
-        self.cursors[partition] = Cursor(topic, partition.partition, position)
+    def commit(
+        self, offsets: Mapping[TopicPartition, int], done: Callable[[Exception | None], None] | None = None
+    ) -> None:
+        failure: Exception | None = None
+        try:
+            self.commit_now(offsets)
+        except BrokerError as error:
+            failure = error
+        if done is not None:
+            done(failure)
+        elif failure is not None:
+            log.warning("A commit of positions failed; the next one includes it: %s", failure)
 
-    def rows(self, max_rows: int) -> list[Incoming]:
-        """At most `max_rows`; the partition that was served goes to the end of the queue."""
-        found: list[Incoming] = []
-        left = max_rows
-        for partition in list(self.cursors):
-            cursor = self.cursors[partition]
-            if cursor.paused:
-                continue
-            taken = self._take(partition, cursor, left)
-            if taken:
-                found.extend(taken)
-                left -= sum(len(incoming.values) for incoming in taken)
-                self.cursors[partition] = self.cursors.pop(partition)
-            if left <= 0:
-                break
-        return found
+    def commit_now(self, offsets: Mapping[TopicPartition, int]) -> None:
+        groups.commit(self._catalog, self._group(), offsets, self._settings.epoch)
 
-    def _take(self, partition: TopicPartition, cursor: Cursor, left: int) -> list[Incoming]:
-        if not cursor.ready:
-            self._fetch(partition, cursor, left)
-        taken: list[Incoming] = []
-        while cursor.ready and left > 0:
-            incoming = cursor.ready.pop(0)
-            count = len(incoming.values)
-            if count > left:
-                cursor.ready.insert(0, cut(incoming, left, count))
-                incoming = cut(incoming, 0, left)
-            left -= len(incoming.values)
-            taken.append(incoming)
-        if cursor.ready:
-            cursor.position = cursor.ready[0].offsets[0]
-        else:
-            cursor.position = cursor.fetched
-        return taken
+    def committed(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        found = groups.committed(self._catalog, self._group())
+        return {partition: found[partition] for partition in partitions if partition in found}
 
-    def _fetch(self, partition: TopicPartition, cursor: Cursor, left: int) -> None:
-        fetched = fetch(cursor.topic, cursor.partition, cursor.position, left)
-        if fetched is None or (fetched.skipped and self._settings.reset == "latest"):
-            latest = self._settings.reset == "latest"
-            position = groups.resolved(self._catalog, partition, "end" if latest else "beginning")
-            log.warning(
-                "Offset %d of partition %d of topic %r is outside the log; reading on from %d (auto.offset.reset=%s)",
-                cursor.position,
-                cursor.partition,
-                cursor.topic.name,
-                position,
-                self._settings.reset,
-            )
-            fetched = fetch(cursor.topic, cursor.partition, position, left)
-        elif fetched.skipped and cursor.position > 0:
-            log.warning(
-                "%d rows from offset %d of partition %d of topic %r were removed by retention; reading on after them",
-                fetched.skipped,
-                cursor.position,
-                cursor.partition,
-                cursor.topic.name,
-            )
-        if fetched is not None:
-            cursor.ready = list(fetched.incoming)
-            cursor.fetched = fetched.position
+    def end_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return {partition: groups.end_offset(self._catalog, partition) for partition in partitions}
+
+    def _group(self) -> str:
+        if self._settings.group is None:
+            raise IllegalStateError("a consumer without a group has no committed positions")
+        return self._settings.group
 
 
-class EmbeddedConsumer:
+class EmbeddedConsumer(Seeking, Committing):
     def __init__(self, catalog: Catalog, settings: ConsumerSettings) -> None:
-        self._catalog = catalog
-        self._settings = settings
+        Seeking.__init__(self, Reader(catalog, settings))
+        Committing.__init__(self, catalog, settings)
         self._share = settings.share
-        self._reader = Reader(catalog, settings)
         self._tail = Tail(catalog)
         self._wake = threading.Event()
         self._subscription: Subscription | None = None
@@ -233,50 +180,6 @@ class EmbeddedConsumer:
                 position = groups.resolved(self._catalog, partition, start)
             self._reader.add(partition, position)
 
-    def assignment(self) -> frozenset[TopicPartition]:
-        return frozenset(self._reader.cursors)
-
-    def position(self, partition: TopicPartition) -> int:
-        return self._reader.cursors[partition].position
-
-    def seek(self, partition: TopicPartition, offset: int) -> None:
-        cursor = self._reader.cursors[partition]
-        if offset < 0:
-            raise BrokerError(f"cannot seek to offset {offset} of {partition!r}: offsets begin at 0")
-        cursor.position = offset
-        cursor.ready = []
-
-    def pause(self, partitions: Iterable[TopicPartition]) -> None:
-        for partition in partitions:
-            self._reader.cursors[partition].paused = True
-
-    def resume(self, partitions: Iterable[TopicPartition]) -> None:
-        for partition in partitions:
-            self._reader.cursors[partition].paused = False
-
-    def commit(
-        self, offsets: Mapping[TopicPartition, int], done: Callable[[Exception | None], None] | None = None
-    ) -> None:
-        failure: Exception | None = None
-        try:
-            self.commit_now(offsets)
-        except BrokerError as error:
-            failure = error
-        if done is not None:
-            done(failure)
-        elif failure is not None:
-            log.warning("A commit of positions failed; the next one includes it: %s", failure)
-
-    def commit_now(self, offsets: Mapping[TopicPartition, int]) -> None:
-        groups.commit(self._catalog, self._group(), offsets, self._settings.epoch)
-
-    def committed(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
-        found = groups.committed(self._catalog, self._group())
-        return {partition: found[partition] for partition in partitions if partition in found}
-
-    def end_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
-        return {partition: groups.end_offset(self._catalog, partition) for partition in partitions}
-
     def reshare(self, member: int, members: int) -> None:
         if not 0 <= member < members:
             raise ValueError(f"member {member} of {members}: members are numbered from 0")
@@ -296,8 +199,3 @@ class EmbeddedConsumer:
         finally:
             self._reader.cursors.clear()
             self._catalog.close()
-
-    def _group(self) -> str:
-        if self._settings.group is None:
-            raise IllegalStateError("a consumer without a group has no committed positions")
-        return self._settings.group

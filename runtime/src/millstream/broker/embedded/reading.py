@@ -4,9 +4,9 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from millstream.broker.embedded.appending import headers_from
 from millstream.broker.embedded.batches import decode
 from millstream.broker.embedded.catalog import Topic, next_offset
-from millstream.broker.embedded.producer import headers_from
 from millstream.broker.embedded.schema import LAST, SLOT_BITS
 from millstream.broker.ports import Incoming
 
