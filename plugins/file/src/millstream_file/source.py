@@ -33,6 +33,7 @@ BLOCK_BYTES = 64 * 1024
 #: seconds between two looks at a file that has nothing new; the first look comes sooner
 IDLE_SECONDS = 1.0
 FIRST_IDLE_SECONDS = 0.05
+_STDIN = 0
 _LARGEST_POSITION = (1 << 63) - 1
 
 
@@ -94,7 +95,7 @@ class FileStreamSourceTask(SourceTask[FileSourceConfig]):
     def _open(self) -> bool:
         """Open the file where the last run left off; false while there is none."""
         if self._name is None:
-            self._file = 0
+            self._file = _STDIN
             return True
         try:
             file = os.open(self._name, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))

@@ -1,0 +1,198 @@
+"""The file sink, put by put."""
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from millstream_api import Origin, RecordBatch, Schema, SinkBatch, Type
+from millstream_api.logical import DATE
+from millstream_file import sink
+from millstream_file.config import FileSinkConfig
+from millstream_file.errors import FileError
+from millstream_file.sink import FileStreamSink, FileStreamSinkTask
+
+STRING = Schema(Type.STRING)
+
+
+@pytest.fixture
+def started(context: Any, request: pytest.FixtureRequest) -> Callable[..., FileStreamSinkTask]:
+    def start(file: Path | None) -> FileStreamSinkTask:
+        task = FileStreamSinkTask(FileSinkConfig(file=None if file is None else str(file)), context)
+        request.addfinalizer(task.stop)
+        task.start()
+        return task
+
+    return start
+
+
+Started = Callable[..., FileStreamSinkTask]
+
+
+def batch(*values: Any, schema: Schema | None = None) -> SinkBatch:
+    groups = [RecordBatch("t", schema, values)] if values else []
+    return SinkBatch(groups, [Origin("t", 0, row, "CreateTime") for row in range(len(values))])
+
+
+def test_each_value_is_a_line_in_the_order_consumed(tmp_path: Path, started: Started) -> None:
+    file = tmp_path / "out.txt"
+    task = started(file)
+    task.put(batch("a", "", "ünï €😀", schema=STRING))
+    task.put(batch())
+    task.put(batch(None, "b"))
+    mixed = [RecordBatch("t", STRING, ["one", "three"], rows=[0, 2]), RecordBatch("u", None, [b"\xfftwo"], rows=[1])]
+    task.put(SinkBatch(mixed, [Origin("t", 0, row, "CreateTime") for row in range(3)]))
+    assert file.read_bytes() == "a\n\nünï €😀\nnull\nb\none\n".encode() + b"\xfftwo\nthree\n"
+
+
+def test_values_have_javas_text_form(tmp_path: Path, started: Started) -> None:
+    file = tmp_path / "out.txt"
+    task = started(file)
+    row = Schema.struct({"a": Schema(Type.INT64), "b": Schema(Type.STRING, optional=True)})
+    task.put(batch({"a": 1, "b": None}, schema=row))
+    task.put(batch({"a": 1, "b": [1, 2.5, None, "x"], "c": {"d": True}}, 12, 1e21, True, Decimal("1.50"), "\ud800"))
+    from datetime import date
+
+    task.put(batch(date(2023, 11, 14), schema=DATE))
+    assert file.read_text().splitlines() == [
+        *("Struct{a=1}", "{a=1, b=[1, 2.5, null, x], c={d=true}}", "12", "1.0E21", "true", "1.50", "?"),
+        "Tue Nov 14 00:00:00 UTC 2023",
+    ]
+
+
+def test_bytes_are_written_as_they_are(tmp_path: Path, started: Started) -> None:
+    file = tmp_path / "out.txt"
+    started(file).put(batch(b"a\xff", None, b"", schema=Schema(Type.BYTES, optional=True)))
+    assert file.read_bytes() == b"a\xff\nnull\n\n"
+
+
+def test_a_file_that_is_there_is_appended_to(tmp_path: Path, started: Started) -> None:
+    file = tmp_path / "out.txt"
+    file.write_text("before\n")
+    task = started(file)
+    task.put(batch("a"))
+    task.stop()
+    task.stop()
+    started(file).put(batch("b"))
+    assert file.read_text() == "before\na\nb\n"
+
+
+@pytest.mark.parametrize(("before", "kept"), [("one\ntw", "one\n"), ("tw", ""), ("one\n" + "x" * 200_000, "one\n")])
+def test_what_a_killed_task_left_of_a_line_is_cut_before_the_first_put(
+    tmp_path: Path, started: Started, caplog: pytest.LogCaptureFixture, before: str, kept: str
+) -> None:
+    file = tmp_path / "out.txt"
+    file.write_text(before)
+    task = started(file)
+    task.put(batch())
+    assert file.read_text() == before, "nothing is cut before there is something to write"
+    task.put(batch("two"))
+    task.put(batch("three"))
+    assert file.read_text() == kept + "two\nthree\n"
+    [warning] = caplog.records
+    assert f"cut its last {len(before) - len(kept)} bytes, back to byte {len(kept)}" in warning.getMessage()
+
+
+def test_a_file_that_ends_with_a_line_end_or_is_empty_is_not_cut(
+    tmp_path: Path, started: Started, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number, before in enumerate(("", "one\n")):
+        file = tmp_path / f"{number}.txt"
+        file.write_text(before)
+        started(file).put(batch("two"))
+        assert file.read_text() == before + "two\n"
+    assert caplog.records == []
+
+
+def test_what_is_committed_is_on_disk(tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(sink.os, "fsync", synced.append)
+    task = started(tmp_path / "out.txt")
+    offsets = {"p": 3}
+    assert task.pre_commit(offsets) is offsets  # type: ignore[comparison-overlap, arg-type]
+    assert synced == []
+    task.put(batch("a"))
+    task.pre_commit({})
+    task.pre_commit({})
+    assert len(synced) == 1
+
+
+def test_a_disk_that_is_full_fails_the_put_and_leaves_no_part_of_the_batch(
+    tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "out.txt"
+    task = started(file)
+    task.put(batch("a"))
+    write = os.write
+
+    def short(handle: int, data: memoryview) -> int:
+        if len(data) < 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(handle, data[:3])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sink.os, "write", short)
+        with pytest.raises(FileError, match=r"cannot write to '.*out.txt': No space left on device; nothing of this batch"):
+            task.put(batch("a long line"))
+    assert file.read_text() == "a\n"
+    task.put(batch("b"))
+    assert file.read_text() == "a\nb\n"
+
+
+def test_a_disk_that_loses_data_fails_the_commit(
+    tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = started(tmp_path / "out.txt")
+    task.put(batch("a"))
+
+    def lose(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sink.os, "fsync", lose)
+        with pytest.raises(FileError, match="cannot make durable .*Input/output error"):
+            task.pre_commit({})
+
+
+def test_a_file_that_cannot_be_made_fails_the_start(tmp_path: Path, started: Started) -> None:
+    file = tmp_path / "no such folder" / "out.txt"
+    with pytest.raises(FileError) as caught:
+        started(file)
+    assert str(caught.value).startswith(f"Couldn't find or create file '{file}' for FileStreamSinkTask: No such file")
+
+
+def test_without_a_file_it_writes_to_standard_output(started: Started, capfd: pytest.CaptureFixture[str]) -> None:
+    task = started(None)
+    task.put(batch("a", "b"))
+    task.pre_commit({})
+    task.stop()
+    assert capfd.readouterr().out == "a\nb\n"
+
+
+def test_two_tasks_may_append_to_one_file(tmp_path: Path, started: Started) -> None:
+    file = tmp_path / "out.txt"
+    tasks = [started(file), started(file)]
+    for number in range(10):
+        tasks[number % 2].put(batch(f"{number}", "x"))
+    assert sorted(file.read_text().split()) == sorted([*map(str, range(10)), *["x"] * 10])
+
+
+def test_every_task_has_the_connectors_settings_and_any_offset_may_be_set() -> None:
+    connector = FileStreamSink(FileSinkConfig(file="a"), None)  # type: ignore[arg-type]
+    assert [dict(config) for config in connector.task_configs(3)] == [{}, {}, {}]
+    assert connector.alter_offsets([]) is True
+
+
+def test_listing_the_plugins_imports_nothing_but_the_api() -> None:
+    code = (
+        "import sys, millstream_file.plugin as p; list(p.register_sources()), list(p.register_sinks());"
+        "print(sorted(m for m in sys.modules if m.startswith('millstream_file')))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "['millstream_file', 'millstream_file.plugin']"
