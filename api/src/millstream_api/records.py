@@ -10,6 +10,7 @@ from millstream_api.schema import Schema
 __all__ = [
     "Origin",
     "Place",
+    "R",
     "Record",
     "RecordBatch",
     "SinkBatch",
@@ -382,7 +383,8 @@ class SinkBatch(Sequence[SinkRecord]):
     groups:   the same rows as columns, one batch for each topic and pair of schemas; `rows` of a
               group are numbers in this batch, from 0.
     origins:  one a row, made when asked for.
-    records:  makes all records, called at most once and only if a record is asked for.
+    records:  makes all records. Iterating makes them anew each time, equal but not the same, so that
+              each is freed as soon as it is let go; once `batch[i]` was asked for, all are kept.
     """
 
     __slots__ = ("_made", "groups", "origins", "records")
@@ -402,7 +404,11 @@ class SinkBatch(Sequence[SinkRecord]):
         return sum(map(len, self.groups))
 
     def __iter__(self) -> Iterator[SinkRecord]:
-        return iter(self._made if self._made is not None else self._make())
+        if self._made is not None:
+            return iter(self._made)
+        if self.records is records_of and len(self.groups) == 1:
+            return _made(self, self.groups[0])
+        return iter(self.records(self))  # not kept: batch and records in a circle cost 300 ns a record
 
     @overload
     def __getitem__(self, index: int) -> SinkRecord: ...
@@ -411,35 +417,36 @@ class SinkBatch(Sequence[SinkRecord]):
     def __getitem__(self, index: slice) -> Sequence[SinkRecord]: ...
 
     def __getitem__(self, index: int | slice) -> SinkRecord | Sequence[SinkRecord]:
-        return (self._made if self._made is not None else self._make())[index]
-
-    def _make(self) -> Sequence[SinkRecord]:
-        self._made = self.records(self)
-        return self._made
+        if self._made is None:
+            self._made = self.records(self)
+        return self._made[index]
 
     def __repr__(self) -> str:
         return f"SinkBatch({len(self)} rows in {len(self.groups)} groups)"
 
 
-def records_of(batch: SinkBatch) -> list[SinkRecord]:
+def records_of(batch: SinkBatch) -> Sequence[SinkRecord]:
     """Make the records of a batch from its columns, in row order."""
+    if len(batch.groups) == 1:
+        return list(_made(batch, batch.groups[0]))
     out: list[Any] = [None] * len(batch)
     for group in batch.groups:
-        made = map(
-            SinkRecord,
-            repeat(group.topic),
-            group.values,
-            repeat(group.value_schema),
-            repeat(None) if group.keys is None else group.keys,
-            repeat(group.key_schema),
-            repeat(None) if group.partitions is None else group.partitions,
-            repeat(None) if group.timestamps is None else group.timestamps,
-            repeat(()) if group.headers is None else group.headers,
-            repeat(batch),
-            group.rows,
-        )
-        if len(batch.groups) == 1:
-            return list(made)
-        for row, record in zip(group.rows, made, strict=True):
+        for row, record in zip(group.rows, _made(batch, group), strict=True):
             out[row] = record
     return out
+
+
+def _made(batch: SinkBatch, group: RecordBatch) -> Iterator[SinkRecord]:
+    return map(
+        SinkRecord,
+        repeat(group.topic),
+        group.values,
+        repeat(group.value_schema),
+        repeat(None) if group.keys is None else group.keys,
+        repeat(group.key_schema),
+        repeat(None) if group.partitions is None else group.partitions,
+        repeat(None) if group.timestamps is None else group.timestamps,
+        repeat(()) if group.headers is None else group.headers,
+        repeat(batch),
+        group.rows,
+    )
