@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import is_
 from typing import Any
 
 from millstream.errors import PluginError
@@ -126,7 +127,10 @@ class Step:
         return self._apply(record)
 
     def _again(self, _row: int, record: Record) -> Record | None:
-        return self._checked(self._operation(record))
+        try:
+            return self._checked(self._operation(record))
+        except StopIteration as error:  # a first attempt's would end the loop over the rows, see `each`
+            raise RuntimeError("StopIteration left a plugin's method") from error
 
     def _each(
         self, operation: Callable[[Record], Any], lined: tuple[Sequence[int], Sequence[Record]], journal: Journal
@@ -137,7 +141,9 @@ class Step:
         self, flow: Flow, out: list[Any], lined: tuple[Sequence[int], Sequence[Record]], journal: Journal
     ) -> Flow:
         """What goes on after a record form; with nothing dropped no row is looked at."""
-        rows = lined[0]
+        rows, records = lined
+        if len(out) == len(records) and all(map(is_, out, records)):
+            return flow  # nothing was changed or dropped; its columns, if it has them, hold
         kinds = set(map(type, out))
         if all(map(is_record, kinds)) and len(out) == len(rows):
             return flow.of_records(rows, out)

@@ -3,19 +3,9 @@
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, repeat
-from operator import attrgetter
 from typing import Any
 
 from millstream_api import Origin, Record, RecordBatch
-
-_TOPIC = attrgetter("topic")
-_VALUE = attrgetter("value")
-_VALUE_SCHEMA = attrgetter("value_schema")
-_KEY = attrgetter("key")
-_KEY_SCHEMA = attrgetter("key_schema")
-_PARTITION = attrgetter("partition")
-_TIMESTAMP = attrgetter("timestamp")
-_HEADERS = attrgetter("headers")
 
 Make = Callable[[RecordBatch], Iterable[Record]]
 
@@ -41,9 +31,9 @@ def grouped(
     """Columns of records in row order; no Python call a row when all share topic and schemas."""
     if not records:
         return []
-    topics = list(map(_TOPIC, records))
-    value_schemas = list(map(_VALUE_SCHEMA, records))
-    key_schemas = list(map(_KEY_SCHEMA, records))
+    topics = [record.topic for record in records]
+    value_schemas = [record.value_schema for record in records]
+    key_schemas = [record.key_schema for record in records]
     if _uniform(topics) and _uniform(value_schemas) and _uniform(key_schemas):
         return [_columns(records, rows, origins)]
     found: dict[Any, list[int]] = {}
@@ -60,15 +50,15 @@ def _uniform(column: list[Any]) -> bool:
 
 def _columns(records: Sequence[Record], rows: Sequence[int], origins: Sequence[Origin] | None) -> RecordBatch:
     first = records[0]
-    headers: list[Any] = list(map(_HEADERS, records))
+    headers = [record.headers for record in records]
     return RecordBatch(
         first.topic,
         first.value_schema,
-        list(map(_VALUE, records)),
+        [record.value for record in records],
         first.key_schema,
-        _unless_empty(list(map(_KEY, records))),
-        _unless_empty(list(map(_PARTITION, records))),
-        _unless_empty(list(map(_TIMESTAMP, records))),
+        _unless_empty([record.key for record in records]),
+        _unless_empty([record.partition for record in records]),
+        _unless_empty([record.timestamp for record in records]),
         headers if any(headers) else None,
         rows,
         origins,

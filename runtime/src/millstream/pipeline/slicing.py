@@ -4,7 +4,6 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from operator import attrgetter
 from typing import Any, Literal
 
 from millstream.errors import PluginError
@@ -15,9 +14,6 @@ from millstream_api import RecordBatch, SourceBatch, SourceRecord
 SLICE_ROWS = 500
 SLICE_BYTES = 64 * 1024
 
-_VALUE = attrgetter("value")
-_SOURCE_PARTITION = attrgetter("source_partition")
-_SOURCE_OFFSET = attrgetter("source_offset")
 _PLAIN = Flow(plain_records)
 
 Boundary = Literal["commit", "abort"]
@@ -36,7 +32,8 @@ class Piece:
     def ledger(self) -> Ledger:
         if self.batch is not None:
             return BatchLedger(self.batch.source_partition, self.batch.offset_at, self.first)
-        return RowLedger(list(map(_SOURCE_PARTITION, self.records)), list(map(_SOURCE_OFFSET, self.records)))
+        partitions = [record.source_partition for record in self.records]
+        return RowLedger(partitions, [record.source_offset for record in self.records])
 
     def flow(self, start: int) -> Flow:
         """Its rows, numbered from `start`."""
@@ -160,7 +157,7 @@ def pieces(polled: Sequence[SourceRecord | SourceBatch]) -> Iterator[tuple[Piece
 def _runs(records: Sequence[SourceRecord]) -> Iterator[tuple[Piece, None]]:
     if not len(records):
         return
-    for start, stop, size in spans(list(map(_VALUE, records))):
+    for start, stop, size in spans([record.value for record in records]):
         some = records if stop - start == len(records) else records[start:stop]
         yield Piece(stop - start, size, records=some), None
 
