@@ -48,11 +48,15 @@ class Delivery(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A slice, or the part of it before a refused row: its first `rows` rows."""
+    """A slice, or the part of it before a failed or refused row: its first `rows` rows."""
 
     slice: SourceSlice
     rows: int
     outgoing: Sequence[Routed]
+
+    @classmethod
+    def of(cls, slice: SourceSlice) -> "Load":
+        return cls(slice, slice.rows if slice.failed_row is None else slice.failed_row, slice.outgoing)
 
     @property
     def surviving(self) -> int:

@@ -50,6 +50,9 @@ class Newest:
         self._last_key: Hashable = None
 
     def put(self, partition: Place | None, offset: Place | None) -> None:
+        """A record with neither partition nor offset has no place to keep."""
+        if partition is None and offset is None:
+            return
         if partition is not self._last:  # a plain plugin uses one dict for all its records
             self._last, self._last_key = partition, partition_key(partition)
         self._by_key[self._last_key] = (partition, offset)

@@ -19,7 +19,7 @@ from millstream.task.parts import SinkParts, SinkSettings
 from millstream.task.positions import Outside, Positions
 from millstream.task.states import Happening, Lifecycle
 from millstream.task.telling import Telling
-from millstream_api import SinkBatch, SinkTask, TopicPartition
+from millstream_api import Origin, RecordBatch, SinkBatch, SinkTask, TopicPartition
 
 __all__ = ["SinkParts", "SinkSettings", "SinkTaskLoop"]
 
@@ -49,7 +49,7 @@ class SinkTaskLoop:
     def begin(self) -> None:
         parts = self._parts
         errants = Errants(parts.pipeline)
-        context = SinkTaskContext(parts.control, parts.tell, errants.report if parts.pipeline.reports else None)
+        context = SinkTaskContext(parts.control, parts.tell, errants.report if parts.pipeline.reporter else None)
         task = parts.plugin(context)
         self._turns = SinkTurns(parts, task, Sides(SinkWishes(context), errants, self._metrics))
         parts.control.interruptible(parts.consumer.wakeup, task.cancel)
@@ -204,8 +204,12 @@ def without(batch: SinkBatch, removed: frozenset[TopicPartition]) -> SinkBatch:
     origins = [batch.origins[row] for row in kept]
     groups = []
     for group in batch.groups:
-        at = [i for i, row in enumerate(group.rows) if row in number]
-        if at:
-            short = group.take(at)
-            groups.append(short.replace(rows=[number[row] for row in short.rows], origins=origins))
+        short = group.take([i for i, row in enumerate(group.rows) if row in number])
+        if len(short):
+            groups.append(_renumbered(short, [number[row] for row in short.rows], origins))
     return SinkBatch(groups, origins, batch.records)
+
+
+def _renumbered(group: RecordBatch, rows: Sequence[int], origins: Sequence[Origin]) -> RecordBatch:
+    columns = (group.values, group.key_schema, group.keys, group.partitions, group.timestamps, group.headers)
+    return RecordBatch(group.topic, group.value_schema, *columns, rows=rows, origins=origins)

@@ -35,7 +35,7 @@ class AtLeastOnce:
         self._due = self._clock.monotonic() + self._settings.offset_flush_interval_ms / 1000
 
     def send(self, slice: SourceSlice) -> None:
-        sent = Sent(Load(slice, slice.rows, slice.outgoing))
+        sent = Sent(Load.of(slice))
         self._flying.append(sent)
         for routed in slice.outgoing:
             while True:

@@ -50,7 +50,7 @@ class Transactions:
                     "Source tasks may not produce to their own offsets topics when exactly-once support is enabled; "
                     f"the task wrote to {routed.batch.topic!r}"
                 )
-        self._loads.append(Load(slice, slice.rows, slice.outgoing))
+        self._loads.append(Load.of(slice))
         self._persist(self._write)
         if slice.boundary is not None and self._settings.boundary == "connector":
             self._bound(slice.boundary)
