@@ -1,6 +1,7 @@
 """Connectors of every temper, named as `hosted:Class` by the tests of host and worker."""
 
 import ctypes
+import logging
 import os
 import signal
 import sys
@@ -10,6 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from millstream_api import Config, Settings, SourceConnector, SourceRecord, SourceTask, key
+
+log = logging.getLogger(__name__)
 
 
 class HostedConfig(Config):
@@ -128,4 +131,5 @@ class Watching(Resting):
     def monitor(self) -> None:
         do(self.config, "monitor")
         while not self.context.wait(0.05):
+            log.debug("a murmur")
             self.context.request_reconfiguration()

@@ -76,6 +76,7 @@ class ConnectorBody:
     def __init__(self, run: RunConnector, end: ChildEnd) -> None:
         self.end = end
         self._run = run
+        self._is_quiet = run.quiet
         self._places = Places(run.around)
         self._todo: SimpleQueue[Message | _Failed] = SimpleQueue()
         self._stop = StopToken()
@@ -122,6 +123,7 @@ class ConnectorBody:
         if isinstance(thing, _Failed):
             raise thing.error
         if isinstance(thing, Aim):
+            self._is_quiet = False
             self._aim(kind, TargetState(thing.target))
         elif isinstance(thing, Ask):
             self._answer(kind, thing)
@@ -174,7 +176,7 @@ class ConnectorBody:
             log.exception("the connector's stop raised an error")
 
     def _tell(self, state: State) -> None:
-        if not self._run.quiet:
+        if not self._is_quiet:
             self.end.tell(StateChanged(state.value))
 
     def _answer(self, kind: type[Connector[Any]], ask: Ask) -> None:

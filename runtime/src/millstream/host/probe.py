@@ -81,7 +81,7 @@ def validate(run: RunProbe) -> dict[str, Any]:
     sound = not any(one.errors for one in examined)
     problems: list[list[str]] = []
     if sound and issubclass(kind, Connector):
-        problems = [[problem.setting, problem.sentence] for problem in _with(run, lambda plugin: plugin.probe())]
+        problems = [[setting, sentence] for setting, sentence in _with(run, lambda plugin: plugin.probe())]
     return {"configs": configs, "problems": problems, "probed": sound}
 
 

@@ -17,7 +17,8 @@ from millstream.worker.parent_end import ParentEnd
 log = logging.getLogger(__name__)
 
 READ_AT_ONCE = 1 << 18
-STACK_SECONDS = 0.3
+STACK_SECONDS = 2.0
+STACK_LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,17 +147,23 @@ class Child:
             then(told)
             return
         if self._output.capture is not None:
-            self._loop.after(STACK_SECONDS, lambda: self.stack(then))
+            self._loop.after(STACK_LOOK_SECONDS, lambda: self.stack(then))
             return
         lines: list[str] = []
         self._output.capture = lines
         self.signal(signal.SIGUSR1)
 
-        def collect() -> None:
+        deadline = self._loop.now() + STACK_SECONDS
+
+        def collect(had: int) -> None:
+            """Once it has come and no more comes; a signal on a busy machine may take its time."""
+            if self._loop.now() < deadline and (not lines or len(lines) > had) and not self.is_gone:
+                self._loop.after(STACK_LOOK_SECONDS, lambda: collect(len(lines)))
+                return
             self._output.capture = None
             then(stack_in(lines))
 
-        self._loop.after(STACK_SECONDS, collect)
+        self._loop.after(STACK_LOOK_SECONDS, lambda: collect(0))
 
     def last_lines(self) -> str:
         return self._output.last_lines()

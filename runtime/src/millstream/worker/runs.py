@@ -21,6 +21,7 @@ from millstream.host.channel import (
     Message,
     Progressed,
     Reconfigure,
+    Reshare,
     Run,
     RunConnector,
     RunProbe,
@@ -171,10 +172,28 @@ class TaskRun(Supervised):
 
     kind = "task"
 
-    def __init__(self, facilities: Facilities, spec: RunTask, on_event: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        facilities: Facilities,
+        spec: RunTask,
+        on_event: Callable[[Event], None],
+        on_over: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(facilities, f"{spec.connector}-{spec.task}", on_event)
         self._spec = spec
+        self._on_over = on_over
         self._warned = False
+        self._share = (spec.member, spec.members)
+
+    def reshare(self, member: int, members: int) -> None:
+        """It is reader `member` of `members` of its connector's topics; told when that is news."""
+        if self.child is not None and self._share != (member, members):
+            self._share = (member, members)
+            self.child.send(Reshare(member, members))
+
+    def ended(self, ending: Ending) -> None:
+        super().ended(ending)
+        self._on_over()
 
     def begin_with(self, around: Surroundings) -> None:
         self.launch(replace(self._spec, around=around))
@@ -332,7 +351,9 @@ class ConnectorRun(Supervised):
         self._started()
         if self._rests and not self._stopping and not self.is_over:
             self.child = None
-            self._rests = True
+            wanted = State.RUNNING.value if self._target is TargetState.STARTED else self._target.value
+            if self.state != wanted:  # it was going when the target changed
+                self.tell_state(wanted)
             if self._questions.unanswered():  # asked while it was going
                 self._run_again()
             return

@@ -110,7 +110,7 @@ class Worker:
         task = TaskId(spec.connector, spec.task)
 
         def begin() -> None:
-            run = TaskRun(self._facilities, spec, on_event)
+            run = TaskRun(self._facilities, spec, on_event, lambda: share_out(self._tasks, spec.connector))
             self._tasks[task] = run
             living = sum(not other.is_over for other in self._tasks.values())
             allowed = share(self._limits, living, self._setup.memory_limit)
@@ -118,6 +118,7 @@ class Worker:
                 run.fail(failure(f"task {task}: {allowed.refusal}"))
             else:
                 run.begin_with(_surroundings(self._setup, allowed.queue_bytes))
+                share_out(self._tasks, spec.connector)
 
         graceful = self._setup.graceful_ms / 1000
         self._loop.post(lambda: _replace(self._tasks.get(task), graceful, begin))
@@ -245,6 +246,13 @@ def _call(loop: Loop, ask: "Callable[[], Future[Any]]") -> "Future[Any]":
 
     loop.post(run)
     return answer
+
+
+def share_out(runs: Mapping[TaskId, TaskRun], connector: str) -> None:
+    """Tell each living task of a connector which reader of how many it is (a sink on the embedded log)."""
+    living = [run for task, run in sorted(runs.items()) if task.connector == connector and not run.is_over]
+    for member, run in enumerate(living):
+        run.reshare(member, len(living))
 
 
 def _launcher(setup: WorkerSetup, loop: Loop) -> Launcher:

@@ -1,0 +1,87 @@
+"""What the tests of the worker share: a worker, specifications, and ears that can wait."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from millstream.host.channel import (
+    Counted,
+    Event,
+    LogLine,
+    PluginTarget,
+    Reconfigure,
+    RunConnector,
+    RunProbe,
+    RunTask,
+    StateChanged,
+)
+
+
+class Ears:
+    """Hears events; waits for what is expected, at most ten seconds."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, event: Event) -> None:
+        with self._changed:
+            self.events.append(event)
+            self._changed.notify_all()
+
+    def states(self) -> list[str]:
+        return [event.state for event in self.events if isinstance(event, StateChanged)]
+
+    def lines(self) -> list[str]:
+        return [event.text for event in self.events if isinstance(event, LogLine)]
+
+    def wait(self, expected: Callable[[], bool], seconds: float = 10.0) -> None:
+        with self._changed:
+            assert self._changed.wait_for(expected, seconds), self.events[-20:]
+
+    def until(self, state: str, seconds: float = 10.0) -> StateChanged:
+        self.wait(lambda: state in self.states(), seconds)
+        return [event for event in self.events if isinstance(event, StateChanged) and event.state == state][-1]
+
+    def until_counted(self) -> None:
+        self.wait(lambda: any(isinstance(event, Counted) for event in self.events))
+
+    def until_reconfigured(self) -> None:
+        self.wait(lambda: any(isinstance(event, Reconfigure) for event in self.events))
+
+
+def target(name: str, distribution: str = "hosted") -> PluginTarget:
+    module = "" if ":" in name else "hosted:"
+    return PluginTarget(f"{module}{name}", kind="source", distribution=distribution, version="1")
+
+
+def connector(name: str, plugin: str = "Staying", /, **settings: str) -> RunConnector:
+    return RunConnector(name, target(plugin), _dotted(settings))
+
+
+def task(name: str, plugin: str = "Staying", /, **settings: str) -> RunTask:
+    dotted = _dotted(settings)
+    return RunTask(name, 0, target(plugin), dotted, dotted)
+
+
+def probe(what: str, plugin: str = "Staying", /, **settings: str) -> RunProbe:
+    return RunProbe(what, target(plugin), _dotted(settings), connector="probed")
+
+
+def _dotted(settings: dict[str, str]) -> dict[str, str | None]:
+    return {name.replace("_", "."): value for name, value in settings.items()}
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(expected: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not expected():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)

@@ -1,0 +1,297 @@
+"""Children of every temper, in processes forked from templates: what is told of them, and what is left of them."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from millstream.errors import RemoteError, WorkerError
+from millstream.host.channel import RunConnector
+from millstream.identity import TargetState, TaskId
+from millstream.worker.worker import Worker, WorkerSetup
+
+PLUGINS = Path(__file__).parent / "plugins"
+sys.path.insert(0, str(PLUGINS))
+
+from watching import Ears, connector, is_running, probe, target, task, wait_until  # noqa: E402
+
+STRINGS = "org.apache.kafka.connect.storage.StringConverter"
+
+
+def setup(folder: Path, **more) -> WorkerSetup:
+    settings = {"bootstrap.servers": f"sqlite:{folder}/log.db", "key.converter": STRINGS, "value.converter": STRINGS}
+    return WorkerSetup(settings, **{"connector_start_ms": 2_000, "graceful_ms": 2_000, **more})
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    running = Worker(setup(tmp_path_factory.mktemp("log")))
+    running.start()
+    yield running
+    running.close()
+
+
+def started(worker: Worker, name: str, plugin: str = "Staying", **settings: str) -> Ears:
+    ears = Ears()
+    worker.start_connector(connector(name, plugin, **settings), ears)
+    return ears
+
+
+def pid_of(worker: Worker, name: str) -> int:
+    return next(view.pid for view in worker.describe() if view.name == name)
+
+
+@pytest.mark.parametrize(
+    ("deed", "told"),
+    [
+        ("segv", "connector segv: the process was ended by signal 11 (SIGSEGV)"),
+        ("abort", "connector abort: the process was ended by signal 6 (SIGABRT)"),
+        ("exit", "connector exit: the process ended itself with exit code 7"),
+        ("exit-0", "connector exit-0: the process ended itself with exit code 0"),
+        ("system-exit", "SystemExit: 3"),
+        ("interrupt", "KeyboardInterrupt"),
+        ("raise", "ValueError: the moon is full"),
+        ("unspeakable", "Unspeakable: <the text of this error cannot be had: its __str__ raised ValueError>"),
+    ],
+)
+def test_a_start_that_ends_badly_is_failed_with_what_happened(shared, deed, told):
+    trace = started(shared, deed, deed=deed).until("FAILED").trace
+    assert told in trace
+    assert "hosted.py" in trace or "starting in" in trace
+
+
+def test_the_last_lines_of_output_are_in_the_trace_of_a_crash(shared):
+    trace = started(shared, "lines", deed="segv").until("FAILED").trace
+    assert f"\tstarting in {os.getcwd()}" in trace
+    assert "\tFatal Python error: Segmentation fault" in trace
+
+
+@pytest.mark.parametrize("deed", ["hang", "hog"])
+def test_a_start_that_does_not_return_is_failed_with_its_stack_and_killed(shared, deed):
+    ears = started(shared, f"start-{deed}", deed=deed)
+    trace = ears.until("FAILED").trace
+    assert f"start-{deed} did not return from start within connector.start.timeout.ms=2000" in trace
+    assert "hosted.py" in trace
+    assert "/millstream/host/" not in trace
+    wait_until(lambda: pid_of(shared, f"start-{deed}") == 0)
+
+
+@pytest.mark.parametrize("deed", ["thread", "close-1", "close-2", "chdir", "signals", "long-line"])
+def test_what_a_plugin_does_to_its_process_is_nobody_elses_business(shared, deed):
+    ears = started(shared, deed, deed=deed)
+    ears.until("RUNNING")
+    pid = pid_of(shared, deed)
+    shared.stop_connector(deed).result(10)
+    assert ears.states() == ["RUNNING", "UNASSIGNED"]
+    assert not is_running(pid)
+    assert started(shared, "after", "Staying").until("RUNNING")
+
+
+def test_two_gigabytes_beyond_task_memory_max_bytes_are_a_memory_error_of_that_task_alone(tmp_path):
+    worker = Worker(setup(tmp_path, task_memory_max_bytes=500_000_000))
+    worker.start()
+    try:
+        assert "MemoryError" in started(worker, "memory", deed="memory").until("FAILED").trace
+        assert started(worker, "beside").until("RUNNING")
+    finally:
+        worker.close()
+
+
+def test_a_flood_of_prints_is_cut_with_a_count_and_ends_with_its_last_line(shared):
+    ears = started(shared, "flood", deed="flood")
+    ears.until("RUNNING", 20)
+    shared.stop_connector("flood").result(10)
+    lines = ears.lines()
+    assert len(lines) < 50_000
+    assert any("of its output were cut: more than 1000 lines a second" in line for line in lines)
+
+
+def test_processes_that_a_plugin_started_go_with_its_child(shared, tmp_path):
+    ears = started(shared, "fork", deed="fork", path=str(tmp_path / "pid"))
+    ears.until("RUNNING")
+    grandchild = int((tmp_path / "pid").read_text())
+    assert is_running(grandchild)
+    os.kill(pid_of(shared, "fork"), signal.SIGKILL)
+    assert "signal 9 (SIGKILL)" in ears.until("FAILED").trace
+    wait_until(lambda: not is_running(grandchild), 2)
+
+
+def test_a_connector_without_start_and_monitor_rests_and_is_run_again_when_asked(shared):
+    ears = started(shared, "resting", "Resting", tasks="2")
+    first = shared.task_configs("resting", 2).result(10)
+    wait_until(lambda: pid_of(shared, "resting") == 0)
+    second = shared.task_configs("resting", 2).result(10)
+    assert [config["number"] for config in second] == ["0", "1"]
+    assert first[0]["pid"] != second[0]["pid"]
+    assert ears.states() == ["RUNNING"]
+    shared.set_target("resting", TargetState.PAUSED)
+    ears.until("PAUSED")
+    shared.stop_connector("resting").result(5)
+    assert ears.states() == ["RUNNING", "PAUSED", "UNASSIGNED"]
+
+
+def test_task_configs_hold_the_connectors_raw_settings_its_own_and_the_task_class(shared):
+    started(shared, "raw", "Resting", tasks="1", topic="t")
+    (config,) = shared.task_configs("raw", 1).result(10)
+    assert config.items() >= {"tasks": "1", "topic": "t", "number": "0", "task.class": "hosted:HostedTask"}.items()
+
+
+def test_more_task_configs_than_tasks_max_fail_the_connector_in_javas_words(shared):
+    ears = started(shared, "many", "Staying", tasks="3")
+    with pytest.raises(RemoteError, match="has generated 3 tasks, which is greater than 2"):
+        shared.task_configs("many", 2).result(10)
+    assert "The connector many has generated 3 tasks, which is greater than 2" in ears.until("FAILED").trace
+
+
+def test_task_configs_that_do_not_come_fail_the_connector_with_its_stack(shared):
+    ears = started(shared, "late", "Staying", deed="hang", where="task_configs")
+    ears.until("RUNNING")
+    with pytest.raises(WorkerError, match="connector 'late' ended before it gave an answer"):
+        shared.task_configs("late", 1, 0.5).result(10)
+    trace = ears.until("FAILED").trace
+    assert "connector late did not answer task_configs within 0.5 s" in trace
+    assert "in task_configs" in trace
+
+
+def test_a_monitor_asks_for_reconfiguration_pauses_and_comes_back(shared):
+    ears = started(shared, "watching", "Watching")
+    ears.until_reconfigured()
+    pid = pid_of(shared, "watching")
+    shared.set_target("watching", TargetState.PAUSED)
+    ears.until("PAUSED")
+    shared.set_target("watching", TargetState.STARTED)
+    ears.wait(lambda: ears.states() == ["RUNNING", "PAUSED", "RUNNING"])
+    assert pid_of(shared, "watching") == pid
+    shared.stop_connector("watching").result(10)
+
+
+def test_a_stop_that_hangs_is_killed_at_its_deadline(shared):
+    ears = started(shared, "stop-hang", deed="hang", where="stop")
+    ears.until("RUNNING")
+    pid = pid_of(shared, "stop-hang")
+    began = time.monotonic()
+    shared.stop_connector("stop-hang", 0.3).result(10)
+    assert time.monotonic() - began < 3
+    assert not is_running(pid)
+    assert ears.states() == ["RUNNING", "UNASSIGNED"]
+
+
+def test_a_plugin_whose_module_ends_the_process_on_import_is_failed_and_others_go_on(shared, tmp_path):
+    ears = Ears()
+    shared.start_connector(RunConnector("leaving", target("leaving:Connector", "leaving")), ears)
+    trace = ears.until("FAILED").trace
+    assert "its module ended the process on import: SystemExit('I am leaving')" in trace
+
+
+def test_a_template_that_dies_takes_its_children_and_they_are_failed(tmp_path):
+    worker = Worker(setup(tmp_path))
+    worker.start()
+    try:
+        ears = started(worker, "orphan")
+        ears.until("RUNNING")
+        child = pid_of(worker, "orphan")
+        template = next(v.pid for v in worker.describe() if v.kind == "template" and v.name == "hosted")
+        os.kill(template, signal.SIGKILL)
+        assert f"its template process {template} died (signal 9)" in ears.until("FAILED").trace
+        wait_until(lambda: not is_running(child), 1)
+        assert started(worker, "next").until("RUNNING")
+    finally:
+        worker.close()
+
+
+def test_a_probe_answers_definitions_once_for_a_version_and_validates_with_the_outside(shared):
+    first = shared.probe(probe("definitions"))
+    assert [row["name"] for row in first.result(10)] == ["topic", "deed", "where", "tasks", "path"]
+    assert shared.probe(probe("definitions")) is first
+    found = shared.probe(probe("validate", topic="haunted")).result(10)
+    assert found["problems"] == [["topic", "that topic is haunted"]]
+    wrong = shared.probe(probe("validate", tasks="many")).result(10)
+    errors = {row["value"]["name"]: row["value"]["errors"] for row in wrong["configs"]}
+    assert errors["tasks"] == ["Invalid value many for configuration tasks: Not a number of type INT"]
+    assert not wrong["probed"]
+
+
+def test_a_probe_that_hangs_is_killed_at_its_deadline_and_says_where_it_was(shared):
+    with pytest.raises(RemoteError, match=r"probe probed\|validate did not answer within 0.5 s") as caught:
+        shared.probe(probe("validate", deed="hang", where="probe"), 0.5).result(10)
+    assert "hosted.py" in caught.value.trace
+
+
+def test_a_probe_that_crashes_says_how(shared):
+    with pytest.raises(RemoteError, match="SIGSEGV"):
+        shared.probe(probe("validate", deed="segv", where="probe"), 5).result(10)
+
+
+def test_a_task_runs_pauses_and_stops_and_a_bad_offset_fails_it(shared):
+    ears, bad = Ears(), Ears()
+    shared.start_task(task("tasked"), ears)
+    shared.start_task(task("bad", deed="bad-offset"), bad)
+    ears.until("RUNNING")
+    ears.until_counted()
+    assert "field n contains set" in bad.until("FAILED").trace
+    shared.set_target("tasked", TargetState.PAUSED)
+    ears.until("PAUSED")
+    shared.set_target("tasked", TargetState.STARTED)
+    ears.wait(lambda: ears.states()[-1] == "RUNNING")
+    shared.stop_tasks([TaskId("tasked", 0), TaskId("bad", 0)]).result(10)
+    assert ears.states() == ["RUNNING", "PAUSED", "RUNNING", "UNASSIGNED"]
+
+
+def test_a_poll_that_never_returns_is_running_is_told_once_with_its_stack_and_can_be_stopped(tmp_path, caplog):
+    worker = Worker(setup(tmp_path, poll_warn_ms=500, graceful_ms=300))
+    worker.start()
+    try:
+        ears = Ears()
+        worker.start_task(task("endless", deed="hang", where="poll"), ears)
+        ears.until("RUNNING")
+        wait_until(lambda: "has been in one call of its plugin" in caplog.text)
+        assert "hosted.py" in caplog.text
+        assert ears.states() == ["RUNNING"]
+        pid = pid_of(worker, "endless-0")
+        worker.stop_tasks([TaskId("endless", 0)]).result(10)
+        assert not is_running(pid)
+        assert "did not stop in time and is ended" in caplog.text
+    finally:
+        worker.close()
+
+
+def test_levels_reach_running_children(shared, caplog):
+    ears = started(shared, "levels", "Watching")
+    ears.until("RUNNING")
+    shared.set_levels({"hosted": 10})
+    ears.wait(lambda: any("a murmur" in line for line in ears.lines()))
+    shared.set_levels({"hosted": 0})
+    shared.stop_connector("levels").result(10)
+
+
+@pytest.mark.parametrize("how", ["template", "spawn"])
+def test_no_child_outlives_a_killed_worker_by_more_than_a_second(tmp_path, how):
+    program = textwrap.dedent(f"""
+        import sys, time
+        sys.path.insert(0, {str(PLUGINS)!r})
+        from watching import Ears, connector
+        from millstream.worker.worker import Worker, WorkerSetup
+        worker = Worker(WorkerSetup({{}}, start={how!r}))
+        worker.start()
+        ears = [Ears(), Ears(), Ears()]
+        worker.start_connector(connector("idle"), ears[0])
+        worker.start_connector(connector("hog", deed="hog"), ears[1])
+        worker.start_connector(connector("fork", deed="fork", path={str(tmp_path / "pid")!r}), ears[2])
+        ears[0].until("RUNNING"); ears[2].until("RUNNING")
+        ears[1].wait(lambda: any("starting in" in line for line in ears[1].lines()))
+        print(*[view.pid for view in worker.describe()], flush=True)
+        time.sleep(60)
+    """)
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        pids = [int(pid) for pid in worker.stdout.readline().split()]
+        pids += [int((tmp_path / "pid").read_text())] * (how == "template")
+        assert len(pids) >= 3
+        assert all(map(is_running, pids))
+        worker.kill()
+    wait_until(lambda: not any(map(is_running, pids)), 1)

@@ -1,0 +1,96 @@
+import logging
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from millstream.host.output import marked, unmarked
+from millstream.worker.logs import PRINTED, Output, stack_in
+
+
+class Seconds:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def heard():
+    lines: list[tuple[int, str, str]] = []
+    seconds = Seconds()
+    output = Output("orders|task-0", lambda line: lines.append((line.level, line.logger, line.text)), seconds)
+    return output, lines, seconds
+
+
+@given(
+    st.integers(0, 60),
+    st.sampled_from(["root", "millstream.task"]),
+    st.text(st.characters(exclude_characters="\x1d\x1e\r")),
+)
+def test_a_log_entry_comes_through_the_pipe_as_it_was_on_one_line(level, logger, text):
+    line = marked(level, logger, text)
+    assert line.count(b"\n") == 1
+    assert unmarked(line.decode("utf-8", "replace").rstrip("\n")) == (
+        level,
+        logger,
+        text.encode("utf-8", "backslashreplace").decode().rstrip("\n"),
+    )
+
+
+def test_lines_are_told_again_with_who_speaks_before_them(caplog):
+    output, lines, _ = heard()
+    with caplog.at_level(logging.DEBUG):
+        output.feed(marked(logging.WARNING, "millstream_x.task", "two\nlines") + b"printed\nunfin")
+        output.feed(b"ished")
+        output.finish()
+    assert lines == [
+        (logging.WARNING, "millstream_x.task", "two\nlines"),
+        (logging.INFO, PRINTED, "printed"),
+        (logging.INFO, PRINTED, "unfinished"),
+    ]
+    assert "[orders|task-0] two\nlines" in caplog.text
+    assert output.last_lines() == "WARNING millstream_x.task: two\nlines\nprinted\nunfinished"
+
+
+def test_more_lines_than_allowed_are_cut_with_a_count_and_the_last_ones_kept():
+    output, lines, seconds = heard()
+    for number in range(100):
+        output.feed(b"".join(b"line %d of %d\n" % (i, number) for i in range(1_000)))
+    assert len(lines) == 5_000
+    seconds.now = 2.0
+    output.feed(b"back\nagain\n")
+    assert lines[-2][2].startswith("95001 lines (")
+    assert lines[-2][2].endswith("more than 1000 lines a second, or a line of more than 40000 bytes")
+    assert lines[-1][2] == "again"
+    assert "line 999 of 99" in output.last_lines()
+
+
+def test_a_line_without_end_takes_no_more_memory_than_a_line():
+    output, lines, _ = heard()
+    for _ in range(200):
+        output.feed(b"x" * 1_000_000)
+    output.finish()
+    assert len(lines[0][2]) == 40_000
+    assert "(199960000 bytes) of its output were cut" in lines[1][2]
+
+
+def test_a_stack_on_its_way_is_captured_and_not_logged():
+    output, lines, _ = heard()
+    output.capture = captured = []
+    output.feed(b'Current thread 0x01 (most recent call first):\n  File "a.py", line 1 in poll\nhello\n')
+    assert [text for *_, text in lines] == ["hello"]
+    assert stack_in(captured) == ('\tCurrent thread 0x01 (most recent call first):\n\tat File "a.py", line 1 in poll')
+
+
+def test_of_a_stack_only_what_is_the_plugins_is_shown():
+    lines = [
+        "Thread 0x02 (most recent call first):",
+        '  File "/x/millstream/host/channel.py", line 3 in listen',
+        "Current thread 0x01 (most recent call first):",
+        '  File "/y/mine.py", line 1 in fetch',
+        '  File "/x/millstream/task/source.py", line 2 in turn',
+        '  File "<frozen runpy>", line 88 in _run_code',
+    ]
+    assert stack_in(lines) == (
+        '\tCurrent thread 0x01 (most recent call first):\n\tat File "/y/mine.py", line 1 in fetch'
+    )
