@@ -1,4 +1,4 @@
-"""What every broker behind the ports must do. A test module subclasses `BrokerContract` and gives a fixture `broker`."""
+"""What every broker behind the ports must do. A test subclasses `BrokerContract` and gives a fixture `broker`."""
 
 import re
 import threading
@@ -197,7 +197,11 @@ class BrokerContract:
     def test_keys_go_to_the_partition_of_javas_hash_and_keyless_batches_to_one(self, clients: "Clients") -> None:
         clients.create(NewTopic("t", 5))
         producer = clients.producer()
-        keys = [b"status-connector-local-file-source", b"status-task-local-file-source-0", b"status-topic-t:connector-c"]
+        keys = [
+            b"status-connector-local-file-source",
+            b"status-task-local-file-source-0",
+            b"status-topic-t:connector-c",
+        ]
         write(producer, Outgoing("t", [b"0", b"4", b"0"], keys))
         for incoming in read(clients.reader("t", 5), 3):
             assert all(value == b"%d" % incoming.partition for value in incoming.values)
@@ -205,7 +209,9 @@ class BrokerContract:
         ends = clients.admin.end_offsets([TopicPartition("t", p) for p in range(5)])
         assert sorted(ends.values())[-1] >= 50
         write(producer, Outgoing("t", [b"y"], None, [3]))
-        assert clients.admin.end_offsets([TopicPartition("t", 3)])[TopicPartition("t", 3)] > ends[TopicPartition("t", 3)]
+        assert (
+            clients.admin.end_offsets([TopicPartition("t", 3)])[TopicPartition("t", 3)] > ends[TopicPartition("t", 3)]
+        )
 
     def test_a_group_goes_on_where_it_committed(self, clients: "Clients") -> None:
         write(clients.producer(), Outgoing("t", [b"%d" % i for i in range(10)]))
@@ -390,7 +396,9 @@ class Clients:
         return consumer
 
     def member(self, group: str, reset: str = "earliest") -> Consumer:
-        consumer = self._broker.consumer(ConsumerSettings("member", group, "latest" if reset == "latest" else "earliest"))
+        consumer = self._broker.consumer(
+            ConsumerSettings("member", group, "latest" if reset == "latest" else "earliest")
+        )
         self._closing.append(consumer.close)
         return consumer
 

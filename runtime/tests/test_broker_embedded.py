@@ -1,0 +1,426 @@
+"""The embedded log by itself: owners and epochs, what can be wrong with its file, retention, a full disk."""
+
+import logging
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from millstream.broker.connect import open_broker
+from millstream.broker.embedded import filesystem, groups
+from millstream.broker.embedded.consumer import Tail
+from millstream.broker.embedded.log import EmbeddedBroker, compact, open_embedded
+from millstream.broker.embedded.schema import APPLICATION_ID
+from millstream.broker.ports import (
+    AdminSettings,
+    ConsumerSettings,
+    Delivered,
+    NewTopic,
+    Outgoing,
+    ProducerSettings,
+    RebalanceListener,
+)
+from millstream.errors import BrokerError, ConfigError, FencedError, IllegalStateError
+from millstream.lifecycle import ManualClock
+from millstream_api.records import TopicPartition
+
+T0 = TopicPartition("t", 0)
+NOBODY = RebalanceListener(lambda _: None, lambda _: None, lambda _: None)
+
+
+def ignore(delivered: Delivered) -> None:
+    assert not delivered.failures
+
+
+def open_and_read(path: str) -> list[bytes | None]:
+    with closing(open_embedded(f"sqlite:{path}")) as broker:
+        return read(broker)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "log.db")
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def broker(path: str, clock: ManualClock) -> Iterator[EmbeddedBroker]:
+    with closing(open_embedded(f"sqlite:{path}", {}, clock)) as broker:
+        yield broker
+
+
+def write(broker: EmbeddedBroker, values: list[bytes], epoch: int | None = None, topic: str = "t") -> None:
+    producer = broker.producer(ProducerSettings("p", epoch=epoch))
+    try:
+        producer.begin()
+        producer.send(Outgoing(topic, values), ignore)
+        producer.commit()
+    finally:
+        producer.close(1)
+
+
+def read(broker: EmbeddedBroker, start: int = 0) -> list[bytes | None]:
+    consumer = broker.consumer(ConsumerSettings("c"))
+    consumer.assign({T0: start})
+    found: list[bytes | None] = []
+    while polled := consumer.poll(1000, 0):
+        found.extend(value for incoming in polled for value in incoming.values)
+    consumer.close()
+    return found
+
+
+def test_a_second_worker_is_told_who_has_the_log(broker: EmbeddedBroker, path: str) -> None:
+    owner = broker.own()
+    with (
+        closing(open_broker(f"sqlite:{path}")) as second,
+        pytest.raises(BrokerError, match=f"in use by pid {os.getpid()}; stop that worker"),
+    ):
+        second.own()
+    write(broker, [b"a"])
+    with closing(open_embedded(f"sqlite:{path}")) as reader:
+        assert read(reader) == [b"a"]  # the command line reads beside the owner
+    owner.release()
+    owner.release()
+    broker.own().release()
+
+
+def test_a_later_start_fences_producers_and_consumers_of_an_earlier_one(broker: EmbeddedBroker) -> None:
+    first = broker.own()
+    write(broker, [b"a"], first.epoch)
+    consumer = broker.consumer(ConsumerSettings("c", "g", epoch=first.epoch))
+    consumer.subscribe(["t"], None, NOBODY)
+    consumer.poll(1, 0)
+    first.release()
+    second = broker.own()
+    assert second.epoch == first.epoch + 1
+    with pytest.raises(FencedError, match=rf"epoch {second.epoch}, this writer has {first.epoch}"):
+        write(broker, [b"never"], first.epoch)
+    with pytest.raises(FencedError):
+        consumer.commit_now({T0: 1})
+    consumer.close()
+    write(broker, [b"b"], second.epoch)
+    assert read(broker) == [b"a", b"b"]
+    second.release()
+
+
+def test_the_cluster_id_outlives_the_broker(path: str) -> None:
+    with closing(open_embedded(f"sqlite:{path}")) as first, closing(open_embedded(f"sqlite:{path}")) as second:
+        assert first.cluster_id == second.cluster_id
+    with closing(open_embedded(f"sqlite:{path}")) as third:
+        assert third.cluster_id == first.cluster_id
+
+
+def test_a_folder_holds_log_db_and_its_meta_file(tmp_path: Path) -> None:
+    open_embedded(f"sqlite:{tmp_path}/data/").close()
+    assert {"log.db", "log-meta.db"} <= {entry.name for entry in (tmp_path / "data").iterdir()}
+
+
+def test_the_file_is_as_it_was_decided(broker: EmbeddedBroker, path: str) -> None:
+    with closing(sqlite3.connect(path)) as shell:
+        for pragma, expected in (
+            ("page_size", 16384),
+            ("journal_mode", "wal"),
+            ("application_id", APPLICATION_ID),
+            ("user_version", 1),
+        ):
+            assert shell.execute(f"pragma {pragma}").fetchone() == (expected,)
+
+
+def test_a_file_that_is_no_sqlite_file_is_refused(path: str) -> None:
+    Path(path).write_bytes(b"broker.id=0\n" * 100)
+    with pytest.raises(BrokerError, match=f"'{re.escape(path)}' is not a log: it is no SQLite file"):
+        open_embedded(f"sqlite:{path}")
+
+
+def test_another_programs_file_is_refused(path: str) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("create table mine(x)")
+    with pytest.raises(BrokerError, match="is an SQLite file of another program"):
+        open_embedded(f"sqlite:{path}")
+
+
+def test_a_log_of_a_newer_version_is_refused(path: str) -> None:
+    open_embedded(f"sqlite:{path}").close()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("pragma user_version=99")
+    with pytest.raises(BrokerError, match=r"newer Millstream \(schema 99, this one knows 1\); upgrade"):
+        open_embedded(f"sqlite:{path}")
+
+
+def test_a_damaged_log_is_named(path: str) -> None:
+    with closing(open_embedded(f"sqlite:{path}")) as broker:
+        write(broker, [b"x" * 1000] * 500)
+    with open(path, "r+b") as file:
+        file.seek(16384)
+        file.write(b"\xff" * (os.path.getsize(path) - 16384))
+    with pytest.raises(BrokerError, match=r"the log .* (is damaged|failed)") as caught:
+        open_and_read(path)
+    assert not caught.value.retriable
+
+
+def test_a_folder_that_cannot_be_written_is_named() -> None:
+    with pytest.raises(BrokerError, match=r"cannot make the folder '/proc/nowhere'.*bootstrap.servers=sqlite:<path>"):
+        open_embedded("sqlite:/proc/nowhere/log.db")
+    with pytest.raises(BrokerError, match=r"cannot open '/proc/log.db.lock'.*folder of the log must be writable"):
+        open_embedded("sqlite:/proc/log.db")
+
+
+@pytest.mark.parametrize(("magic", "name"), [(0x6969, "NFS"), (0x01021997, "9p"), (0x65735546, "FUSE or virtiofs")])
+def test_a_file_system_of_the_network_is_refused(
+    path: str, magic: int, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filesystem, "magic_of", lambda folder: magic)
+    with pytest.raises(BrokerError, match=f"'{re.escape(path)}' would lie on a {name} file system.*a local disk"):
+        open_embedded(f"sqlite:{path}")
+
+
+def test_statfs_is_asked_where_it_is_known() -> None:
+    if os.path.exists("/proc/self"):
+        assert filesystem.magic_of("/proc") == 0x9FA0
+
+
+def test_wrong_settings_are_all_told_at_once() -> None:
+    wrong = {"log.sync": "never", "num.partitions": "0", "log.retention.ms": "soon"}
+    with pytest.raises(ConfigError) as caught:
+        open_embedded("sqlite::memory:wrong", wrong)
+    text = str(caught.value)
+    assert "log.sync='never'" in text
+    assert "num.partitions='0' is too small" in text
+    assert "log.retention.ms='soon' is not a whole number" in text
+
+
+def test_a_path_is_needed() -> None:
+    with pytest.raises(BrokerError, match="names no file"):
+        open_embedded("sqlite:")
+
+
+def test_a_full_disk_is_said_once_and_nothing_is_skipped(
+    path: str, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(open_embedded(f"sqlite:{path}", {}, clock)) as broker:
+        producer = broker.producer(ProducerSettings("p"))
+        write(broker, [b"first"])
+        connection = producer._catalog.data._use()
+        (pages,) = connection.execute("pragma page_count").fetchone()
+        connection.execute(f"pragma max_page_count={pages}")
+        told: list[Delivered] = []
+        producer.begin()
+        producer.send(Outgoing("t", [b"x" * 100_000]), told.append)
+        for _ in range(3):
+            with pytest.raises(BrokerError, match="the disk is full; free some space") as caught:
+                producer.commit()
+            assert caught.value.retriable
+        assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 1
+        clock.advance(31)
+        with pytest.raises(BrokerError):
+            producer.commit()
+        assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 2
+        connection.execute("pragma max_page_count=1000000")
+        producer.commit()
+        assert len(told) == 1
+        producer.close(1)
+        assert read(broker) == [b"first", b"x" * 100_000]
+
+
+def test_a_lock_of_another_program_is_named_and_can_be_waited_out(broker: EmbeddedBroker, path: str) -> None:
+    write(broker, [b"a"])
+    producer = broker.producer(ProducerSettings("p"))
+    producer._catalog.data._use().execute("pragma busy_timeout=10")
+    with closing(sqlite3.connect(path, isolation_level=None)) as shell:
+        shell.execute("begin immediate")
+        producer.send(Outgoing("t", [b"b"]), ignore)
+        with pytest.raises(BrokerError, match="is locked by another program") as caught:
+            producer.poll()
+        assert caught.value.retriable
+        shell.execute("rollback")
+    assert producer.flush(1) == 0
+    producer.close(1)
+    assert read(broker) == [b"a", b"b"]
+
+
+def test_retention_removes_whole_batches_by_age(broker: EmbeddedBroker, clock: ManualClock) -> None:
+    for _ in range(70):
+        write(broker, [b"old"])
+    clock.advance(8 * 24 * 3600)
+    write(broker, [b"new", b"newer"])
+    assert broker.retain([]) == 70
+    assert read(broker) == [b"new", b"newer"]
+    with closing(broker.admin(AdminSettings("a"))) as admin:
+        assert admin.beginning_offsets([T0]) == {T0: 70}
+        assert admin.end_offsets([T0]) == {T0: 72}
+
+
+def test_retention_removes_by_size(path: str, clock: ManualClock) -> None:
+    with closing(open_embedded(f"sqlite:{path}", {"log.retention.bytes": "2500"}, clock)) as broker:
+        for number in range(5):
+            write(broker, [b"%d" % number * 1000])
+        assert broker.retain([]) == 3
+        assert len(read(broker)) == 2
+
+
+def test_retention_waits_for_sinks_that_exist_and_for_no_other(broker: EmbeddedBroker, clock: ManualClock) -> None:
+    for number in range(4):
+        write(broker, [b"%d" % number])
+    sink = broker.consumer(ConsumerSettings("c", "connect-sink"))
+    sink.subscribe(["t"], None, NOBODY)
+    sink.poll(1, 0)
+    clock.advance(8 * 24 * 3600)
+    assert broker.retain(["connect-sink"]) == 0
+    sink.commit_now({T0: 2})
+    assert broker.retain(["connect-sink"]) == 2
+    assert read(broker) == [b"2", b"3"]
+    assert broker.retain([]) == 2
+    assert read(broker) == []
+    sink.close()
+
+
+def test_a_tombstone_goes_after_a_day(broker: EmbeddedBroker, clock: ManualClock) -> None:
+    with closing(broker.admin(AdminSettings("a"))) as admin:
+        admin.create_topics([NewTopic("c", 1, -1, {"cleanup.policy": "compact"})])
+    producer = broker.producer(ProducerSettings("p"))
+    producer.send(Outgoing("c", [b"1", None], [b"a", b"b"]), ignore)
+    producer.close(1)
+    clock.advance(25 * 3600)
+    broker.retain([])
+    consumer = broker.consumer(ConsumerSettings("c"))
+    consumer.assign({TopicPartition("c", 0): "beginning"})
+    (incoming,) = consumer.poll(10, 0)
+    assert list(incoming.keys or ()) == [b"a"]
+    assert consumer.position(TopicPartition("c", 0)) == 2
+    consumer.close()
+
+
+def test_compact_gives_freed_pages_back_offline(path: str, clock: ManualClock) -> None:
+    with closing(open_embedded(f"sqlite:{path}", {}, clock)) as broker:
+        for _ in range(20):
+            write(broker, [os.urandom(50_000)])
+        clock.advance(8 * 24 * 3600)
+        write(broker, [b"kept"])
+        broker.retain([])
+        owner = broker.own()
+        with pytest.raises(BrokerError, match="in use by pid"):
+            compact(f"sqlite:{path}")
+        owner.release()
+    before, after = compact(f"sqlite:{path}")[path]
+    assert after < before / 2
+    with closing(open_embedded(f"sqlite:{path}")) as broker:
+        assert read(broker) == [b"kept"]
+
+
+def test_compact_needs_a_log(path: str) -> None:
+    with pytest.raises(BrokerError, match="there is no log at"):
+        compact(f"sqlite:{path}")
+
+
+def test_members_share_partitions_by_ranges_and_reshare() -> None:
+    assert [list(groups.share(5, member, 2)) for member in range(2)] == [[0, 1, 2], [3, 4]]
+    assert [list(groups.share(1, member, 3)) for member in range(3)] == [[0], [], []]
+
+
+def test_a_failed_members_partitions_go_to_the_others(broker: EmbeddedBroker, clock: ManualClock) -> None:
+    with closing(broker.admin(AdminSettings("a"))) as admin:
+        admin.create_topics([NewTopic("t", 4)])
+    events: list[tuple[str, int]] = []
+    listener = RebalanceListener(
+        lambda found: events.append(("assigned", len(found))),
+        lambda found: events.append(("revoked", len(found))),
+        print,
+    )
+    consumer = broker.consumer(ConsumerSettings("c", "g", share=(1, 2)))
+    consumer.subscribe(["t"], None, listener)
+    consumer.poll(1, 0)
+    assert {partition for _, partition in consumer.assignment()} == {2, 3}
+    consumer.reshare(0, 1)
+    consumer.poll(1, 0)
+    assert {partition for _, partition in consumer.assignment()} == {0, 1, 2, 3}
+    consumer.reshare(1, 4)
+    consumer.poll(1, 0)
+    assert events == [("assigned", 2), ("assigned", 2), ("revoked", 3)]
+    with pytest.raises(ValueError, match="member 4 of 4"):
+        consumer.reshare(4, 4)
+    consumer.close()
+
+
+def test_a_log_is_looked_at_less_often_when_idle(broker: EmbeddedBroker, clock: ManualClock) -> None:
+    tail = Tail(broker._catalog)
+    assert tail.pause() == 0.02
+    clock.advance(11)
+    assert tail.pause() == 0.25
+    tail.got_rows()
+    assert tail.pause() == 0.02
+    tail.changed()
+    assert not tail.changed()
+    write(broker, [b"x"])
+    assert tail.changed()
+
+
+def test_a_large_batch_is_cut_into_blobs_of_bounded_size(broker: EmbeddedBroker, path: str) -> None:
+    values = [b"%d" % i for i in range(12_000)]
+    write(broker, values)
+    assert read(broker, 11_999) == [b"11999"]
+    assert read(broker) == values
+    with closing(sqlite3.connect(path)) as shell:
+        assert shell.execute("select max(n), sum(n) from batches").fetchone()[1] == 12_000
+        assert shell.execute("select max(n) from batches").fetchone()[0] <= 5_000
+
+
+def test_topics_of_configs_lie_in_the_second_file(broker: EmbeddedBroker, path: str) -> None:
+    with closing(broker.admin(AdminSettings("a"))) as admin:
+        config = {"cleanup.policy": "compact", "millstream.file": "meta"}
+        admin.create_topics([NewTopic("connect-configs", 1, -1, config)])
+        assert admin.topics()["connect-configs"].config == {"cleanup.policy": "compact"}
+    with closing(sqlite3.connect(path)) as data, closing(sqlite3.connect(path.replace(".db", "-meta.db"))) as meta:
+        assert data.execute("select count(*) from topic").fetchone() == (0,)
+        assert meta.execute("select name from topic").fetchall() == [("connect-configs",)]
+
+
+def test_a_client_that_crossed_a_fork_or_was_closed_refuses_to_work(
+    broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producer = broker.producer(ProducerSettings("p"))
+    with monkeypatch.context() as forked:
+        forked.setattr(os, "getpid", lambda: 1)
+        with pytest.raises(IllegalStateError, match="before a fork; open it anew"):
+            producer.partitions("t")
+    producer.close(1)
+    with pytest.raises(IllegalStateError, match="is closed"):
+        producer.send(Outgoing("t", [b"x"]), ignore)
+
+
+def test_calls_out_of_turn_are_refused(broker: EmbeddedBroker) -> None:
+    producer = broker.producer(ProducerSettings("p"))
+    with pytest.raises(IllegalStateError, match="begin comes before commit"):
+        producer.commit()
+    with pytest.raises(IllegalStateError, match="begin comes before abort"):
+        producer.abort()
+    producer.begin()
+    with pytest.raises(IllegalStateError, match="is open already"):
+        producer.begin()
+    producer.close(1)
+    consumer = broker.consumer(ConsumerSettings("c"))
+    with pytest.raises(IllegalStateError, match="without a group cannot subscribe"):
+        consumer.subscribe(["t"], None, NOBODY)
+    with pytest.raises(IllegalStateError, match="without a group has no committed"):
+        consumer.commit_now({T0: 1})
+    consumer.close()
+    with pytest.raises(IllegalStateError, match="is closed"):
+        consumer.poll(1, 0)
+
+
+def test_memory_is_shared_by_name_and_gone_with_its_last_client() -> None:
+    first, second = open_embedded("sqlite::memory:shared"), open_embedded("sqlite::memory:shared")
+    write(first, [b"a"])
+    assert read(second) == [b"a"]
+    first.close()
+    assert read(second) == [b"a"]
+    second.close()
+    with closing(open_embedded("sqlite::memory:shared")) as third, closing(third.admin(AdminSettings("a"))) as admin:
+        assert admin.topics() == {}
