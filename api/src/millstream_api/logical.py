@@ -116,11 +116,6 @@ def to_logical(schema: Schema, written: Any) -> Any:
     return written if found is None or written is None else found.decode(written)
 
 
-def unscaled(value: Decimal) -> int:
-    """Give all digits of a finite decimal as one whole number, with its sign."""
-    return int(_EXACT.scaleb(value, scale_of(value)))
-
-
 def scale_of(value: Decimal) -> int:
     """Give how many digits stand behind the point, as BigDecimal counts them."""
     exponent = value.as_tuple().exponent
@@ -130,15 +125,17 @@ def scale_of(value: Decimal) -> int:
 
 
 def _decimal_codec(scale: int) -> Codec:
+    quantum = Decimal((0, (1,), -scale))
+
     def encode(value: Any) -> bytes:
         if not isinstance(value, Decimal):
             raise DataError(f"A Decimal schema has values of decimal.Decimal, not {type(value).__name__}")
-        if (found := scale_of(value)) != scale:
+        if not value.same_quantum(quantum):
             raise DataError(
                 "Decimal value has mismatching scale for given Decimal schema. "
-                f"Schema has scale {scale}, value has scale {found}."
+                f"Schema has scale {scale}, value has scale {scale_of(value)}."
             )
-        number = unscaled(value)
+        number = int(_EXACT.scaleb(value, scale))
         length = (number if number >= 0 else ~number).bit_length() // 8 + 1
         return number.to_bytes(length, "big", signed=True)
 

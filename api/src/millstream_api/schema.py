@@ -248,11 +248,10 @@ class Schema:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        parts = {
-            name: value
-            for name in ("optional", "name", "version", "doc", "default")
-            if (value := getattr(self, name)) not in (None, False)
-        }
+        parts: dict[str, Any] = {"optional": True} if self.optional else {}
+        for name in ("name", "version", "doc", "default"):
+            if (value := getattr(self, name)) is not None:
+                parts[name] = value
         if self.parameters:
             parts["parameters"] = dict(self.parameters)
         if self._fields:

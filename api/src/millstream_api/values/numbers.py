@@ -17,6 +17,7 @@ _INTEGER = re.compile(r"[+-]?\d+")  # \d is any Unicode decimal digit, as Charac
 _DECIMAL_FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fFdD]?")
 _HEX_FLOAT = re.compile(r"[+-]?0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?[0-9]+[fFdD]?")
 _NAMED_FLOAT = re.compile(r"[+-]?(?:NaN|Infinity)")
+_LEAST_NORMAL = 2.0**-126
 _BITS = {Type.INT8: 8, Type.INT16: 16, Type.INT32: 32, Type.INT64: 64}
 
 
@@ -97,16 +98,28 @@ def _shortest64(size: float) -> tuple[str, int]:
 
 
 def _shortest32(size: float) -> tuple[str, int]:
-    for places in range(9):
+    first = 5 if size >= _LEAST_NORMAL else 0  # six digits, zeros aside, are fewest if they read back at all
+    for places in range(first, 9):
         text = f"{size:.{places}e}"
-        found = text if float32_of(Decimal(text)) == size else _above(text, size)
+        found = text if _reads_as(text, size) else _above(text, size)
         if found:
             return _parts(f"{size:.1e}" if places == 0 else found)
     return _parts(f"{size:.9e}")
 
 
+def _reads_as(text: str, size: float) -> bool:
+    """Tell whether a text is a number of 32 bits; exactly only where rounding twice could matter."""
+    near = float(text)
+    below, above = math.nextafter(near, 0.0), math.nextafter(near, math.inf)
+    if (found := float32(below) == size) == (float32(above) == size):
+        return found
+    return float32_of(Decimal(text)) == size
+
+
 def _above(text: str, size: float) -> str | None:
     """Give the next form of as many digits, if it reads as the number: below a power of two floats lie closer."""
+    if math.frexp(size)[0] != 0.5:
+        return None
     nearest = Decimal(text)
     above = nearest + Decimal((0, (1,), int(nearest.as_tuple().exponent)))
     return f"{above:e}".lower() if float32_of(above) == size else None

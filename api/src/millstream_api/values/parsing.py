@@ -17,7 +17,8 @@ Parsed = tuple[Schema | None, Any]
 _TOKEN = re.compile(r'[:,{}\[\]"]|(?:\\.|[^\\:,{}\[\]"]|\\$)+', re.DOTALL)
 _LITERALS: dict[str, Parsed] = {"null": (None, None), "true": (BOOLEAN, True), "false": (BOOLEAN, False)}
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
-_INTEGERS = ((INT8, 7), (INT16, 15), (INT32, 31), (INT64, 63))
+_INTEGERS = ((INT8, 1 << 7), (INT16, 1 << 15), (INT32, 1 << 31), (INT64, 1 << 63))
+_FEW_DIGITS = re.compile(r"[+-]?[0-9]{1,18}")
 _LADDER = (Type.INT8, Type.INT16, Type.INT32, Type.INT64, Type.FLOAT32, Type.FLOAT64)
 
 
@@ -34,6 +35,11 @@ def parse_string(text: str | None) -> Parsed:
     """
     if text is None:
         return None, None
+    bare = strip(text)
+    if not bare or not (bare[0] in "[{+-" or _is_digit(bare[0])):
+        return _LITERALS.get(bare, (STRING, text))
+    if _FEW_DIGITS.fullmatch(bare):
+        return _integer(int(bare)) or (STRING, text)
     reader = _Reader(text)
     try:
         parsed = _element(reader, embedded=False)
@@ -133,7 +139,7 @@ def _map(reader: _Reader) -> Parsed:
 
 def _scalar(reader: _Reader) -> Parsed:
     token = strip(reader.next())
-    if token and token[0].isdecimal() and token[0] <= "\uffff":
+    if token and _is_digit(token[0]):
         start = reader.at
         if start + 4 <= len(reader.tokens):  # the colons of a time make five tokens
             parsed = _temporal(token + "".join(reader.tokens[start : start + 4]))
@@ -143,9 +149,13 @@ def _scalar(reader: _Reader) -> Parsed:
         parsed = _temporal(token)
         if parsed is not None:
             return parsed
-    if token and ((token[0].isdecimal() and token[0] <= "\uffff") or token[0] in "+-"):
+    if token and (token[0] in "+-" or _is_digit(token[0])):
         return _number(token)
     raise DataError("Failed to parse embedded value")
+
+
+def _is_digit(character: str) -> bool:
+    return character.isdecimal() and character <= "\uffff"  # as Character.isDigit of a char
 
 
 def _temporal(text: str) -> Parsed | None:
@@ -162,16 +172,21 @@ def _number(token: str) -> Parsed:
         raise DataError("The text is no number: its exponent is too large") from error
     if not -(1 << 31) <= scale < 1 << 31:
         raise DataError("The text is no number: its exponent is too large")
-    if (whole := _whole(exact)) is not None:
-        for schema, bits in _INTEGERS:
-            if -(1 << bits) <= whole < 1 << bits:
-                return schema, whole
+    if (whole := _whole(exact)) is not None and (fitting := _integer(whole)) is not None:
+        return fitting
     if scale:
         if abs(single := float32_of(exact)) != float("inf"):
             return FLOAT32, single
         if abs(double := float(exact)) != float("inf"):
             return FLOAT64, double
     return decimal(scale), exact
+
+
+def _integer(whole: int) -> Parsed | None:
+    for schema, limit in _INTEGERS:
+        if -limit <= whole < limit:
+            return schema, whole
+    return None
 
 
 def _whole(exact: Decimal) -> int | None:
