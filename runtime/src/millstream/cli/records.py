@@ -27,7 +27,7 @@ from millstream.broker.ports import (
 from millstream.cli.output import fail, json_option, print_json, print_table
 from millstream.errors import MillstreamError, UnknownTopicError
 from millstream.settings.properties import read_properties
-from millstream.settings.worker import bootstrap_of
+from millstream.settings.reading import bootstrap_of
 from millstream_api import TopicPartition
 
 P = ParamSpec("P")

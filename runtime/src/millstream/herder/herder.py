@@ -8,7 +8,6 @@ from typing import Any, Literal, Protocol
 from millstream.herder.requests import Request
 from millstream.identity import Status, TargetState
 from millstream.inventory.inventory import Inventory
-from millstream.metrics.snapshot import Reading
 from millstream.worker.worker import ChildView
 
 Config = Mapping[str, str | None]
@@ -110,10 +109,6 @@ class Herder(Protocol):
 
     def level_of(self, logger: str) -> Level | None:
         """Give the level in effect for a logger; None if there is no such logger."""
-        ...
-
-    def readings(self) -> Sequence[Reading]:
-        """Give all metrics, the worker's, its connectors' and its tasks'."""
         ...
 
     def children(self) -> Sequence[ChildView]:

@@ -133,6 +133,11 @@ class PluginDefinitions:
 
 
 @dataclass(frozen=True, slots=True)
+class Measure:
+    """All metrics as Readings: the worker's, its connectors' and its tasks'."""
+
+
+@dataclass(frozen=True, slots=True)
 class SetLevel:
     """The names of the loggers matched, sorted. NotFoundError for an unknown level."""
 
@@ -156,4 +161,5 @@ Request = (
     | Validate
     | PluginDefinitions
     | SetLevel
+    | Measure
 )

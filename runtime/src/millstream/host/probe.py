@@ -6,6 +6,7 @@ from typing import Any
 from millstream.errors import WorkerError
 from millstream.host.channel import Answer, ChildEnd, Failure, Message, RunProbe
 from millstream.host.installed import Places, parsed, plugin_class
+from millstream.host.report import report
 from millstream.host.stored import StoredOffsets
 from millstream.lifecycle import StopToken
 from millstream_api import Connector, Place, SourceConnector
@@ -112,6 +113,7 @@ QUESTIONS: Mapping[str, Callable[[RunProbe], Any]] = {
     "validate": validate,
     "alter_offsets": alter_offsets,
     "exactly_once": exactly_once,
+    "report": lambda run: report(run, lambda question: _with(run, question)),
 }
 
 

@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 from millstream.herder.herder import Herder
 from millstream.rest import connectors, internal, loggers, metrics, offsets, plugins
-from millstream.rest.errors import answer_error, refusal
+from millstream.rest.errors import answer_error
 from millstream.rest.gate import RawPaths, check_media_types
 from millstream.rest.json import MEDIA_TYPE, empty
 
@@ -76,7 +76,7 @@ def create_admin_app(herder: Herder | None, settings: RestSettings, middleware: 
 def _app(
     paths: Sequence[str], herder: Herder | None, settings: RestSettings, middleware: Sequence[Middleware]
 ) -> Starlette:
-    routes: list[BaseRoute] = [Route(path, _dispatch(PATHS[path]), methods=None) for path in paths]
+    routes: list[BaseRoute] = [Route(path, _dispatch(PATHS[path]), methods=_offered(PATHS[path])) for path in paths]
     app = Starlette(
         routes=routes,
         middleware=[Middleware(RawPaths), *middleware],
@@ -88,18 +88,19 @@ def _app(
     return app
 
 
+def _offered(by_method: dict[str, Endpoint]) -> list[str]:
+    """HEAD is GET without the body, OPTIONS tells what there is; any other method is 405."""
+    every = {*by_method, "OPTIONS", *(["HEAD"] if "GET" in by_method else [])}
+    return [method for method in METHODS if method in every]
+
+
 def _dispatch(by_method: dict[str, Endpoint]) -> Endpoint:
-    """Choose by method, as Jersey does: HEAD is GET without the body, OPTIONS tells what there is."""
-    offered = {*by_method, "OPTIONS", *(["HEAD"] if "GET" in by_method else [])}
-    allow = {"Allow": ",".join(method for method in METHODS if method in offered)}
+    allow = {"Allow": ",".join(_offered(by_method)), "Content-Type": MEDIA_TYPE}
 
     async def endpoint(request: Request) -> Response:
         if request.method == "OPTIONS":
-            return empty(200, {**allow, "Content-Type": MEDIA_TYPE})
-        chosen = by_method.get("GET" if request.method == "HEAD" else request.method)
-        if chosen is None:
-            raise refusal(405, allow)
+            return empty(200, allow)
         check_media_types(request)
-        return await chosen(request)
+        return await by_method["GET" if request.method == "HEAD" else request.method](request)
 
     return endpoint

@@ -18,6 +18,7 @@ from millstream.errors import (
     message_of,
 )
 from millstream.herder.offsets import OffsetsError
+from millstream.herder.validation import KindError
 from millstream.rest.json import respond
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ REASONS = {
 #: the nearest ancestor counts
 STATUS: Mapping[type[BaseException], int] = {
     OffsetsError: 400,
+    KindError: 400,
     ConfigError: 400,
     PluginError: 400,
     NotFoundError: 404,

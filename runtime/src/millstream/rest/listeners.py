@@ -48,7 +48,8 @@ def parse_listener(text: str, setting: str = "listeners") -> Listener:
     if scheme not in ("http", "https"):
         raise ConfigError(
             {
-                setting: f'Invalid value {text} for configuration {setting}: Listener protocol must be either "http" or "https".'
+                setting: f"Invalid value {text} for configuration {setting}:"
+                ' Listener protocol must be either "http" or "https".'
             }
         )
     port = int(match[3])

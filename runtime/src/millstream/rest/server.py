@@ -32,7 +32,7 @@ class Served:
 
 
 class RestServer:
-    """Serves until it is stopped. The sockets are bound before, so that a taken port is an error before anything runs."""
+    """Serves until it is stopped. Sockets are bound before, so that a taken port is an error before anything runs."""
 
     def __init__(self, served: Sequence[Served]) -> None:
         self._served = served

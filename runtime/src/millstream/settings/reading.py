@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 
 from millstream.errors import ConfigError
 from millstream.settings.distributed import DistributedConfig
@@ -26,6 +27,8 @@ JAVA_ONLY = (
     *("plugin.path", "plugin.discovery", "ssl.provider", "ssl.keymanager.algorithm", "ssl.trustmanager.algorithm"),
     "ssl.secure.random.implementation",
 )
+LOG_FOLDER = "millstream-data"
+EMBEDDED = "sqlite:"
 FORMER = ("internal.key.converter", "internal.value.converter")
 
 
@@ -68,3 +71,19 @@ def _tell(settings: Mapping[str, str | None]) -> None:
     elsewhere = [one.name for one in DistributedConfig.definitions() if one.name not in here and one.name in settings]
     if elsewhere:
         log.info("these settings are for distributed mode, and change nothing in standalone: %s", ", ".join(elsewhere))
+
+
+def bootstrap_of(settings: Mapping[str, str | None], folder: Path | None = None) -> str:
+    """Give the log that a worker's settings mean: `bootstrap.servers`, with the absolute path of an embedded one, or
+    the file in `./millstream-data/`.
+
+    folder: where relative paths begin; None: here.
+    """
+    given = (settings.get("bootstrap.servers") or "").strip()
+    here = folder or Path.cwd()
+    if not given:
+        return f"{EMBEDDED}{here / LOG_FOLDER / 'log.db'}"
+    path = given.removeprefix(EMBEDDED)
+    if path == given or path.startswith(":memory:"):
+        return given
+    return f"{EMBEDDED}{here / Path(path).expanduser()}"

@@ -1,0 +1,170 @@
+"""A standalone worker put together from its settings: log, children, herder, REST."""
+
+import logging
+import ssl
+import threading
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from time import monotonic
+
+from starlette.middleware import Middleware
+
+from millstream.broker.connect import open_broker
+from millstream.herder.herder import WorkerIdentity
+from millstream.herder.requests import CreateConnector
+from millstream.herder.standalone import StandaloneHerder, StandaloneParts
+from millstream.host.channel import Surroundings
+from millstream.host.installed import Places
+from millstream.inventory.discovery import discover
+from millstream.lifecycle import SystemClock
+from millstream.rest.app import RestSettings, create_admin_app, create_app
+from millstream.rest.extensions import HerderCluster, extended, load_extensions
+from millstream.rest.listeners import Advertised, advertised_url, bind, bound, parse_listener, settings_of
+from millstream.rest.security import CrossOrigin, ResponseHeaders, header_rules
+from millstream.rest.server import RestServer, Served
+from millstream.rest.tls import server_context
+from millstream.settings.reading import bootstrap_of, worker_config
+from millstream.worker.budget import parse_size, read_limits
+from millstream.worker.worker import Worker, WorkerSetup
+
+log = logging.getLogger(__name__)
+
+KAFKA_VERSION = "4.3.1"  # whose behaviour this is; tools branch on it
+
+
+class Standalone:
+    """Made: settings are sound, sockets listen, the log is this worker's.   Started: it works."""
+
+    def __init__(self, settings: Mapping[str, str], worker_file: Path | None) -> None:
+        self._began = monotonic()
+        self._over = threading.Event()
+        self._failure: BaseException | None = None
+        raw = {**settings, "bootstrap.servers": bootstrap_of(settings)}
+        resolved = {name: text for name, text in Places(Surroundings(raw)).worker.items() if text is not None}
+        self._config = config = worker_config({**resolved, **_without_bootstrap(settings)})
+        if "bootstrap.servers" not in settings:
+            log.info("no bootstrap.servers: topics live in the embedded log %s", raw["bootstrap.servers"])
+        self._inventory = discover(frozenset(config.plugins_disabled))
+        for distribution, error in self._inventory.failures.items():
+            log.warning("the plugins of %s are not used: %s", distribution, error)
+        self._broker = open_broker(raw["bootstrap.servers"], resolved)
+        self._ownership = self._broker.own()
+        self._listen(resolved)
+        self._worker = Worker(
+            WorkerSetup(
+                settings=raw,
+                epoch=self._ownership.epoch,
+                isolation="process" if config.task_isolation == "process" and self._broker.shared else "thread",
+                start=config.task_start,  # type: ignore[arg-type]  # the validator lets template and spawn pass
+                graceful_ms=config.task_shutdown_graceful_timeout_ms,
+                connector_start_ms=config.connector_start_timeout_ms,
+                memory_limit=parse_size(config.worker_memory_limit, read_limits().memory),
+                task_memory_max_bytes=config.task_memory_max_bytes,
+                disabled=config.plugins_disabled,
+            )
+        )
+        self._herder: StandaloneHerder | None = None
+
+    def _listen(self, resolved: Mapping[str, str]) -> None:
+        config = self._config
+        own_admin = config.admin_listeners is not None
+        rest = RestSettings(config.topic_tracking_enable, config.topic_tracking_allow_reset, not own_admin)
+        middleware = [
+            *(
+                [Middleware(ResponseHeaders, rules=rules)]
+                if (rules := header_rules(config.response_http_headers_config))
+                else []
+            ),
+            *(_cross_origin(config.access_control_allow_origin, config.access_control_allow_methods)),
+        ]
+        self._extensions = load_extensions(config.rest_extension_classes, self._inventory, resolved)
+        self._app = create_app(None, rest, middleware)
+        self._admin_app = create_admin_app(None, rest, middleware)
+        listeners = [parse_listener(text) for text in config.listeners]
+        admins = [parse_listener(text, "admin.listeners") for text in config.admin_listeners or ()]
+        sockets = [bind(each) for each in listeners]
+        self._listeners = [bound(each, sock) for each, sock in zip(listeners, sockets, strict=True)]
+        served = [
+            Served(extended(self._app, self._extensions), [sock], _tls(each.scheme, resolved, "listeners.https."))
+            for each, sock in zip(listeners, sockets, strict=True)
+        ]
+        for each in admins:
+            tls = _tls(each.scheme, resolved, "admin.listeners.https.")
+            served.append(Served(extended(self._admin_app, self._extensions), [bind(each, "admin.listeners")], tls))
+        self._rest = RestServer(served)
+        wanted = Advertised(
+            config.rest_advertised_host_name, config.rest_advertised_port, config.rest_advertised_listener
+        )
+        self._url = advertised_url(self._listeners, wanted)
+
+    def start(self, connectors: Sequence[CreateConnector]) -> None:
+        """Start everything, then create the connectors given; raises the first thing that hinders it."""
+        config = self._config
+        self._worker.start()
+        self._rest.start()
+        identity = WorkerIdentity(
+            KAFKA_VERSION,
+            f"millstream-{metadata.version('millstream')}",
+            self._broker.cluster_id,
+            self._url.partition("://")[2].rstrip("/"),
+        )
+        parts = StandaloneParts(
+            self._broker,
+            self._ownership.epoch,
+            self._worker,
+            self._inventory,
+            identity,
+            SystemClock(),
+            self._died,
+            config.metrics_sample_window_ms,
+            config.metrics_num_samples,
+        )
+        self._herder = StandaloneHerder(parts)
+        self._extensions.open(HerderCluster(self._herder))
+        self._app.state.herder = self._admin_app.state.herder = self._herder
+        self._herder.start(connectors)
+        addresses = ", ".join(map(str, self._listeners))
+        log.info("ready after %.2f s; the REST API is at %s", monotonic() - self._began, addresses)
+
+    def ask_to_stop(self) -> None:
+        """Let `wait` return; from a signal's handler, too."""
+        self._over.set()
+
+    def wait(self) -> BaseException | None:
+        """Return when it is asked to stop, None, or when the herder died, why."""
+        self._over.wait()
+        return self._failure
+
+    def stop(self) -> None:
+        """Stop connectors and tasks, then answer nobody any more, then let the log go; after a failed start, too."""
+        log.info("stopping")
+        if self._herder is not None:
+            self._herder.stop()
+        else:
+            self._worker.close()
+        self._rest.stop()
+        self._extensions.close()
+        self._ownership.release()
+        self._broker.close()
+        log.info("stopped")
+
+    def _died(self, error: BaseException | None) -> None:
+        if error is not None:
+            self._failure = error
+            self._over.set()
+
+
+def _without_bootstrap(settings: Mapping[str, str]) -> dict[str, str | None]:
+    return {} if "bootstrap.servers" in settings else {"bootstrap.servers": None}
+
+
+def _cross_origin(origins: str, methods: str) -> list[Middleware]:
+    if not origins.strip():
+        return []
+    listed = [each for each in methods.split(",") if each.strip()]
+    return [Middleware(CrossOrigin, origins=origins.split(","), methods=listed)]
+
+
+def _tls(scheme: str, resolved: Mapping[str, str], prefix: str) -> ssl.SSLContext | None:
+    return server_context(settings_of(resolved, prefix), prefix) if scheme == "https" else None

@@ -1,0 +1,62 @@
+"""Connector files given on the command line: JSON in two forms, or properties. Source: ConnectStandalone.java."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from millstream.errors import ConfigError
+from millstream.herder.requests import CreateConnector
+from millstream.identity import TargetState
+from millstream.settings.properties import read_properties
+
+STATES = {"RUNNING": TargetState.STARTED, "PAUSED": TargetState.PAUSED, "STOPPED": TargetState.STOPPED}
+
+
+def read_connector(path: Path) -> CreateConnector:
+    """Read one connector file. Raises ConfigError that names the file.
+
+    Tried in Java's order: a JSON object of scalars with a name; `{"name", "config", "initial_state"}`; properties.
+    """
+    try:
+        given = json.loads(path.read_bytes())
+    except ValueError:
+        given = None
+    except OSError as error:
+        raise ConfigError({"name": f"{path}: the connector file cannot be read: {error.strerror}"}) from error
+    if isinstance(given, dict) and isinstance(given.get("config"), dict):
+        return _request(path, given)
+    if isinstance(given, dict):
+        return _named(path, {name: _text(path, name, value) for name, value in given.items()})
+    return _named(path, dict(read_properties(path)))
+
+
+def _request(path: Path, given: dict[str, Any]) -> CreateConnector:
+    config = {name: _text(path, name, value) for name, value in given["config"].items()}
+    name = str(given.get("name") or "").strip()
+    if config.setdefault("name", name) != name:
+        raise ConfigError({"name": f"{path}: the connector is called {name!r}, and its config says {config['name']!r}"})
+    state = given.get("initial_state")
+    if state is not None and str(state).upper() not in STATES:
+        raise ConfigError({"initial_state": f"{path}: {state!r} is no initial_state; expected {', '.join(STATES)}"})
+    made = _named(path, config)
+    return CreateConnector(made.name, made.config, None if state is None else STATES[str(state).upper()])
+
+
+def _named(path: Path, config: dict[str, str | None]) -> CreateConnector:
+    name = (config.get("name") or "").strip()
+    if not name:
+        raise ConfigError(
+            {"name": f"{path}: the connector has no 'name'; expected properties or JSON with a name and its settings"}
+        )
+    return CreateConnector(name, {**config, "name": name})
+
+
+def _text(path: Path, name: str, value: Any) -> str | None:
+    match value:
+        case None:
+            return None
+        case bool():
+            return "true" if value else "false"
+        case str() | int() | float():
+            return str(value)
+    raise ConfigError({name: f"{path}: the setting {name!r} is {type(value).__name__}; expected a text"})

@@ -1,0 +1,30 @@
+"""`connect-standalone` and `connect-distributed`: the arguments and exit codes of the Java scripts."""
+
+import sys
+from pathlib import Path
+
+EXIT_USAGE = 1
+
+
+def connect_standalone() -> None:
+    """connect-standalone worker.properties [connector1.properties|json …]"""
+    files = [Path(each) for each in sys.argv[1:] if not each.startswith("-")]  # -daemon, -name …: the JVM's
+    if not files:
+        sys.stderr.write(
+            "USAGE: connect-standalone connect-standalone.properties [connector1.properties connector2.json ...]\n"
+        )
+        raise SystemExit(EXIT_USAGE)
+    from millstream.cli.run import run_worker
+
+    run_worker(files[0], files[1:])
+
+
+def connect_distributed() -> None:
+    """connect-distributed worker.properties"""
+    files = [Path(each) for each in sys.argv[1:] if not each.startswith("-")]
+    if len(files) != 1:
+        sys.stderr.write("USAGE: connect-distributed connect-distributed.properties\n")
+        raise SystemExit(EXIT_USAGE)
+    from millstream.cli.run import run_worker
+
+    run_worker(files[0], [])  # `group.id` in it is refused with a sentence until distributed mode is built

@@ -1,0 +1,32 @@
+"""`millstream log …`: to look after the file of an embedded log while no worker uses it."""
+
+from pathlib import Path
+
+import click
+
+from millstream.broker.embedded.log import compact as compact_log
+from millstream.cli.output import fail
+from millstream.errors import MillstreamError
+from millstream.settings.properties import read_properties
+from millstream.settings.reading import bootstrap_of
+
+
+@click.group()
+def log() -> None:
+    """Look after the embedded log's file."""
+
+
+@log.command()
+@click.option("--bootstrap", metavar="sqlite:PATH", help="The log's bootstrap.servers.")
+@click.option(
+    "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A worker's properties file."
+)
+def compact(bootstrap: str | None, config: Path | None) -> None:
+    """Give the space of removed records back to the disk. The log must not be in use; this may take a while."""
+    settings = {"bootstrap.servers": bootstrap} if bootstrap else read_properties(config) if config else {}
+    try:
+        sizes = compact_log(bootstrap_of(settings))
+    except (MillstreamError, OSError) as error:
+        fail(str(error))
+    for path, (before, after) in sizes.items():
+        click.echo(f"{path}: {before} bytes, now {after}")

@@ -1,0 +1,79 @@
+"""`millstream run`: a worker, from its files until it is told to stop."""
+
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from millstream.cli.connector_files import read_connector
+from millstream.cli.output import fail
+from millstream.errors import ConfigError, MillstreamError, message_of
+from millstream.settings.properties import read_properties
+from millstream.settings.reading import WITHOUT_A_FILE
+
+EXIT_DIED, EXIT_SETUP, EXIT_START = 1, 2, 3
+
+FORM = "[%(asctime)s] %(levelname)s %(message)s (%(name)s:%(lineno)d)"
+
+log = logging.getLogger(__name__)
+
+
+@click.command()
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+def run(files: tuple[Path, ...]) -> None:
+    """Run a worker until it is told to stop.
+
+    FILES: a worker's properties file, then connector files (.properties or .json). Without any: REST on
+    127.0.0.1:8083, JSON converters, topics in ./millstream-data/.
+    """
+    worker_file, connectors = _sorted(files)
+    run_worker(worker_file, connectors)
+
+
+def _sorted(files: Sequence[Path]) -> tuple[Path | None, Sequence[Path]]:
+    """The worker's file comes first; a first file that is JSON, or names a connector, is a connector's."""
+    if not files:
+        return None, ()
+    first = files[0]
+    if first.suffix == ".json":
+        return None, files
+    try:
+        names_a_connector = "connector.class" in read_properties(first)
+    except (OSError, ValueError) as error:
+        fail(f"{first}: the worker file cannot be read: {error}", EXIT_SETUP)
+    return (None, files) if names_a_connector else (first, files[1:])
+
+
+def run_worker(worker_file: Path | None, connector_files: Sequence[Path]) -> None:
+    """Run a worker, and end the process with Java's exit codes; every error is one sentence, no traceback."""
+    logging.basicConfig(level=logging.INFO, format=FORM, stream=sys.stderr)
+    logging.addLevelName(5, "TRACE")
+    # the composition is imported here: `--help`, and a mistake in a file, answer at once
+    from millstream.cli.composition import Standalone
+
+    try:
+        settings = dict(WITHOUT_A_FILE) if worker_file is None else read_properties(worker_file)
+        connectors = [read_connector(path) for path in connector_files]
+        worker = Standalone(settings, worker_file)
+    except (MillstreamError, OSError, ValueError) as error:
+        fail(_sentence(worker_file, error), EXIT_SETUP)
+    try:
+        worker.start(connectors)
+    except (MillstreamError, OSError) as error:
+        worker.stop()
+        fail(_sentence(worker_file, error), EXIT_START)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: worker.ask_to_stop())
+    failure = worker.wait()
+    worker.stop()
+    if failure is not None:
+        log.critical("the worker ends: its herder died", exc_info=failure)
+        raise SystemExit(EXIT_DIED)
+
+
+def _sentence(worker_file: Path | None, error: Exception) -> str:
+    where = f"{worker_file}: " if worker_file is not None and isinstance(error, ConfigError) else ""
+    return where + message_of(error)

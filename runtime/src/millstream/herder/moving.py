@@ -1,0 +1,113 @@
+"""Offsets read and moved by an operator: a sink's in its consumer group, a source's in the offsets topic."""
+
+from millstream.errors import BrokerError, NotFoundError, WorkerError
+from millstream.herder.fleet import target_of
+from millstream.herder.groups import group_of
+from millstream.herder.offsets import as_json, not_stopped, nothing_given, outcome, sink_offsets
+from millstream.herder.procedures import Procedure
+from millstream.herder.requests import Config, Offsets, Place
+from millstream.herder.stages import Stages
+from millstream.herder.stores import Stores
+from millstream.host.channel import RunProbe
+from millstream.identity import TargetState
+from millstream.inventory.inventory import Inventory, Plugin
+from millstream.settings.plugins import Kind
+from millstream.storage.offsets import normalised
+from millstream.worker.worker import Worker
+from millstream_api import TopicPartition
+
+Pairs = list[tuple[Place | None, Place | None]]
+
+
+class Moving:
+    """Used by the herder's thread alone."""
+
+    def __init__(self, stores: Stores, worker: Worker, inventory: Inventory, stages: Stages) -> None:
+        self._stores = stores
+        self._worker = worker
+        self._inventory = inventory
+        self._stages = stages
+
+    def offsets_of(self, name: str) -> list[tuple[dict[str, object], dict[str, object]]]:
+        """Every committed offset of a connector, in whatever state it is. NotFoundError."""
+        config = self._config(name)
+        if self._plugin(config).kind is Kind.SINK:
+            return as_json(self._stores.admin.group_offsets(group_of(config)))
+        return [(dict(partition), dict(offset)) for partition, offset in self._stores.offsets.of(name)]
+
+    def alter(self, name: str, offsets: Offsets) -> Procedure:
+        """Set offsets of a stopped connector; gives the sentence that says so."""
+        if not offsets:
+            raise nothing_given()
+        config = self._stopped(name)
+        with self._stages.of(f"modifying offsets for connector {name}"):
+            return (yield from self._move(name, config, offsets, "altered"))
+
+    def reset(self, name: str) -> Procedure:
+        """Forget all offsets of a stopped connector."""
+        config = self._stopped(name)
+        offsets = [(partition, None) for partition, _ in self.offsets_of(name)]
+        with self._stages.of(f"modifying offsets for connector {name}"):
+            return (yield from self._move(name, config, offsets, "reset"))
+
+    def preset(self, name: str, config: Config, offsets: Offsets) -> Procedure:
+        """Set offsets of a connector that is about to be created (KIP-995)."""
+        yield from self._move(name, config, offsets, "altered")
+
+    def _move(self, name: str, config: Config, offsets: Offsets, done: str) -> Procedure:
+        plugin = self._plugin(config)
+        sink = plugin.kind is Kind.SINK
+        wanted = sink_offsets(offsets) if sink else {}
+        pairs: Pairs = (
+            _told(wanted) if sink else [(normalised(partition), normalised(offset)) for partition, offset in offsets]
+        )
+        arguments = {"offsets": [list(pair) for pair in pairs]}
+        examined = yield self._worker.probe(RunProbe("alter_offsets", target_of(plugin), config, arguments, name))
+        if sink:
+            self._move_group(name, group_of(config), wanted, done)
+        elif pairs:
+            self._stores.offsets.write(name, pairs)
+        return outcome(done, bool(examined))
+
+    def _move_group(self, name: str, group: str, wanted: dict[TopicPartition, int | None], done: str) -> None:
+        admin = self._stores.admin
+        verb = {"altered": "alter", "reset": "reset"}[done]
+        try:
+            if done == "reset":
+                admin.delete_group(group)
+                return
+            admin.alter_group_offsets(group, {at: offset for at, offset in wanted.items() if offset is not None})
+            admin.delete_group_offsets(group, [at for at, offset in wanted.items() if offset is None])
+        except BrokerError as error:
+            raise WorkerError(f"Failed to {verb} consumer group offsets for connector {name}: {error}") from error
+
+    def _config(self, name: str) -> Config:
+        config = self._stores.configs.snapshot().connectors.get(name)
+        if config is None:
+            raise NotFoundError(f"Connector {name} not found")
+        return config
+
+    def _stopped(self, name: str) -> Config:
+        config = self._config(name)
+        state = self._stores.configs.snapshot()
+        if state.targets.get(name) is not TargetState.STOPPED or state.tasks_of(name):
+            raise not_stopped(name)
+        return config
+
+    def _plugin(self, config: Config) -> Plugin:
+        return self._inventory.find_connector(config.get("connector.class") or "")
+
+
+def _normalised(offsets: Offsets) -> Pairs:
+    return [(normalised(partition), normalised(offset)) for partition, offset in offsets]
+
+
+def _told(wanted: dict[TopicPartition, int | None]) -> Pairs:
+    """A sink's offsets as its `alter_offsets` sees them."""
+    return [
+        (
+            {"kafka_topic": at.topic, "kafka_partition": at.partition},
+            None if offset is None else {"kafka_offset": offset},
+        )
+        for at, offset in wanted.items()
+    ]

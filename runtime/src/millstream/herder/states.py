@@ -1,0 +1,77 @@
+"""The states of connectors and tasks, and the topics they use: in memory for readers, written through for a restart."""
+
+from collections.abc import Mapping
+
+from millstream.herder.herder import StateView
+from millstream.identity import State, Status, TaskId
+from millstream.lifecycle import Clock
+from millstream.storage.statuses import StatusStore, Subject, TopicStatus
+
+#: written only if no other worker has spoken since (§3.4)
+CAREFUL = (State.UNASSIGNED, State.FAILED)
+
+
+class States:
+    """Used by the herder's thread alone."""
+
+    def __init__(self, store: StatusStore, worker_id: str, clock: Clock) -> None:
+        self._store = store
+        self._worker_id = worker_id
+        self._clock = clock
+        self._known: dict[Subject, Status] = dict(store.all())
+        self._topics: dict[str, set[str]] = {}
+
+    def adopt(self, connectors: Mapping[str, object]) -> None:
+        """Forget what is known of connectors that are no more, and take up the topics of the others."""
+        for subject in list(self._known):
+            name = subject.connector if isinstance(subject, TaskId) else subject
+            if name not in connectors:
+                self.forget(subject)
+        for name in connectors:
+            self._topics[name] = {status.topic for status in self._store.topics(name)}
+
+    def get(self, subject: Subject) -> Status | None:
+        return self._known.get(subject)
+
+    def tell(self, subject: Subject, state: State, version: str | None, trace: str | None = None) -> None:
+        """Write down a state that this worker saw."""
+        status = Status(state, self._worker_id, trace, 0, version)
+        self._known[subject] = status
+        if state in CAREFUL:
+            self._store.put_safe(subject, status)
+        else:
+            self._store.put(subject, status)
+
+    def forget(self, subject: Subject) -> None:
+        """The connector or task is no more."""
+        if self._known.pop(subject, None) is not None:
+            self._store.delete(subject)
+
+    def seen(self, connector: str, topic: str, task: int) -> bool:
+        """Write down an active topic; true when it is news."""
+        topics = self._topics.setdefault(connector, set())
+        if topic in topics:
+            return False
+        topics.add(topic)
+        self._store.put_topic(TopicStatus(topic, connector, task, self._clock.now_ms()))
+        return True
+
+    def forget_topics(self, connector: str) -> None:
+        for topic in self._topics.pop(connector, set()):
+            self._store.delete_topic(topic, connector)
+
+    def retry(self) -> None:
+        """Write what a full disk refused before."""
+        self._store.retry()
+
+    def views(self) -> dict[str, StateView]:
+        """Everything known, by connector."""
+        tasks: dict[str, dict[int, Status]] = {}
+        for subject, status in self._known.items():
+            if isinstance(subject, TaskId):
+                tasks.setdefault(subject.connector, {})[subject.task] = status
+        names = [(name, status) for name, status in self._known.items() if isinstance(name, str)]
+        return {name: StateView(status, tasks.get(name, {})) for name, status in names}
+
+    def topics(self) -> dict[str, frozenset[str]]:
+        return {name: frozenset(topics) for name, topics in self._topics.items()}

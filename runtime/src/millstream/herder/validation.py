@@ -1,0 +1,92 @@
+"""Whether a connector's settings will do, asked of a child: the plugin's code may hang, and never here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from millstream.errors import ConfigError, NotFoundError, PluginError, WorkerError
+from millstream.herder.fleet import target_of
+from millstream.herder.procedures import Procedure
+from millstream.herder.requests import Config
+from millstream.herder.stages import Stages
+from millstream.host.channel import RunProbe
+from millstream.host.probe import defined
+from millstream.inventory.inventory import LISTED, Inventory
+from millstream.settings.connector import config_of
+from millstream.settings.plugins import Kind
+from millstream.worker.worker import Worker
+
+Report = Mapping[str, Any]
+
+
+class KindError(WorkerError):
+    """A plugin of this kind has no settings to show: the client's fault."""
+
+
+class Validation:
+    """Used by the herder's thread alone."""
+
+    def __init__(self, worker: Worker, inventory: Inventory, stages: Stages) -> None:
+        self._worker = worker
+        self._inventory = inventory
+        self._stages = stages
+
+    def validate(self, config: Config) -> Procedure:
+        """Give what REST answers: every setting with its definition, value and errors."""
+        given = config.get("connector.class")
+        if given is None:
+            raise ConfigError({"connector.class": f"Connector config {_names(config)} contains no connector type"})
+        plugin = self._inventory.find_connector(given)
+        kind = "source" if plugin.kind is Kind.SOURCE else "sink"
+        words = f"performing multi-property validation for the connector {config.get('name') or given}"
+        with self._stages.of(words):
+            probe = RunProbe("report", target_of(plugin), config, {"kind": kind}, config.get("name") or "")
+            report = yield self._worker.probe(probe)
+        return report
+
+    def definitions(self, name: str, version: str | None) -> Procedure:
+        """Give a plugin's settings; a connector's own come first, then those of the runtime that it has not."""
+        found = self._inventory.lookup(name)
+        if not found:
+            try:
+                found = [self._inventory.find_connector(name)]
+            except PluginError:
+                raise NotFoundError(f"Unknown plugin {name}.") from None
+        plugin = next((each for each in found if each.kind in LISTED), None)
+        if plugin is None:
+            raise KindError(
+                f"Invalid plugin class {name}. Valid types are sink, source, converter, header_converter,"
+                " transformation, predicate."
+            )
+        problem = None if version is None else self._inventory.version_problem(plugin, version)
+        if problem is not None:
+            raise NotFoundError(problem)
+        own = yield self._worker.probe(RunProbe("definitions", target_of(plugin)))
+        if plugin.kind not in (Kind.SOURCE, Kind.SINK):
+            return own
+        names = {each["name"] for each in own}
+        framework = config_of("source" if plugin.kind is Kind.SOURCE else "sink").definitions()
+        return [*own, *(defined(each) for each in framework if each.name not in names)]
+
+
+def refuse_invalid(report: Report) -> None:
+    """Raise ConfigError with all errors of a report, in Java's words."""
+    values = [each["value"] for each in report["configs"] if each["value"] is not None]
+    errors = [(value["name"], error) for value in values for error in value["errors"]]
+    if errors:
+        raise InvalidError(errors)
+
+
+class InvalidError(ConfigError):
+    """Settings with errors, as `POST /connectors` refuses them."""
+
+    def __str__(self) -> str:
+        sentences = "".join(f"\n{problem.sentence}" for problem in self.found)
+        return (
+            f"Connector configuration is invalid and contains the following {len(self.found)} error(s):{sentences}\n"
+            "You can also find the above list of errors at the endpoint"
+            " `/connector-plugins/{connectorType}/config/validate`"
+        )
+
+
+def _names(config: Config) -> str:
+    return "{" + ", ".join(config) + "}"

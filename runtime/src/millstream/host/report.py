@@ -1,0 +1,131 @@
+"""Everything there is to say about a connector's settings, put together in a child: all classes may be loaded here."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, cast
+
+from millstream.errors import message_of
+from millstream.host.channel import RunProbe
+from millstream.host.installed import Places, inventory, parsed, plugin_class
+from millstream.inventory.inventory import Inventory
+from millstream.inventory.loading import load
+from millstream.settings.client import check_types, client_definitions, overrides, validated_clients
+from millstream.settings.framework import CONVERTERS, Surroundings
+from millstream.settings.guarantees import (
+    Answer,
+    asks_boundaries,
+    asks_exactly_once,
+    boundary_problems,
+    exactly_once_problems,
+)
+from millstream.settings.plugins import Kind, PluginView
+from millstream.settings.validation import (
+    Part,
+    Parts,
+    converter_part,
+    framework_part,
+    merge,
+    override_part,
+    with_problems,
+)
+from millstream_api import Connector, OverrideRequest, Problem, SourceConnector, Support
+
+Settings = Mapping[str, str | None]
+Side = Literal["source", "sink"]
+Client = Literal["producer", "consumer", "admin"]
+Ask = Callable[[Callable[[Connector[Any]], Any]], Any]
+"""Has a question answered by the connector, made but not started."""
+
+POLICY, ALL = "connector.client.config.override.policy", "All"
+
+
+def report(run: RunProbe, ask: Ask) -> dict[str, Any]:
+    """Give ConfigInfos (§1.8) on `run.settings`.
+
+    The outside is looked at, by the connector's `probe`, only when nothing is wrong otherwise.
+    """
+    kind = cast(Side, run.arguments["kind"])
+    places = Places(run.around)
+    settings = places.resolved(run.settings)
+    installed = inventory(tuple(run.around.disabled))
+    at = Surroundings(
+        cast(PluginView, installed),  # it takes its own rows alone
+        places.worker,
+        lambda row: load(installed.find(row.kind, row.name)).config_class.definitions(),
+    )
+    framework = framework_part(kind, settings, at)
+    connector_class = plugin_class(run.plugin)
+    known = connector_class.config_class
+    connector = Part(known.definitions(), known.validate({k: v for k, v in settings.items() if v is not None}))
+    framework, converters = _converters(framework, settings, installed)
+    overrides = _overrides(run, kind, settings, installed)
+    if not _wrong(framework, connector, *converters.values(), *overrides.values()):
+        connector = with_problems(connector, [Problem(*each) for each in ask(lambda plugin: plugin.probe())])
+        if kind == "source":
+            framework = with_problems(framework, _transactions(settings, ask))
+    name = run.settings.get("connector.class") or ""
+    return merge(Parts(name, framework, connector, overrides, converters)).to_json()
+
+
+def _wrong(*parts: Part) -> bool:
+    return any(value.errors for part in parts for value in part.values)
+
+
+def _converters(framework: Part, settings: Settings, installed: Inventory) -> tuple[Part, dict[str, Part]]:
+    """Look at the converters that the connector names itself and that there are."""
+    found: dict[str, Part] = {}
+    wrong = {value.name for value in framework.values if value.errors}
+    for setting, kind in CONVERTERS.items():
+        name = settings.get(setting)
+        if not name or setting in wrong:
+            continue
+        role = cast(Literal["key", "value", "header"], setting.partition(".")[0])
+        try:
+            definitions = load(installed.find(kind, name)).config_class.definitions()
+        except Exception as error:  # noqa: BLE001 - the class is anyone's
+            problem = Problem(setting, f"Failed to load class {name}: {message_of(error)}")
+            framework = with_problems(framework, [problem])
+            continue
+        found[f"{setting}."] = converter_part(role, settings, definitions)
+    return framework, found
+
+
+def _overrides(run: RunProbe, kind: Side, settings: Settings, installed: Inventory) -> dict[str, Part]:
+    """Ask the policy about the clients that this connector will have. Raises ConfigError for a wrong type, as Java."""
+    found = {}
+    for client in validated_clients(kind, settings, own_offsets=False):
+        own = overrides(client, settings)
+        if own:
+            check_types(client, settings)
+            prefix = f"{client}.override."
+            problems = list(_policy(run, installed, kind, client, own))
+            found[prefix] = override_part(prefix, settings, client_definitions(client), problems)
+    return found
+
+
+def _policy(
+    run: RunProbe, installed: Inventory, kind: Side, client: Client, own: Mapping[str, str]
+) -> Iterator[Problem]:
+    places = Places(run.around)
+    plugin = load(installed.find(Kind.CLIENT_POLICY, places.worker.get(POLICY) or ALL))
+    made = plugin(parsed(plugin.config_class, places.worker))
+    request = OverrideRequest(run.connector, kind, run.settings.get("connector.class") or "", client, own)
+    try:
+        yield from made.validate(request)
+    finally:
+        made.close()
+
+
+def _transactions(settings: Settings, ask: Ask) -> Iterator[Problem]:
+    """What a source says of exactly-once and of its own boundaries, where the settings demand them."""
+    if asks_exactly_once(settings):
+        yield from exactly_once_problems(settings, True, _asked(ask, lambda source: source.exactly_once()))
+    if asks_boundaries(settings):
+        yield from boundary_problems(settings, _asked(ask, lambda source: source.transaction_boundaries()))
+
+
+def _asked(ask: Ask, question: Callable[[SourceConnector[Any]], Support | None]) -> Answer:
+    try:
+        told: dict[str, Support | None] = ask(lambda plugin: {"it": question(cast(SourceConnector[Any], plugin))})
+    except Exception as error:  # noqa: BLE001 - the connector's code; what it raised becomes a sentence
+        return error
+    return told["it"]

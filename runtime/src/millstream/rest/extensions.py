@@ -1,0 +1,89 @@
+"""REST extensions: the operator's own code, in the worker's process, around the API and beside it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from millstream.herder.herder import Herder
+from millstream.identity import Status
+from millstream.inventory.inventory import Inventory
+from millstream.inventory.loading import load
+from millstream.settings.plugins import Kind
+from millstream_api import Cluster, ConnectorHealth, RestExtension
+from millstream_api.cluster import PartHealth
+
+
+class Extensions:
+    """Those named in `rest.extension.classes`, in order; their resources are there once the herder is."""
+
+    def __init__(self, plugins: Sequence[RestExtension[Any]]) -> None:
+        self.plugins = plugins
+        self.resources: dict[str, Any] = {}
+
+    def open(self, cluster: Cluster) -> None:
+        for plugin in self.plugins:
+            found = plugin.resources(cluster)
+            if found is not None:
+                path, app = found
+                self.resources[path.rstrip("/")] = app
+
+    def close(self) -> None:
+        for plugin in self.plugins:
+            plugin.close()
+
+
+def load_extensions(names: Sequence[str], inventory: Inventory, settings: Mapping[str, str]) -> Extensions:
+    """Load and make them. Raises PluginError for an unknown one, ConfigError for wrong settings."""
+    made = []
+    for name in names:
+        plugin = load(inventory.find(Kind.REST_EXTENSION, name))
+        made.append(plugin(plugin.config_class.parse(settings)))
+    return Extensions(made)
+
+
+def extended(app: ASGIApp, extensions: Extensions) -> ASGIApp:
+    """The API with the extensions' resources below it and their guards around all; the first named is the outermost."""
+
+    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        for prefix, resource in extensions.resources.items():
+            if path == prefix or path.startswith(f"{prefix}/"):
+                await resource({**scope, "path": path.removeprefix(prefix) or "/", "root_path": prefix}, receive, send)
+                return
+        await app(scope, receive, send)
+
+    guarded: Any = routed
+    for plugin in reversed(extensions.plugins):
+        guarded = plugin.guard(guarded)
+    wrapped: ASGIApp = guarded
+    return wrapped
+
+
+class HerderCluster:
+    """What an extension can ask; implements `millstream_api.Cluster`."""
+
+    def __init__(self, herder: Herder) -> None:
+        self._herder = herder
+
+    @property
+    def kafka_cluster_id(self) -> str:
+        return self._herder.identity.kafka_cluster_id
+
+    def connectors(self) -> Sequence[str]:
+        return list(self._herder.snapshot().connectors)
+
+    def health(self, connector: str) -> ConnectorHealth:
+        snapshot = self._herder.snapshot()
+        view, state = snapshot.connectors[connector], snapshot.states[connector]
+        tasks = {task: _health(status) for task, status in state.tasks.items()}
+        kind: Literal["source", "sink"] = "sink" if view.kind == "sink" else "source"
+        return ConnectorHealth(connector, kind, _health(state.connector), tasks)
+
+    def settings(self, connector: str) -> Mapping[str, str]:
+        config = self._herder.snapshot().connectors[connector].config
+        return {name: text for name, text in config.items() if text is not None}
+
+
+def _health(status: Status) -> PartHealth:
+    return PartHealth(status.state.value, status.worker_id, status.trace or "")
