@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 
-from millstream_api import ClientConfigPolicy, Config, OverrideRequest, Problem, key
+from millstream_api.config import Config, key
+from millstream_api.errors import Problem
+from millstream_api.policy import ClientConfigPolicy, OverrideRequest
 
 PRINCIPAL_KEYS = frozenset({"sasl.jaas.config", "sasl.mechanism", "security.protocol"})
 

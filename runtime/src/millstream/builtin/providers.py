@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from millstream.properties import parse_properties
-from millstream_api import Config, ConfigError, ConfigProvider, Problem, Provided, key
+from millstream_api.config import Config, key
+from millstream_api.errors import ConfigError, Problem
+from millstream_api.provider import ConfigProvider, Provided
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +26,7 @@ class PathConfig(Config):
         for path in self.allowed_paths:
             if not os.path.isabs(path):
                 yield Problem("allowed.paths", f"Path {path} is not absolute")
-            elif not os.path.exists(path):
+            elif not os.path.exists(os.path.normpath(path)):
                 yield Problem("allowed.paths", f"Path {path} does not exist")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution, EntryPoint, distributions, version
 from types import ModuleType
+from typing import cast
 
 import pluggy
 from packaging.requirements import InvalidRequirement, Requirement
@@ -120,7 +121,7 @@ def _ask(hook: pluggy.HookCaller, module: ModuleType, dist: Distribution) -> Ite
     for impl in hook.get_hookimpls():
         if impl.plugin is not module:
             continue
-        for ref in impl.function():
+        for ref in cast(Iterable[object], impl.function()):
             if not isinstance(ref, hookspecs.PluginRef):
                 raise PluginError(f"{hook.name} yielded {ref!r}; expected PluginRef('module:Class')")
             target, aliases = ref.target, tuple(ref.aliases)

@@ -112,10 +112,12 @@ def _converter(key: str, kind: Kind, at: Surroundings, wrong: dict[str, str], gi
         wrong |= {key: problem, f"{key}.plugin.version": problem}
     known = row is not None or (named is not None and at.resolve(named.strip()) is not None)
 
+    offer = at.plugins.names(kind) if given.defaults else []
+
     def converter(one: Definition) -> Definition:
         default = PluginClass(fallback.name) if fallback else None
         judge = _ClassOf(kind, at, converter_text(kind.interface))
-        return replace(one, default=default, valid=judge, recommend=lambda _: at.plugins.names(kind))
+        return replace(one, default=default, valid=judge, recommend=lambda _: offer)
 
     return {key: converter, f"{key}.plugin.version": _versioned(row, known)}
 
