@@ -123,7 +123,9 @@ def test_a_struct_of_every_type_is_written_and_read_back() -> None:
     assert message is not None
     head = '{"schema":{"type":"struct","fields":[{"type":"int64","optional":false,"field":"id"},'
     assert message.decode().startswith(head)
-    assert message.decode().endswith('"optional":false,"name":"com.acme.Row","version":3,"doc":"a row"},"payload":' + PAYLOAD + "}")
+    assert message.decode().endswith(
+        '"optional":false,"name":"com.acme.Row","version":3,"doc":"a row"},"payload":' + PAYLOAD + "}"
+    )
     assert read(converter(), message) == [(ROW, VALUE)]
     assert read(converter(), message)[0][0] is ROW
     assert write(plain(), ROW, VALUE) == [PAYLOAD.encode()]
@@ -296,7 +298,9 @@ def test_an_envelope_that_only_starts_like_the_last_one_is_read_for_itself() -> 
         (envelope({"type": "struct", "fields": [5]}, 1), "Struct schema's field name not specified"),
         (envelope({"type": "int8", "parameters": {"a": 1}}, 1), "Schema parameters must have string values."),
         (
-            envelope({"type": "struct", "fields": [{"type": "int8", "field": "a"}, {"type": "int8", "field": "a"}]}, {}),
+            envelope(
+                {"type": "struct", "fields": [{"type": "int8", "field": "a"}, {"type": "int8", "field": "a"}]}, {}
+            ),
             "field name duplication",
         ),
         (envelope({"type": "string"}, None), "Invalid null value for required STRING field"),
@@ -319,15 +323,26 @@ def test_an_envelope_that_only_starts_like_the_last_one_is_read_for_itself() -> 
             "Found invalid map entry, expected length 2 but found :1",
         ),
         (
-            envelope({"type": "map", "keys": {"type": "array", "items": {"type": "int8"}}, "values": {"type": "int8"}}, [[[1], 1]]),
+            envelope(
+                {"type": "map", "keys": {"type": "array", "items": {"type": "int8"}}, "values": {"type": "int8"}},
+                [[[1], 1]],
+            ),
             "a list cannot be the key of a map in Python",
         ),
         (envelope({"type": "bytes"}, "*"), "Invalid bytes field"),
         (envelope({"type": "int32", "name": "org.apache.kafka.connect.data.Date"}, 1 << 31), "Invalid type for Date"),
-        (envelope({"type": "int32", "name": "org.apache.kafka.connect.data.Date"}, 1 << 30), "beyond the years 1 to 9999"),
-        (envelope({"type": "int64", "name": "org.apache.kafka.connect.data.Timestamp"}, "x"), "should be integral but was STRING"),
         (
-            envelope({"type": "bytes", "name": "org.apache.kafka.connect.data.Decimal", "parameters": {"scale": "2"}}, True),
+            envelope({"type": "int32", "name": "org.apache.kafka.connect.data.Date"}, 1 << 30),
+            "beyond the years 1 to 9999",
+        ),
+        (
+            envelope({"type": "int64", "name": "org.apache.kafka.connect.data.Timestamp"}, "x"),
+            "should be integral but was STRING",
+        ),
+        (
+            envelope(
+                {"type": "bytes", "name": "org.apache.kafka.connect.data.Decimal", "parameters": {"scale": "2"}}, True
+            ),
             "Invalid type for Decimal, underlying representation should be numeric or bytes but was BOOLEAN",
         ),
         (
@@ -369,7 +384,9 @@ def test_numbers_that_do_not_fit_are_refused_unless_javas_way_is_asked_for(kind:
     message = typed(kind, payload, items={"type": "int8"})
     with pytest.raises(DataError) as caught:
         read(converter(), message)
-    assert f"Invalid value for {Type[{'float': 'FLOAT32', 'double': 'FLOAT64'}.get(kind, kind.upper())].name}" in str(caught.value)
+    assert f"Invalid value for {Type[{'float': 'FLOAT32', 'double': 'FLOAT64'}.get(kind, kind.upper())].name}" in str(
+        caught.value
+    )
     assert "json.lenient.numbers=true" in str(caught.value)
     assert read(converter(json_lenient_numbers=True), message)[0][1] == bent
 
@@ -385,7 +402,11 @@ def test_text_that_is_none_is_a_null_in_javas_way_and_an_error_in_a_required_fie
 
 @pytest.mark.parametrize(
     ("payload", "value", "lenient"),
-    [("9223372036854775808", None, -(1 << 63)), ("1e400", None, float("inf")), ("9223372036854775807", (1 << 63) - 1, None)],
+    [
+        ("9223372036854775808", None, -(1 << 63)),
+        ("1e400", None, float("inf")),
+        ("9223372036854775807", (1 << 63) - 1, None),
+    ],
 )
 def test_numbers_without_a_schema_must_fit_64_bits(payload: str, value: Any, lenient: Any) -> None:
     for message in (payload, f'{{"a":[{payload}]}}'):

@@ -53,9 +53,7 @@ def test_nothing_is_neither_null_nor_an_error(data: bytes) -> None:
 def test_what_jackson_refuses_is_a_data_error_that_starts_as_javas(data: bytes, why: str) -> None:
     with pytest.raises(DataError) as caught:
         parse(data)
-    assert str(caught.value).startswith(
-        "Converting byte[] to Kafka Connect data failed due to serialization error: "
-    )
+    assert str(caught.value).startswith("Converting byte[] to Kafka Connect data failed due to serialization error: ")
     assert why in str(caught.value)
 
 

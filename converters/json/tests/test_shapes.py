@@ -37,7 +37,9 @@ SCHEMAS = st.recursive(
     lambda inner: st.builds(attributes, containers(inner), st.booleans(), st.just(False)),
     max_leaves=5,
 )
-ODDITIES = st.sampled_from([None, "x", "AAE=", 5, 1.5, True, 1 << 40, 1 << 70, Decimal("1.50"), [], {}, [[1, 2]], b"\x05"])
+ODDITIES = st.sampled_from(
+    [None, "x", "AAE=", 5, 1.5, True, 1 << 40, 1 << 70, Decimal("1.50"), [], {}, [[1, 2]], b"\x05"]
+)
 
 
 def fitting(schema: Schema) -> st.SearchStrategy[Any]:
@@ -103,7 +105,12 @@ def test_what_was_written_is_read_alike_by_the_compiled_and_the_patient_reader(
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=4) | ODDITIES,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=4)
+    | ODDITIES,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abcd"), inner, max_size=3),
     max_leaves=5,
 )

@@ -22,7 +22,9 @@ def found(parts: list[Lines | None]) -> list[tuple[str, int]]:
     return [(text, part.end_of(row)) for part in parts if part for row, text in enumerate(part.texts)]
 
 
-PIECES = st.lists(st.sampled_from([b"a", b"bc", b"\n", b"\r", b"\r\n", "ü€😀".encode(), b" ", b"\x0b", b"\xe2\x80\xa8"]))
+PIECES = st.lists(
+    st.sampled_from([b"a", b"bc", b"\n", b"\r", b"\r\n", "ü€😀".encode(), b" ", b"\x0b", b"\xe2\x80\xa8"])
+)
 
 
 @given(PIECES, st.lists(st.integers(0, 200)))

@@ -138,7 +138,9 @@ def test_a_disk_that_is_full_fails_the_put_and_leaves_no_part_of_the_batch(
 
     with monkeypatch.context() as patched:
         patched.setattr(sink.os, "write", short)
-        with pytest.raises(FileError, match=r"cannot write to '.*out.txt': No space left on device; nothing of this batch"):
+        with pytest.raises(
+            FileError, match=r"cannot write to '.*out.txt': No space left on device; nothing of this batch"
+        ):
             task.put(batch("a long line"))
     assert file.read_text() == "a\n"
     task.put(batch("b"))
@@ -156,7 +158,7 @@ def test_a_disk_that_loses_data_fails_the_commit(
 
     with monkeypatch.context() as patched:
         patched.setattr(sink.os, "fsync", lose)
-        with pytest.raises(FileError, match="cannot make durable .*Input/output error"):
+        with pytest.raises(FileError, match=r"cannot make durable .*Input/output error"):
             task.pre_commit({})
 
 

@@ -106,7 +106,9 @@ def test_a_folder_or_a_file_that_may_not_be_read_fails_the_task(
     task = started(tmp_path / "x")
     with monkeypatch.context() as patched:
         patched.setattr(source.os, "open", refuse)
-        with pytest.raises(FileError, match=r"cannot open '.*' .* Permission denied; setting 'file' must name a text file"):
+        with pytest.raises(
+            FileError, match=r"cannot open '.*' .* Permission denied; setting 'file' must name a text file"
+        ):
             task.poll()
 
 
@@ -179,15 +181,15 @@ def test_bytes_that_are_not_utf8_are_replaced_with_one_warning_a_file(
     assert f"{str(file)!r} is not UTF-8 at byte 6" in warning.getMessage()
 
 
-def test_bytes_that_are_not_utf8_stop_the_task_before_their_line_if_asked_to(
-    tmp_path: Path, started: Started
-) -> None:
+def test_bytes_that_are_not_utf8_stop_the_task_before_their_line_if_asked_to(tmp_path: Path, started: Started) -> None:
     file = tmp_path / "in.txt"
     file.write_bytes(b"good\nfine\nb\xffd\nnever\n")
     task = started(file, encoding_errors="FAIL", batch_size=1)
     assert lines(task, 2) == [("good", 5), ("fine", 10)]
     for _ in range(2):
-        with pytest.raises(FileError, match="is not UTF-8 at byte 11, and encoding.errors=fail; mend the file, or set"):
+        with pytest.raises(
+            FileError, match=r"is not UTF-8 at byte 11, and encoding.errors=fail; mend the file, or set"
+        ):
             task.poll()
     file.write_bytes(b"\xff\n")
     with pytest.raises(FileError, match="at byte 0"):

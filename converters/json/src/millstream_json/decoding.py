@@ -90,8 +90,9 @@ class PayloadDecoder:
 
     def decode(self, values: Column, headers: object = None) -> Sequence[Decoded]:
         try:
-            nodes = [_loads(value) for value in values]  # type: ignore[arg-type]  # None raises, and is looked at below
-            return [Decoded(self.known.schema, None, self.known.column(nodes, values))]  # type: ignore[arg-type]
+            texts: Any = values  # a None among them raises, and is looked at below
+            nodes = [_loads(text) for text in texts]
+            return [Decoded(self.known.schema, None, self.known.column(nodes, texts))]
         except REFUSALS:
             return _grouped(self._one(value) for value in values)
 
@@ -126,7 +127,8 @@ class EnvelopeDecoder:
     def _alike(self, head: bytes, known: Known, values: Column) -> Sequence[Any]:
         """All of a column under one envelope; raises one of REFUSALS when a single row has another or needs a look."""
         size = len(head)
-        texts: Any = [v[size:-1] for v in values if v.startswith(head) and v[-1] == _BRACE]  # type: ignore[union-attr]
+        rows: Any = values  # a None among them raises AttributeError, one of REFUSALS
+        texts = [row[size:-1] for row in rows if row.startswith(head) and row[-1] == _BRACE]
         if len(texts) != len(values):
             raise Odd("another envelope")
         return known.column([_loads(text) for text in texts], texts)

@@ -88,10 +88,12 @@ def _refuse(value: Any) -> Any:
 def _plain(value: Any) -> bool:
     """Whether orjson writes this value, and everything in it, just as Java would."""
     kind = type(value)
-    if kind is str or value is None or kind is bool:
-        return value is None or kind is bool or value.isascii()
+    if value is None or isinstance(value, bool):
+        return True
+    if isinstance(value, str):
+        return kind is str and value.isascii()
     if kind is int:
-        return -(1 << 63) <= value < 1 << 63
+        return bool(-(1 << 63) <= value < 1 << 63)
     if kind is float:
         return isfinite(value)
     if kind is dict:

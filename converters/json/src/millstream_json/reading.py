@@ -5,7 +5,6 @@ gives Java's way.
 """
 
 import binascii
-import struct
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -13,6 +12,7 @@ from typing import Any
 
 from millstream_api import DataError, Schema, Type
 from millstream_api.logical import DATE_NAME, DECIMAL_NAME, TIME_NAME, TIMESTAMP_NAME, codec, to_logical
+from millstream_api.values import float32
 from millstream_json.parsing import MISSING, node_type
 from millstream_json.schemas import keys_of, values_of
 from millstream_json.shapes import LARGEST_FLOAT32, WIDTHS, Leaf, Shape, bounded, compile_shape, plain_leaf
@@ -116,7 +116,7 @@ class Reader:
             if self.lenient:
                 return _SPECIAL["Infinity"] if value > 0 else _SPECIAL["-Infinity"]
             raise _unfit(type_, node, path)
-        return to_float32(value) if limit else value
+        return float32(value) if limit else value
 
     def _decimal(self, schema: Schema, node: Any, path: str) -> Any:
         if isinstance(node, int | Decimal) and not isinstance(node, bool):
@@ -199,7 +199,7 @@ class ReadingLeaves:
 
     @property
     def names(self) -> Mapping[str, Any]:
-        return {"to_float32": to_float32, "unbase64": _unbase64, **self.moments}
+        return {"float32": float32, "unbase64": _unbase64, **self.moments}
 
     def leaf(self, schema: Schema) -> Leaf | None:
         logical = schema.name is not None and codec(schema) is not None
@@ -210,7 +210,7 @@ class ReadingLeaves:
             whole = bounded("int", -(1 << width), (1 << width) - 1)
             return Leaf(whole, f"{self._logical(schema)}({{v}})")
         if schema.type is Type.FLOAT32:
-            return Leaf(bounded("float", -LARGEST_FLOAT32, LARGEST_FLOAT32), "to_float32({v})")
+            return Leaf(bounded("float", -LARGEST_FLOAT32, LARGEST_FLOAT32), "float32({v})")
         if schema.type is Type.BYTES:
             return Leaf("type({v}) is str", "unbase64({v})")
         return plain_leaf(schema)
@@ -226,15 +226,6 @@ def compile_reader(schema: Schema, replace_null: bool) -> Shape:
     """The fast reader of what orjson parsed under this schema."""
     leaves = ReadingLeaves()
     return compile_shape(schema, leaves, replace_null)
-
-
-_pack, _unpack = struct.Struct("f").pack, struct.Struct("f").unpack
-
-
-def to_float32(value: float) -> float:
-    """The nearest float of 32 bits."""
-    rounded: float = _unpack(_pack(value))[0]
-    return rounded
 
 
 def _unbase64(text: str) -> bytes:

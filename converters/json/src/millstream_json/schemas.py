@@ -44,18 +44,12 @@ def to_json(schema: Schema, default: Callable[[Schema], Any]) -> dict[str, Any]:
 
 def keys_of(schema: Schema) -> Schema | None:
     """The schema of a map's keys; None where they have no one schema."""
-    try:
-        return schema.key_schema
-    except DataError:
-        return None
+    return schema.element_schemas[0]
 
 
 def values_of(schema: Schema) -> Schema | None:
     """The schema of an array's elements or a map's values; None where they have no one schema."""
-    try:
-        return schema.value_schema
-    except DataError:
-        return None
+    return schema.element_schemas[1]
 
 
 def _inner(schema: Schema | None, default: Callable[[Schema], Any]) -> dict[str, Any] | None:

@@ -36,8 +36,11 @@ class Leaf:
 class Leaves(Protocol):
     """One direction, reading or writing: what it does with values that have no children."""
 
-    names: Mapping[str, Any]  #: what the expressions may use
     pairs_in: bool  #: whether maps with keys other than strings arrive as lists of pairs (reading) or leave as such
+
+    @property
+    def names(self) -> Mapping[str, Any]:
+        """What the expressions may use; asked for when all leaves are known."""
 
     def leaf(self, schema: Schema) -> Leaf | None:
         """None for arrays, maps and structs."""
