@@ -134,7 +134,7 @@ def test_an_unknown_setting_is_warned_of_with_the_nearest_known_one(caplog):
     ]
 
 
-def test_a_complete_worker_file_of_java_is_read_with_three_lines_at_most(caplog):
+def test_a_complete_worker_file_of_java_is_read_with_a_line_for_each_thing_not_followed(caplog):
     settings = {
         **LEAST,
         "bootstrap.servers": "sqlite:/tmp/x.db",
@@ -154,6 +154,8 @@ def test_a_complete_worker_file_of_java_is_read_with_three_lines_at_most(caplog)
     assert [record.getMessage() for record in caplog.records] == [
         "the setting 'internal.key.converter' is no longer used: internal topics are always JSON without schemas",
         "these settings are for a JVM, and change nothing here: plugin.path, plugin.discovery",
+        "offset.storage.file.filename is not used: the embedded log keeps the offsets of sources; positions in that"
+        " file are not read",
         "these settings are for distributed mode, and change nothing in standalone: config.storage.topic",
     ]
     assert unknown_settings(settings) == {}

@@ -67,6 +67,11 @@ def _tell(settings: Mapping[str, str | None]) -> None:
     java = [name for name in JAVA_ONLY if name in settings]
     if java:
         log.info("these settings are for a JVM, and change nothing here: %s", ", ".join(java))
+    if "offset.storage.file.filename" in settings:
+        log.info(
+            "offset.storage.file.filename is not used: the embedded log keeps the offsets of sources; positions in that"
+            " file are not read"
+        )
     here = {one.name for one in StandaloneConfig.definitions()}
     elsewhere = [one.name for one in DistributedConfig.definitions() if one.name not in here and one.name in settings]
     if elsewhere:
