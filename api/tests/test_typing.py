@@ -40,3 +40,8 @@ def test_the_example_is_the_plugin_checked_here() -> None:
 
 def test_the_example_is_as_small_as_promised() -> None:
     assert len(EXAMPLE.read_text().splitlines()) <= 34
+
+
+def test_the_readme_shows_that_plugin() -> None:
+    code = EXAMPLE.read_text().partition('"""\n\n')[2]
+    assert code in (HERE.parent / "README.md").read_text()

@@ -13,10 +13,10 @@ from millstream_api.errors import ConfigError
 __all__ = ["REQUIRED", "Definition", "Importance", "Recommend", "Visible", "Width", "embed", "groups_of"]
 
 Recommend = Callable[[Mapping[str, Any]], Sequence[Any]]
-"""Gives values to offer, from all parsed values by dotted name. May raise ConfigError."""
+"""Gives values to offer, from all parsed values by dotted name, None for wrong ones. May raise ConfigError."""
 
 Visible = Callable[[Mapping[str, Any]], bool]
-"""Says whether a setting matters, from all parsed values by dotted name. May raise ConfigError."""
+"""Says whether a setting matters, from all parsed values by dotted name, None for wrong ones. May raise ConfigError."""
 
 
 class Importance(StrEnum):

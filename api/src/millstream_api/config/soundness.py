@@ -6,7 +6,7 @@ from random import Random
 from millstream_api.config.declaration import Config
 from millstream_api.config.definition import Definition
 from millstream_api.config.text import ConfigType, setting_text
-from millstream_api.config.validation import SHORTEST_SECRET, Validated, examine, validate_all
+from millstream_api.config.validation import SHORTEST_SECRET, Validated, examine
 from millstream_api.errors import ConfigError
 
 __all__ = ["faults", "sample"]
@@ -108,9 +108,8 @@ def _disagreements(
         yield f"{name}: parse refuses it ({problems[name]}), validate does not"
     for name in wrong - problems.keys() - asked:
         yield f"{name}: validate refuses it, parse does not"
-    alone = {one.name for each in config_class.definitions() for one in validate_all([each], settings) if one.errors}
-    dependents = {name for one in config_class.definitions() for name in one.dependents}
-    for name in alone - problems.keys() - asked - dependents:
+    alone = {one.name for one in config_class.definitions() if examine([one], settings).errors}
+    for name in alone - problems.keys():
         yield f"{name}: wrong by itself, and parse does not say so together with the rest"
 
 

@@ -43,12 +43,14 @@ class _Check(Validator):
         return self.text
 
 
-def satisfies(check: Callable[[Any], str | None], text: str) -> Validator:
+def satisfies(check: Callable[[Any], str | None], text: str, *, null: bool = False) -> Validator:
     """Make a validator of a function that gives the reason why a value will not do, or None.
 
-    text:  says what is valid, such as `an even number`.
+    check:  gets the parsed value; of a Secret the text, which it should not quote.
+    text:   says what is valid, such as `an even number`.
+    null:   whether it is asked about None, which is also what a value that cannot be parsed is; else None will do.
     """
-    return _Check(check, text)
+    return _Check(check if null else lambda value: None if value is None else check(value), text)
 
 
 def at_least(low: float) -> Validator:
