@@ -42,3 +42,9 @@ def register_client_policies() -> Iterable[PluginRef]:
     for name in ("All", "None", "Principal", "Allowlist"):
         simple = f"{name}ConnectorClientConfigOverridePolicy"
         yield PluginRef(f"millstream.builtin.policies:{simple}", (f"{CONNECT}.connector.policy.{simple}",), JAVA)
+
+
+@hookimpl
+def register_rest_extensions() -> Iterable[PluginRef]:
+    java = f"{CONNECT}.rest.basic.auth.extension.BasicAuthSecurityRestExtension"
+    yield PluginRef("millstream.builtin.basic_auth:BasicAuthSecurityRestExtension", (java,), JAVA)

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from time import monotonic
 
-from starlette.middleware import Middleware
+from starlette.types import ASGIApp
 
 from millstream.broker.connect import open_broker
 from millstream.herder.herder import WorkerIdentity
@@ -70,28 +70,30 @@ class Standalone:
         config = self._config
         own_admin = config.admin_listeners is not None
         rest = RestSettings(config.topic_tracking_enable, config.topic_tracking_allow_reset, not own_admin)
-        middleware = [
-            *(
-                [Middleware(ResponseHeaders, rules=rules)]
-                if (rules := header_rules(config.response_http_headers_config))
-                else []
-            ),
-            *(_cross_origin(config.access_control_allow_origin, config.access_control_allow_methods)),
-        ]
+
+        rules = header_rules(config.response_http_headers_config)
+
+        def guarded(app: ASGIApp) -> ASGIApp:
+            """Around the extensions, so that their refusals carry the operator's headers, too."""
+            inner = extended(app, self._extensions)
+            if origins := config.access_control_allow_origin.strip():
+                inner = CrossOrigin(inner, origins.split(","), _listed(config.access_control_allow_methods))
+            return ResponseHeaders(inner, rules) if rules else inner
+
         self._extensions = load_extensions(config.rest_extension_classes, self._inventory, resolved)
-        self._app = create_app(None, rest, middleware)
-        self._admin_app = create_admin_app(None, rest, middleware)
+        self._app = create_app(None, rest)
+        self._admin_app = create_admin_app(None, rest)
         listeners = [parse_listener(text) for text in config.listeners]
         admins = [parse_listener(text, "admin.listeners") for text in config.admin_listeners or ()]
         sockets = [bind(each) for each in listeners]
         self._listeners = [bound(each, sock) for each, sock in zip(listeners, sockets, strict=True)]
         served = [
-            Served(extended(self._app, self._extensions), [sock], _tls(each.scheme, resolved, "listeners.https."))
+            Served(guarded(self._app), [sock], _tls(each.scheme, resolved, "listeners.https."))
             for each, sock in zip(listeners, sockets, strict=True)
         ]
         for each in admins:
             tls = _tls(each.scheme, resolved, "admin.listeners.https.")
-            served.append(Served(extended(self._admin_app, self._extensions), [bind(each, "admin.listeners")], tls))
+            served.append(Served(guarded(self._admin_app), [bind(each, "admin.listeners")], tls))
         self._rest = RestServer(served)
         wanted = Advertised(
             config.rest_advertised_host_name, config.rest_advertised_port, config.rest_advertised_listener
@@ -159,11 +161,8 @@ def _without_bootstrap(settings: Mapping[str, str]) -> dict[str, str | None]:
     return {} if "bootstrap.servers" in settings else {"bootstrap.servers": None}
 
 
-def _cross_origin(origins: str, methods: str) -> list[Middleware]:
-    if not origins.strip():
-        return []
-    listed = [each for each in methods.split(",") if each.strip()]
-    return [Middleware(CrossOrigin, origins=origins.split(","), methods=listed)]
+def _listed(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
 
 
 def _tls(scheme: str, resolved: Mapping[str, str], prefix: str) -> ssl.SSLContext | None:

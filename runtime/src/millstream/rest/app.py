@@ -62,24 +62,22 @@ PATHS: dict[str, dict[str, Endpoint]] = {
 }
 
 
-def create_app(herder: Herder | None, settings: RestSettings, middleware: Sequence[Middleware] = ()) -> Starlette:
+def create_app(herder: Herder | None, settings: RestSettings) -> Starlette:
     """The public API. `app.state.herder` may be given later: until then every path answers 503."""
     paths = [path for path in PATHS if settings.admin or not path.startswith(ADMIN)]
-    return _app(paths, herder, settings, middleware)
+    return _app(paths, herder, settings)
 
 
-def create_admin_app(herder: Herder | None, settings: RestSettings, middleware: Sequence[Middleware] = ()) -> Starlette:
+def create_admin_app(herder: Herder | None, settings: RestSettings) -> Starlette:
     """What `admin.listeners` serve: the admin paths alone."""
-    return _app([path for path in PATHS if path.startswith(ADMIN)], herder, settings, middleware)
+    return _app([path for path in PATHS if path.startswith(ADMIN)], herder, settings)
 
 
-def _app(
-    paths: Sequence[str], herder: Herder | None, settings: RestSettings, middleware: Sequence[Middleware]
-) -> Starlette:
+def _app(paths: Sequence[str], herder: Herder | None, settings: RestSettings) -> Starlette:
     routes: list[BaseRoute] = [Route(path, _dispatch(PATHS[path]), methods=_offered(PATHS[path])) for path in paths]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(RawPaths), *middleware],
+        middleware=[Middleware(RawPaths)],
         exception_handlers={Exception: answer_error, 404: answer_error, 405: answer_error},
     )
     app.router.redirect_slashes = False
