@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,10 @@ def public_names(module: str) -> list[str]:
     return list(importlib.import_module(f"millstream_api.{module}").__all__)
 
 
-def sources() -> Iterator[ast.Module]:
+@cache
+def sources() -> list[ast.Module]:
     package = Path(millstream_api.__file__).parent
-    for path in sorted(package.rglob("*.py")):
-        yield ast.parse(path.read_text())
+    return [ast.parse(path.read_text()) for path in sorted(package.rglob("*.py"))]
 
 
 def definitions() -> dict[str, list[ast.stmt]]:
