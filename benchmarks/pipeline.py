@@ -1,7 +1,7 @@
 """How many records a CPU second the pipeline alone moves: poll → chain → JSON bytes with schemas, nothing sent.
 
-`python benchmarks/pipeline.py [records]` prints a table and writes benchmarks/results/pipeline.json. Figures are CPU time
-of this process (`time.process_time`), the best of nine runs, since other work on the machine can only make one slower.
+`python benchmarks/pipeline.py [records]` prints a table and writes benchmarks/results/pipeline.json. Figures are CPU
+time of this process (`time.process_time`), the best of nine runs: other work on the machine can only make one slower.
 """
 
 import ctypes
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from millstream.broker.ports import Incoming
 from millstream.lifecycle import SystemClock
 from millstream.pipeline.chain import Chain, Link
 from millstream.pipeline.conversion import Converters
@@ -23,8 +24,6 @@ from millstream.pipeline.reporting import Reporting
 from millstream.pipeline.tolerance import Handling, Tolerance
 from millstream_api import RecordBatch, Schema, SourceBatch, SourceRecord, Transformation, Type
 from millstream_json.converter import JsonConverter, JsonConverterConfig
-
-from millstream.broker.ports import Incoming
 
 STRING = Schema(Type.STRING)
 BLOCK = "".join(f"{number:08d} {'abcdefghij' * 9}\n" for number in range(620)).encode()[: 64 * 1024]
@@ -110,12 +109,10 @@ def sink(read: bool, transformations: Sequence[Transformation[Any]] = ()) -> Cal
         while done < count:
             poll = pipeline.batch([Incoming("lines", 0, range(done, done + len(values)), values, stamps)])
             if read:
-                for record in poll.batch:
-                    record.value
+                seen = [record.value for record in poll.batch]
+                assert len(seen) == poll.read
             else:
-                for group in poll.batch.groups:
-                    for _value in group.values:
-                        pass
+                assert sum(len([value for value in group.values]) for group in poll.batch.groups) == poll.read  # noqa: C416
             done += poll.read
         return done
 

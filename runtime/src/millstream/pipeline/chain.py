@@ -1,6 +1,6 @@
 """The transformations of a connector, in order: columns where a class has a batch form, records where it has none."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import is_
@@ -82,14 +82,12 @@ class Step:
         if self._apply_batch is None or (self._test is not None and self._test_batch is None):
             return self._run_records(flow, journal)
         out: list[RecordBatch] = []
-        alone: list[tuple[int, Record]] = []
         for group in flow.groups():
             try:
                 out.extend(self._optimistic(group))
             except Exception:  # noqa: BLE001 - plugin code; the same rows are tried one by one, and told then
-                rows, records = group.rows, list(flow.make(group))
-                alone.extend(self._one_by_one(self._operation, (rows, records), journal))
-        return self._collected(flow, out, alone)
+                out.extend(self._each(self._operation, flow.of_groups([group]).below(journal.limit), journal).groups())
+        return flow.of_groups(out)
 
     def _optimistic(self, group: RecordBatch) -> list[RecordBatch]:
         """A group through batch forms alone."""
@@ -102,9 +100,7 @@ class Step:
 
     def _run_records(self, flow: Flow, journal: Journal) -> Flow:
         if self._test_batch is None:
-            rows, records = flow.lined()
-            operation = self._apply if self._test is None else self._operation
-            return self._kept(flow, self._each(operation, (rows, records), journal), (rows, records), journal)
+            return self._each(self._apply if self._test is None else self._operation, flow, journal)
         spared: list[RecordBatch] = []
         chosen: list[RecordBatch] = []
         operation = self._apply
@@ -115,11 +111,10 @@ class Step:
                 some, others, operation = group, group.take(()), self._operation
             chosen.append(some)
             spared.append(others)
-        rows, records = flow.of_groups(chosen).lined()
-        alone = self._one_by_one(operation, (rows, records), journal)
         if not any(map(len, spared)):
-            return flow.of_records([row for row, _ in alone], [record for _, record in alone])
-        return self._collected(flow, spared, alone)
+            return self._each(operation, flow, journal)
+        done = self._each(operation, flow.of_groups(chosen), journal)
+        return flow.of_groups(chain(spared, done.groups()))
 
     def _operation(self, record: Record) -> Record | None:
         if self._test is not None and bool(self._test(record)) == self._link.negate:
@@ -132,16 +127,10 @@ class Step:
         except StopIteration as error:  # a first attempt's would end the loop over the rows, see `each`
             raise RuntimeError("StopIteration left a plugin's method") from error
 
-    def _each(
-        self, operation: Callable[[Record], Any], lined: tuple[Sequence[int], Sequence[Record]], journal: Journal
-    ) -> list[Any]:
-        return each(operation, *lined, Retrying(journal, self.site, self._again))
-
-    def _kept(
-        self, flow: Flow, out: list[Any], lined: tuple[Sequence[int], Sequence[Record]], journal: Journal
-    ) -> Flow:
-        """What goes on after a record form; with nothing dropped no row is looked at."""
-        rows, records = lined
+    def _each(self, operation: Callable[[Record], Any], flow: Flow, journal: Journal) -> Flow:
+        """Once per record, in row order; while nothing is dropped no row is looked at in Python."""
+        rows, records = flow.lined()
+        out = each(operation, rows, records, Retrying(journal, self.site, self._again))
         if len(out) == len(records) and all(map(is_, out, records)):
             return flow  # nothing was changed or dropped; its columns, if it has them, hold
         kinds = set(map(type, out))
@@ -151,13 +140,6 @@ class Step:
             self._refuse_strangers(out, rows, journal)
         going_on = [(row, record) for row, record in zip(rows, out, strict=False) if isinstance(record, Record)]
         return flow.of_records([row for row, _ in going_on], [record for _, record in going_on])
-
-    def _one_by_one(
-        self, operation: Callable[[Record], Any], lined: tuple[Sequence[int], Sequence[Record]], journal: Journal
-    ) -> list[tuple[int, Record]]:
-        out = self._each(operation, lined, journal)
-        self._refuse_strangers(out, lined[0], journal)
-        return [(row, record) for row, record in zip(lined[0], out, strict=False) if isinstance(record, Record)]
 
     def _refuse_strangers(self, out: list[Any], rows: Sequence[int], journal: Journal) -> None:
         for row, result in zip(rows, out, strict=False):
@@ -175,13 +157,6 @@ class Step:
             f"the transformation {self.site.class_name} gave {type(result).__name__!r} for a record; "
             "apply must give a Record (record.replace makes one) or None, which drops it"
         )
-
-    def _collected(self, flow: Flow, groups: Iterable[RecordBatch], alone: list[tuple[int, Record]]) -> Flow:
-        if not alone:
-            return flow.of_groups(groups)
-        alone.sort(key=lambda pair: pair[0])
-        single = flow.of_records([row for row, _ in alone], [record for _, record in alone])
-        return flow.of_groups(chain(groups, single.groups()))
 
     def _apply_to_one(self, record: Record) -> Record | None:
         """`apply` by way of the batch form, for a class that has no other."""

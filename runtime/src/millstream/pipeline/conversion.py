@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, TypeVar, overload
 
 from millstream.broker.ports import Outgoing
 from millstream.errors import DataError, PluginError
@@ -41,7 +41,7 @@ class Converters:
         return key, value, header
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Routed:
     """Rows for one topic: `batch`'s row i is row `rows[i]` of the slice; ascending."""
 
@@ -49,18 +49,23 @@ class Routed:
     rows: Sequence[int]
 
 
-class Compiled(dict[Subject, T]):
+class Compiled(Generic[T]):
     """What was made for a subject; the oldest goes when topics and schemas never end."""
 
     def __init__(self, make: Callable[[Subject], T]) -> None:
-        super().__init__()
         self._make = make
+        self._made: dict[tuple[str, int, str], tuple[T, Subject]] = {}
 
-    def __missing__(self, subject: Subject) -> T:
+    def __getitem__(self, subject: Subject) -> T:
+        """Raises what the converter's compiler raises; nothing is kept then."""
+        name = (subject.topic, id(subject.schema), subject.role)  # the entry keeps its schema, so the id stays its own
+        found = self._made.get(name)
+        if found is not None:
+            return found[0]
         made = self._make(subject)
-        if len(self) >= MAX_COMPILED:
-            del self[next(iter(self))]
-        self[subject] = made
+        if len(self._made) >= MAX_COMPILED:
+            del self._made[next(iter(self._made))]
+        self._made[name] = (made, subject)
         return made
 
 
@@ -137,7 +142,7 @@ class SourceConversion:
         for group in self._with_headers(groups, journal):
             batch = self._encoded(self._encoded(group, "key", journal), "value", journal)
             done.setdefault(batch.topic, []).append(stamped(batch, journal))
-        routed = []
+        routed: list[Routed] = []
         for batches in done.values():
             left = [some for some in (below(batch, journal.limit) for batch in batches) if len(some)]
             if left:
@@ -146,7 +151,7 @@ class SourceConversion:
 
     def _with_headers(self, groups: Sequence[RecordBatch], journal: Journal) -> Sequence[RecordBatch]:
         """Header converters have a record form only: one header after the other, in row order across groups."""
-        if all(group.headers is None for group in groups):
+        if not [group for group in groups if group.headers is not None]:
             return groups
         whole = joined(groups)
         owner = {row: number for number, group in enumerate(groups) for row in group.rows}

@@ -19,7 +19,7 @@ _PLAIN = Flow(plain_records)
 Boundary = Literal["commit", "abort"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Piece:
     """Rows that lie next to each other in the poll: source records, or part of one source batch from row `first`."""
 

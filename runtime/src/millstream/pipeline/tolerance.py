@@ -114,6 +114,8 @@ class Journal:
     @property
     def events(self) -> list[Event]:
         """In row order, within a row as they happened; those behind the row that ended the task are left out."""
+        if not self._noted:
+            return []
         return sorted((event for event in self._noted if event.row <= self.limit), key=lambda event: event.row)
 
     @property
