@@ -1,7 +1,7 @@
 """A connector in its child: start, monitor, task configs, stop (spec/runtime.md §5.1)."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -70,6 +70,36 @@ class _Context:
         return self._stored.offsets(list(partitions))
 
 
+class Instance:
+    """One object of the plugin's class, from `start` to `stop`; both are called once on it (Java starts it again)."""
+
+    def __init__(self, plugin: Connector[Any], stop: StopToken, label: str) -> None:
+        self.plugin = plugin
+        self._stop = stop
+        self._label = label
+        self._monitor: Spawned | None = None
+
+    def start(self, on_failure: Callable[[BaseException], None]) -> None:
+        self.plugin.start()
+        if type(self.plugin).monitor is Connector.monitor:
+            return
+
+        def ended(error: BaseException | None) -> None:
+            if error is not None and not self._stop.is_set:
+                on_failure(error)
+
+        self._monitor = spawn(
+            f"{self._label} monitor", lambda _: self.plugin.monitor(), stop=self._stop, on_death=ended
+        )
+
+    def halt(self) -> None:
+        """Stop it; what its `stop` raises goes up."""
+        self._stop.set()
+        if self._monitor is not None and not self._monitor.join(MONITOR_SECONDS):
+            log.warning("the monitor did not see within %.0f s that it is time to stop", MONITOR_SECONDS)
+        self.plugin.stop()
+
+
 class ConnectorBody:
     """Runs one connector on the calling thread; the worker's lines come through a queue."""
 
@@ -81,8 +111,7 @@ class ConnectorBody:
         self._todo: SimpleQueue[Message | _Failed] = SimpleQueue()
         self._stop = StopToken()
         self._stored = StoredOffsets(run.connector, self._places)
-        self._plugin: Connector[Any] | None = None
-        self._monitor: Spawned | None = None
+        self._instance: Instance | None = None
 
     def hear(self, message: Message) -> None:
         if isinstance(message, Stop) or (isinstance(message, Aim) and message.target != TargetState.STARTED.value):
@@ -130,8 +159,10 @@ class ConnectorBody:
 
     def _aim(self, kind: type[Connector[Any]], target: TargetState) -> None:
         if target is TargetState.STARTED:
-            if self._plugin is None:
-                self._start(kind)
+            if self._instance is None:
+                self._stop = StopToken()
+                self._instance = Instance(self._made(kind), self._stop, self._run.label)
+                self._instance.start(lambda error: self.put(_Failed(error)))
             self._tell(State.RUNNING)
         elif target is TargetState.PAUSED:
             self._halt()
@@ -140,34 +171,14 @@ class ConnectorBody:
             self._halt_quietly()  # an exception while stopping is STOPPED all the same (§5.1)
             self._tell(State.STOPPED)
 
-    def _start(self, kind: type[Connector[Any]]) -> None:
-        """Make it anew: `start` and `stop` are called once on an object (Java starts the old one again)."""
-        self._stop = StopToken()
+    def _made(self, kind: type[Connector[Any]]) -> Connector[Any]:
         settings = self._places.resolved(self._run.settings)
-        self._plugin = kind(parsed(kind.config_class, settings), _Context(self, self._stop, self._stored))
-        self._plugin.start()
-        if kind.monitor is not Connector.monitor:
-            self._monitor = spawn(
-                f"{self._run.label} monitor", self._watch(self._plugin), stop=self._stop, on_death=self._monitor_ended
-            )
-
-    def _watch(self, plugin: Connector[Any]) -> Any:
-        return lambda _: plugin.monitor()
-
-    def _monitor_ended(self, error: BaseException | None) -> None:
-        if error is not None and not self._stop.is_set:
-            self.put(_Failed(error))
+        return kind(parsed(kind.config_class, settings), _Context(self, self._stop, self._stored))
 
     def _halt(self) -> None:
-        """Stop it if it was started; what its `stop` raises goes up."""
-        plugin, self._plugin = self._plugin, None
-        if plugin is None:
-            return
-        self._stop.set()
-        if self._monitor is not None and not self._monitor.join(MONITOR_SECONDS):
-            log.warning("the monitor did not see within %.0f s that it is time to stop", MONITOR_SECONDS)
-        self._monitor = None
-        plugin.stop()
+        instance, self._instance = self._instance, None
+        if instance is not None:
+            instance.halt()
 
     def _halt_quietly(self) -> None:
         try:
@@ -185,12 +196,12 @@ class ConnectorBody:
                 Answer(ask.number, failure=Failure.of(WorkerError(f"a connector has no answer to {ask.what!r}")))
             )
             return
-        if self._plugin is None:
+        if self._instance is None:
             text = f"connector {self._run.connector!r} gives no task configs: it is not started"
             self.end.tell(Answer(ask.number, failure=Failure.of(WorkerError(text))))
             return
         try:
-            configs = self._task_configs(self._plugin, ask.arguments["max_tasks"])
+            configs = self._task_configs(self._instance.plugin, ask.arguments["max_tasks"])
         except BaseException as error:
             self.end.tell(Answer(ask.number, failure=Failure.of(error)))
             if isinstance(error, TooManyTasksError) or not isinstance(error, Exception):
@@ -203,10 +214,9 @@ class ConnectorBody:
         own = [_text(config, plugin) for config in plugin.task_configs(max_tasks)]
         if len(own) > max_tasks:
             self._too_many(len(own), max_tasks)
-        return [complete(self._run.settings, config, self._task_class(plugin)) for config in own]
-
-    def _task_class(self, plugin: Connector[Any]) -> str:
-        return task_class_name(self._run.plugin.name, plugin.task_class)  # type: ignore[attr-defined]  # both kinds have it
+        task_class: type[Any] = plugin.task_class  # type: ignore[attr-defined]  # both kinds of connector have it
+        name = task_class_name(self._run.plugin.name, task_class)
+        return [complete(self._run.settings, config, name) for config in own]
 
     def _too_many(self, count: int, max_tasks: int) -> None:
         settings = self._places.resolved(self._run.settings)

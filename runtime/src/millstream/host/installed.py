@@ -1,6 +1,6 @@
 """What a child needs of the environment: the installed plugins, their classes, and settings without variables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +16,14 @@ from millstream.settings.substitution import Provider, declared_providers, resol
 def inventory(disabled: tuple[str, ...] = ()) -> Inventory:
     """Look once for the installed plugins; a template does it before it is frozen."""
     return discover(frozenset(disabled))
+
+
+def warm(disabled: tuple[str, ...], converters: Iterable[str]) -> None:
+    """Do once, before a fork, what each child would do: find the plugins, load these converters."""
+    found = inventory(disabled)
+    for name in converters:
+        for plugin in found.lookup(name):
+            load(plugin)
 
 
 def plugin_class(plugin: PluginTarget) -> type[Any]:

@@ -3,7 +3,8 @@
 Single-threaded, holds no client and no database handle. The worker talks to it over a SOCK_SEQPACKET socket, one JSON
 object a packet:
 
-    worker ─▶ template   {"preload": [module, …], "path": [sys.path entry, …]}          the first packet
+    worker ─▶ template   {"preload": [module, …], "path": [sys.path entry, …], "disabled": [plugin, …],
+                          "converters": [class name, …]}                       the first packet
                          {"fork": number} with two descriptors: the child's channel, the child's output
                          {"signal": pid, "number": n}
     template ─▶ worker   {"ready": {module: error}, "threads": n}  {"forked": number, "pid": pid}
@@ -159,6 +160,17 @@ def preload(modules: list[str]) -> dict[str, str]:
     return failures
 
 
+def look_for_plugins(disabled: tuple[str, ...], converters: list[str]) -> None:
+    """Find the installed plugins once for all children, and load the worker's converters.
+
+    What goes wrong goes wrong again in a child, and is told there.
+    """
+    with contextlib.suppress(Exception, SystemExit):
+        from millstream.host import installed
+
+        installed.warm(disabled, converters)
+
+
 def main() -> NoReturn:
     control, parent = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
     die_with_parent(signal.SIGKILL, parent)  # an import that hangs must not outlive the worker
@@ -166,6 +178,7 @@ def main() -> NoReturn:
     request = json.loads(control.recv(MAX_PACKET) or os._exit(0))
     sys.path[:] = request["path"]
     failures = preload(["millstream.host.child", *request["preload"]])
+    look_for_plugins(tuple(request["disabled"]), request["converters"])
     threads = len(os.listdir("/proc/self/task"))
     gc.collect()
     gc.freeze()

@@ -77,7 +77,7 @@ class Child:
         self._owner = owner
         self._pending_signals: list[int] = []
         self._kill_reason = ""
-        self._output = Output(run.label, owner.logged, loop.now)
+        self.output = Output(run.label, owner.logged, loop.now)
         self.heard_at = loop.now()
         near, self._far = socket.socketpair()
         self._channel = ParentEnd(loop, near, self._on_line, self.kill)
@@ -113,9 +113,9 @@ class Child:
         self._channel.read()
         self._on_output(EVENT_READ)
         self.is_gone = True
-        self._output.finish()
+        self.output.finish()
         self._release()
-        self._owner.ended(Ending(code, reason or self._kill_reason, self._output.last_lines()))
+        self._owner.ended(Ending(code, reason or self._kill_reason, self.output.last_lines()))
 
     # -- for the owner
 
@@ -146,11 +146,11 @@ class Child:
         if told is not None:
             then(told)
             return
-        if self._output.capture is not None:
+        if self.output.capture is not None:
             self._loop.after(STACK_LOOK_SECONDS, lambda: self.stack(then))
             return
         lines: list[str] = []
-        self._output.capture = lines
+        self.output.capture = lines
         self.signal(signal.SIGUSR1)
 
         deadline = self._loop.now() + STACK_SECONDS
@@ -160,13 +160,10 @@ class Child:
             if self._loop.now() < deadline and (not lines or len(lines) > had) and not self.is_gone:
                 self._loop.after(STACK_LOOK_SECONDS, lambda: collect(len(lines)))
                 return
-            self._output.capture = None
+            self.output.capture = None
             then(stack_in(lines))
 
         self._loop.after(STACK_LOOK_SECONDS, lambda: collect(0))
-
-    def last_lines(self) -> str:
-        return self._output.last_lines()
 
     # -- what comes and goes
 
@@ -190,7 +187,7 @@ class Child:
             if not data:
                 self._loop.forget(self._reading)
                 return
-            self._output.feed(data)
+            self.output.feed(data)
             if self._writing >= 0 or not self._ending:
                 return
 

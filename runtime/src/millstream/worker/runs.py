@@ -394,7 +394,7 @@ class ConnectorRun(Supervised):
             if not self.is_over:
                 text = f"connector {self.label} {sentence}; the worker ended it"
                 where = stack or "\tat an unknown place: its stack could not be had"
-                self.fail(failure(text, where, child.last_lines()))
+                self.fail(failure(text, where, child.output.last_lines()))
             child.kill()
 
         child.stack(give_up)
@@ -436,5 +436,5 @@ class ProbeRun:
     def _give_up(self, timeout: float, stack: str) -> None:
         if not self._answer.done():
             text = f"probe {self.label} did not answer within {timeout:g} s; the worker ended it"
-            self._answer.set_exception(failure(text, stack, self.child.last_lines()).error())
+            self._answer.set_exception(failure(text, stack, self.child.output.last_lines()).error())
         self.child.kill()

@@ -11,7 +11,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from millstream.host.channel import PluginTarget
@@ -25,6 +26,27 @@ log = logging.getLogger(__name__)
 IDLE_SECONDS = 60.0
 READY_SECONDS = 20.0
 BARE = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preload:
+    """What every template does before it is frozen.
+
+    modules:    imported.   disabled: plugins that the inventory leaves out.
+    converters: class names; those of the worker, which most tasks use.
+    """
+
+    modules: Sequence[str]
+    disabled: Sequence[str] = ()
+    converters: Sequence[str] = ()
+
+    def packet(self, more: Sequence[str]) -> dict[str, Any]:
+        return {
+            "preload": [*self.modules, *more],
+            "path": sys.path,
+            "disabled": list(self.disabled),
+            "converters": list(self.converters),
+        }
 
 
 class ForkedProcess:
@@ -48,7 +70,7 @@ class ForkedProcess:
 class Template:
     """One template process; `is_ready` once it has imported all, `unfit` when that ended or spoiled it."""
 
-    def __init__(self, loop: Loop, name: str, modules: Sequence[str], on_end: Callable[["Template"], None]) -> None:
+    def __init__(self, loop: Loop, name: str, preload: Mapping[str, Any], on_end: Callable[["Template"], None]) -> None:
         self.name = name
         self.is_ready = False
         self.unfit = ""
@@ -74,7 +96,7 @@ class Template:
         os.close(writing)
         loop.watch(self._control, self._on_packet)
         loop.watch(self._reading, self._on_output)
-        self.say({"preload": list(modules), "path": sys.path})
+        self.say(dict(preload))
         self._overdue = loop.after(READY_SECONDS, self._too_late)
         self._idle: Timer | None = None
         self._rest()
@@ -191,9 +213,9 @@ class Template:
 class Templates:
     """Forks children from the template of their plugin's distribution."""
 
-    def __init__(self, loop: Loop, modules: Sequence[str]) -> None:
+    def __init__(self, loop: Loop, preload: Preload) -> None:
         self._loop = loop
-        self._modules = modules
+        self._preload = preload
         self._running: dict[str, Template] = {}
         self._unfit: set[str] = set()
 
@@ -215,7 +237,7 @@ class Templates:
 
     def _template(self, key: str, modules: Sequence[str]) -> Template:
         if key not in self._running:
-            self._running[key] = Template(self._loop, key, [*self._modules, *modules], self._ended)
+            self._running[key] = Template(self._loop, key, self._preload.packet(modules), self._ended)
         return self._running[key]
 
     def _ended(self, template: Template) -> None:

@@ -15,13 +15,15 @@ from millstream.worker.budget import read_limits, share
 from millstream.worker.loop import Loop
 from millstream.worker.runs import ConnectorRun, Facilities, Launcher, ProbeRun, Supervised, TaskRun, failure
 from millstream.worker.spawning import Spawner
-from millstream.worker.templates import Templates
+from millstream.worker.templates import Preload, Templates
 from millstream.worker.threads import ThreadLauncher
 
 log = logging.getLogger(__name__)
 
 CHILD_MODULES = ("millstream.host.task", "millstream.host.connector", "millstream.host.probe")
 """What every template imports before it is frozen."""
+EMBEDDED_MODULES = ("millstream.broker.embedded.log",)
+SIMPLE_HEADERS = "org.apache.kafka.connect.storage.SimpleHeaderConverter"
 LAST_WAIT = 2.0
 
 OnEvent = Callable[[Event], None]
@@ -260,7 +262,17 @@ def _launcher(setup: WorkerSetup, loop: Loop) -> Launcher:
         return ThreadLauncher(loop)
     if setup.start == "spawn" or sys.platform != "linux":
         return Spawner(loop)
-    return Templates(loop, CHILD_MODULES)
+    return Templates(loop, _preload(setup))
+
+
+def _preload(setup: WorkerSetup) -> Preload:
+    embedded = (setup.settings.get("bootstrap.servers") or "").startswith("sqlite:")
+    named = [setup.settings.get(f"{role}.converter") for role in ("key", "value", "header")]
+    return Preload(
+        modules=[*CHILD_MODULES, *EMBEDDED_MODULES] if embedded else CHILD_MODULES,
+        disabled=setup.disabled,
+        converters=[name or SIMPLE_HEADERS for name in named],
+    )
 
 
 def _stop(runs: "Sequence[Supervised | None]", timeout: float) -> "Future[None]":
