@@ -1,0 +1,24 @@
+"""The fixtures of a running worker."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from running import WorkerProcess
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[WorkerProcess]:
+    """A worker that is not started yet, so that a test can set its properties."""
+    made = WorkerProcess(tmp_path / "worker")
+    made.folder.mkdir()
+    yield made
+    if made.process is not None and made.process.poll() is None:
+        made.kill()
+
+
+@pytest.fixture(params=["process", "thread"])
+def either(request: pytest.FixtureRequest, worker: WorkerProcess) -> WorkerProcess:
+    """A worker in each isolation."""
+    worker.properties["task.isolation"] = request.param
+    return worker

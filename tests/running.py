@@ -1,0 +1,138 @@
+"""A worker as its operator has it: a process, a properties file, HTTP. Nothing of the runtime is imported here."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+T = TypeVar("T")
+
+PATIENCE_S = 20.0
+BIN = Path(sys.executable).parent
+PROPERTIES = {
+    "listeners": "http://127.0.0.1:0",
+    "bootstrap.servers": "sqlite:log.db",
+    "key.converter": "org.apache.kafka.connect.json.JsonConverter",
+    "value.converter": "org.apache.kafka.connect.json.JsonConverter",
+}
+
+
+def until(condition: Callable[[], T], what: str = "it", patience: float = PATIENCE_S) -> T:
+    """The first true value of `condition`, asked every 10 ms; fails with `what` when it does not come."""
+    deadline = time.monotonic() + patience
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {patience:.0f} s for {what}; last: {value!r}")
+        time.sleep(0.01)
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+@dataclass
+class WorkerProcess:
+    """One worker at a time in a folder; `start` again after `stop` or `kill` is a restart."""
+
+    folder: Path
+    properties: dict[str, str] = field(default_factory=lambda: dict(PROPERTIES))
+    arguments: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    url: str = ""
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "worker.log").read_text(errors="replace")
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lines = "".join(f"{name}={value}\n" for name, value in self.properties.items())
+        (self.folder / "worker.properties").write_text(lines)
+        with (self.folder / "worker.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [BIN / "millstream", "run", "worker.properties", *self.arguments],
+                cwd=self.folder,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **self.environment},
+            )
+        return self.process
+
+    def start(self) -> "WorkerProcess":
+        process = self.launch()
+
+        def listening() -> str | None:
+            if process.poll() is not None:
+                pytest.fail(f"the worker ended with {process.returncode}:\n{self.log}")
+            ready = [line for line in self.log.splitlines() if "the REST API is at " in line]
+            return ready[0].split("the REST API is at ")[1].split()[0].rstrip(",") if ready else None
+
+        self.url = str(until(listening, "the worker to be ready"))
+        return self
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(PATIENCE_S)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(PATIENCE_S)
+
+    def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        given = {"Content-Type": "application/json"} if data is not None and headers is None else headers or {}
+        request = urllib.request.Request(self.url + path, data, given, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+                return Answer(answer.status, dict(answer.headers), answer.read().decode())
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, dict(error.headers), error.read().decode())
+
+    def create(self, name: str, **config: str) -> Any:
+        answer = self.call("POST", "/connectors", {"name": name, "config": config})
+        assert answer.status == 201, answer.text
+        return answer.json
+
+    def states(self, name: str) -> list[str]:
+        """The connector's state, then its tasks'."""
+        answer = self.call("GET", f"/connectors/{name}/status")
+        if answer.status != 200:
+            return []
+        status = answer.json
+        return [status["connector"]["state"], *(task["state"] for task in status["tasks"])]
+
+    def trace(self, name: str, task: int = 0) -> str:
+        return str(self.call("GET", f"/connectors/{name}/tasks/{task}/status").json.get("trace", ""))
+
+    def offsets(self, name: str) -> Any:
+        return self.call("GET", f"/connectors/{name}/offsets").json["offsets"]
+
+    def consume(self, topic: str) -> list[str]:
+        """The values of a topic, by the command line."""
+        command = [BIN / "millstream", "consume", topic, "--from-beginning", "--config", "worker.properties"]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE_S)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
