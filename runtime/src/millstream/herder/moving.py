@@ -1,7 +1,7 @@
 """Offsets read and moved by an operator: a sink's in its consumer group, a source's in the offsets topic."""
 
 from millstream.errors import BrokerError, NotFoundError, WorkerError
-from millstream.herder.fleet import target_of
+from millstream.herder.crew import target_of
 from millstream.herder.groups import group_of
 from millstream.herder.offsets import as_json, not_stopped, nothing_given, outcome, sink_offsets
 from millstream.herder.procedures import Procedure

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from millstream.errors import ConfigError, NotFoundError, PluginError, WorkerError
-from millstream.herder.fleet import target_of
+from millstream.herder.crew import target_of
 from millstream.herder.procedures import Procedure
 from millstream.herder.requests import Config
 from millstream.herder.stages import Stages

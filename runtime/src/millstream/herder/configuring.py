@@ -1,0 +1,116 @@
+"""Connectors created, changed, deleted, and sent to another target state."""
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from millstream.errors import ConflictError
+from millstream.herder import requests as ask
+from millstream.herder.board import Board
+from millstream.herder.crew import Crew
+from millstream.herder.fleet import Fleet
+from millstream.herder.herder import ConnectorView
+from millstream.herder.moving import Moving
+from millstream.herder.procedures import Procedure
+from millstream.herder.tasks import Tasks
+from millstream.herder.turns import Turns
+from millstream.herder.validation import Validation, refuse_invalid
+from millstream.identity import TargetState
+from millstream.storage.java_json import hash_map_order
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """The rooms that procedures on connectors need."""
+
+    crew: Crew
+    fleet: Fleet
+    tasks: Tasks
+    board: Board
+    turns: Turns
+
+
+class Configuring:
+    """Procedures of the herder's thread."""
+
+    def __init__(self, rooms: Rooms, validation: Validation, moving: Moving) -> None:
+        self._configs = rooms.crew.configs
+        self._states = rooms.crew.states
+        self._stages = rooms.crew.stages
+        self._fleet = rooms.fleet
+        self._tasks = rooms.tasks
+        self._board = rooms.board
+        self._turns = rooms.turns
+        self._validation = validation
+        self._moving = moving
+
+    def create(self, wish: ask.CreateConnector, replace: bool = False) -> Procedure:
+        refuse_invalid((yield from self._validation.validate(wish.config)))
+        if wish.initial_offsets is not None and wish.name not in self._configs.snapshot().connectors:
+            yield from self._moving.preset(wish.name, wish.config, wish.initial_offsets)
+        settled = yield from self._turns.take(wish.name, self._write_and_start(wish, replace))
+        yield settled
+        return self._board.view_as_given(wish.name, wish.config)
+
+    def put_config(self, wish: ask.PutConfig) -> Procedure:
+        created = wish.name not in self._configs.snapshot().connectors
+        view = yield from self.create(ask.CreateConnector(wish.name, wish.config), replace=True)
+        return created, view
+
+    def patch_config(self, wish: ask.PatchConfig) -> Procedure:
+        stored = self._board.known(wish.name, "Connector {} not found")
+        merged = {**stored, **wish.patch}
+        config = {name: value for name, value in merged.items() if value is not None or name not in wish.patch}
+        view: ConnectorView = yield from self.create(ask.CreateConnector(wish.name, config), replace=True)
+        return self._board.view_as_given(wish.name, hash_map_order(view.config))
+
+    def delete(self, name: str) -> Procedure:
+        self._board.known(name, "Connector {} not found")
+        with self._stages.of(f"removing the config for connector {name} from the config topic"):
+            self._configs.remove_connector(name)
+        self._board.publish()
+        tasks = self._tasks.of(name)
+        yield from self._fleet.stop_connector(name)
+        yield from self._tasks.stop(tasks)
+        self._fleet.forget(name)
+        return None
+
+    def set_target(self, wish: ask.SetTarget) -> Procedure:
+        name, target = wish.name, wish.target
+        self._board.known(name, "Unknown connector {}")
+        configs = self._configs
+        if target is TargetState.STOPPED:
+            state = configs.snapshot()
+            if state.tasks_of(name):
+                configs.put_task_configs(name, [])
+            configs.put_target_state(name, target)
+            yield from self._tasks.stop(self._tasks.of(name))
+            for task in state.tasks_of(name):
+                self._states.forget(task)
+        else:
+            configs.put_target_state(name, target)
+        self._fleet.aim(name, target, configs.snapshot())
+        self._board.publish()
+        return None
+
+    def start_stored(self, name: str) -> None:
+        state = self._configs.snapshot()
+        if state.targets.get(name) is TargetState.STOPPED:
+            self._fleet.aim(name, TargetState.STOPPED, state)
+            return
+        self._fleet.start_connector(name, state)
+
+    def _write_and_start(self, wish: ask.CreateConnector, replace: bool) -> Procedure:
+        exists = wish.name in self._configs.snapshot().connectors
+        if exists and not replace:
+            raise ConflictError(f"Connector {wish.name} already exists")
+        if exists:
+            yield from self._fleet.stop_connector(wish.name)
+        words = f"writing a config for connector {wish.name} to the config topic"
+        with self._stages.of(words):
+            self._configs.put_connector(wish.name, wish.config, None if exists else wish.initial_state)
+        return self._started(wish.name)
+
+    def _started(self, name: str) -> "Future[None]":
+        settled = self._fleet.start_connector(name, self._configs.snapshot())
+        self._board.publish()
+        return settled

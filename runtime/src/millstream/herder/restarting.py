@@ -1,0 +1,92 @@
+"""Connectors and tasks started again. Source: RestartPlan.java, AbstractHerder.java (KIP-745)."""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from millstream.errors import MillstreamError, NotFoundError, WorkerError
+from millstream.herder import requests as ask
+from millstream.herder.configuring import Rooms
+from millstream.herder.herder import StateView
+from millstream.herder.procedures import Procedure
+from millstream.herder.restart import announced, plan
+from millstream.identity import State, TaskId
+from millstream.storage.statuses import Subject
+
+log = logging.getLogger(__name__)
+
+
+class Restarting:
+    """Procedures of the herder's thread."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._configs = rooms.crew.configs
+        self._states = rooms.crew.states
+        self._stages = rooms.crew.stages
+        self._agenda = rooms.crew.agenda
+        self._fleet = rooms.fleet
+        self._tasks = rooms.tasks
+        self._board = rooms.board
+        self._turns = rooms.turns
+
+    def restart(self, wish: ask.RestartConnector) -> Procedure:
+        if not wish.planned:
+            settled = yield from self._turns.take(wish.name, self._restart_connector(wish.name))
+            yield settled
+            status = self._states.get(wish.name)
+            if status is not None and status.state is State.FAILED:
+                raise WorkerError(f"Failed to start connector: {wish.name}")
+            return None
+        self._board.known(wish.name, "Unknown connector: {}")
+        state = self._states.views().get(wish.name)
+        if state is None:
+            raise NotFoundError(f"Status for connector {wish.name} not found")
+        chosen = plan(state, wish.include_tasks, wish.only_failed)
+        told: StateView = announced(state, chosen)
+        restarting = self._restart_parts(wish.name, chosen.connector, [TaskId(wish.name, n) for n in chosen.tasks])
+        self._agenda.perform(self._turns.take(wish.name, restarting)).add_done_callback(_log_failure)
+        return told
+
+    def restart_task(self, task: TaskId) -> Procedure:
+        self._board.known(task.connector, "Unknown connector: {}")
+        if task not in self._configs.snapshot().tasks_of(task.connector):
+            raise NotFoundError(f"Task {task} not found")
+        with self._stages.of(f"restarting task {task}"):
+            yield from self._tasks.stop([task])
+        self._tasks.start(task, self._configs.snapshot())
+        return None
+
+    def _restart_connector(self, name: str) -> Procedure:
+        self._board.known(name, "Unknown connector: {}")
+        yield from self._fleet.stop_connector(name)
+        settled = self._fleet.start_connector(name, self._configs.snapshot())
+        self._board.publish()
+        return settled
+
+    def _restart_parts(self, name: str, connector: bool, tasks: Sequence[TaskId]) -> Procedure:
+        if name not in self._configs.snapshot().connectors:
+            return
+        with self._stages.of(f"handling restart request for connector {name}"):
+            if connector:
+                yield from self._fleet.stop_connector(name)
+            yield from self._tasks.stop(tasks)
+            subjects: list[Subject] = [*([name] if connector else []), *tasks]
+            for subject in subjects:
+                status = self._states.get(subject)
+                self._states.tell(subject, State.RESTARTING, status.version if status else None)
+            state = self._configs.snapshot()
+            if connector:
+                self._fleet.start_connector(name, state)
+            for task in tasks:
+                if task in state.tasks_of(name):
+                    self._tasks.start(task, state)
+        self._board.publish()
+
+
+def _log_failure(done: "Future[Any]") -> None:
+    error = done.exception()
+    if isinstance(error, MillstreamError):
+        log.error("a restart did not succeed: %s", error)
+    elif error is not None:
+        log.error("a restart did not succeed", exc_info=error)

@@ -1,0 +1,77 @@
+"""The tasks that run: started, stopped, and heard."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from millstream.errors import MillstreamError, trace_of
+from millstream.herder.crew import Crew, plugin_of, target_of
+from millstream.herder.procedures import Procedure
+from millstream.host.channel import Event, RunTask, StateChanged, TopicSeen
+from millstream.identity import State, TargetState, TaskId
+from millstream.storage.config_state import ConfigState
+
+
+@dataclass(slots=True, eq=False)
+class Start:
+    """One start of a task; what an earlier one still tells is not heard.   started: it is known how it went."""
+
+    started: bool = False
+
+
+class Tasks:
+    """Used by the herder's thread alone."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._running: dict[TaskId, Start] = {}
+
+    def __contains__(self, task: TaskId) -> bool:
+        return task in self._running
+
+    def of(self, name: str) -> list[TaskId]:
+        return [task for task in self._running if task.connector == name]
+
+    def start(self, task: TaskId, state: ConfigState) -> None:
+        config = state.connectors[task.connector]
+        try:
+            plugin = plugin_of(self._crew.inventory, config)
+        except MillstreamError as error:
+            self._crew.metrics.tasks.ended(False)
+            self._tell(task, State.FAILED, None, trace_of(error))
+            return
+        token = Start()
+        self._running[task] = token
+        spec = RunTask(
+            task.connector,
+            task.task,
+            target_of(plugin),
+            config,
+            state.tasks.get(task, {}),
+            state.targets.get(task.connector, TargetState.STARTED).value,
+            len(state.tasks_of(task.connector)),
+        )
+        agenda = self._crew.agenda
+        version = plugin.reported_version
+        self._crew.worker.start_task(spec, lambda event: agenda.post(lambda: self._heard(task, token, version, event)))
+
+    def stop(self, tasks: Sequence[TaskId]) -> Procedure:
+        """Stop them all side by side."""
+        running = [task for task in tasks if self._running.pop(task, None) is not None]
+        if running:
+            yield self._crew.worker.stop_tasks(running)
+
+    def _heard(self, task: TaskId, token: Start, version: str, event: Event) -> None:
+        if self._running.get(task) is not token:
+            return
+        if isinstance(event, StateChanged):
+            state = State[event.state]
+            if not token.started and state in (State.RUNNING, State.PAUSED, State.FAILED):
+                token.started = True
+                self._crew.metrics.tasks.ended(state is not State.FAILED)
+            self._tell(task, state, version, event.trace)
+        elif isinstance(event, TopicSeen) and self._crew.states.seen(task.connector, event.topic, task.task):
+            self._crew.changed()
+
+    def _tell(self, task: TaskId, state: State, version: str | None, trace: str | None = None) -> None:
+        self._crew.states.tell(task, state, version, trace)
+        self._crew.changed()

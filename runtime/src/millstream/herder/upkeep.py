@@ -1,0 +1,49 @@
+"""What is done every so often: states that a full disk refused, records that retention lets go."""
+
+import logging
+
+from millstream.broker.ports import Broker
+from millstream.errors import MillstreamError
+from millstream.herder.board import Board
+from millstream.herder.groups import group_of
+from millstream.herder.procedures import Agenda
+from millstream.herder.states import States
+from millstream.lifecycle import StopToken, spawn
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+RETENTION_S = 30.0
+
+
+class Upkeep:
+    """Retention has a thread of its own, since it may take long; the rest is the herder's thread."""
+
+    def __init__(self, broker: Broker, states: States, agenda: Agenda, board: Board) -> None:
+        self._broker = broker
+        self._states = states
+        self._agenda = agenda
+        self._board = board
+        self._over = StopToken()
+
+    def start(self) -> None:
+        self._agenda.post(self._retry, RETRY_S)
+        spawn("retention", self._retain, stop=self._over)
+
+    def stop(self) -> None:
+        self._over.set()
+
+    def _retry(self) -> None:
+        try:
+            self._states.retry()
+        except MillstreamError as error:
+            log.error("the states of connectors and tasks could not be written, and are tried again: %s", error)
+        self._agenda.post(self._retry, RETRY_S)
+
+    def _retain(self, stop: StopToken) -> None:
+        while not stop.wait(RETENTION_S):
+            views = self._board.snapshot.connectors.values()
+            try:
+                self._broker.retain([group_of(view.config) for view in views if view.kind == "sink"])
+            except MillstreamError as error:
+                log.error("old records could not be removed, and are tried again: %s", error)
