@@ -73,11 +73,11 @@ def records() -> Poll:
         nonlocal position
         lines = BLOCK.decode().split("\n")
         lines.pop()
-        out = []
-        for line in lines:
-            position += 100
-            out.append(SourceRecord("lines", line, PARTITION, {"position": position}, STRING))
-        return out
+        start, position = position, position + len(BLOCK)
+        return [
+            SourceRecord("lines", line, PARTITION, {"position": start + 100 * number}, STRING)
+            for number, line in enumerate(lines, 1)
+        ]
 
     return poll
 

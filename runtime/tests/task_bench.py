@@ -180,7 +180,7 @@ class OffsetsInTheLog:
 
     def __init__(self, bench: "Bench") -> None:
         self.bench = bench
-        self.answers: list[Exception | None | str] = []  # what the writer says next; "silent": nothing
+        self.answers: list[Exception | str | None] = []  # what the writer says next; "silent": nothing
 
     def offsets(self, partitions: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any] | None]:
         stored = self.bench.stored()

@@ -202,7 +202,7 @@ def test_exactly_once_neither_loses_nor_repeats_a_row_and_keeps_their_order(step
         assert [value for value in log if value[0] == file] == [f"{file}{at}" for at in range(stored.get(file, 0))]
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(SOURCE_STEPS, max_size=14))
 def test_at_least_once_loses_no_row_that_its_offsets_have_passed(steps: Sequence[tuple[Any, ...]]) -> None:
     log, stored = outcome(steps, exactly=False)
@@ -226,9 +226,10 @@ SINK_STEPS = st.one_of(
 class Outside:
     """What a sink writes to: what is put is durable with the next pre_commit alone."""
 
-    def __init__(self, steps: Sequence[tuple[Any, ...]]) -> None:
+    def __init__(self, steps: Sequence[tuple[Any, ...]], interval_ms: int) -> None:
         self.bench = Bench()
         self.steps = list(steps)
+        self.interval_ms = interval_ms
         self.produced = 0
         self.durable: set[int] = set()
         self.faults: dict[str, tuple[Exception, int]] = {}
@@ -266,7 +267,7 @@ class Outside:
             lambda context: Table(context, self),
             control=self.control,
             faults=self.fault,
-            settings={"max_poll_rows": 4},
+            settings={"max_poll_rows": 4, "offset_flush_interval_ms": self.interval_ms},
         )
         SinkTaskLoop(parts).run()
 
@@ -281,10 +282,12 @@ class Table(SinkTask[Any]):
         self.outside = outside
         self.put_since: set[int] = set()
         self.idle = 0
+        self.context.retry_in(0.001)
 
     def put(self, batch: SinkBatch) -> None:
         outside = self.outside
         outside.check()
+        self.context.retry_in(0.001)
         step = outside.steps.pop(0) if outside.steps else None
         if step is not None:
             name, *arguments = step
@@ -297,6 +300,7 @@ class Table(SinkTask[Any]):
     def pre_commit(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
         if self.outside.flush_fails:
             self.outside.flush_fails = False
+            self.put_since.clear()  # what was not durable is lost, and has to be put again
             raise OSError("fsync failed")
         self.outside.durable |= self.put_since
         behind, self.outside.behind = self.outside.behind, 0
@@ -309,7 +313,6 @@ class Table(SinkTask[Any]):
         self.outside.produce(2, drop=True)
 
     def do_retriable(self) -> None:
-        self.context.retry_in(0.001)
         raise RetriableError("away")
 
     def do_raise(self) -> None:
@@ -343,10 +346,12 @@ class Table(SinkTask[Any]):
         self.outside.behind = behind
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(SINK_STEPS, max_size=14))
-def test_a_sink_never_commits_what_is_not_durable_and_gets_every_row(steps: Sequence[tuple[Any, ...]]) -> None:
-    outside = Outside(steps)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(SINK_STEPS, max_size=14), st.sampled_from([0, 60_000]))
+def test_a_sink_never_commits_what_is_not_durable_and_gets_every_row(
+    steps: Sequence[tuple[Any, ...]], interval_ms: int
+) -> None:
+    outside = Outside(steps, interval_ms)
     try:
         outside.run()
     finally:

@@ -1,0 +1,154 @@
+"""The same children as threads of the worker, and what the loop and the channel's end do under pressure."""
+
+import logging
+import os
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from millstream.errors import RemoteError
+from millstream.host.channel import SetLevels, encode
+from millstream.identity import TargetState, TaskId
+from millstream.worker import parent_end, templates
+from millstream.worker.loop import Loop
+from millstream.worker.parent_end import ParentEnd
+from millstream.worker.worker import Worker, WorkerSetup
+
+sys.path.insert(0, str(Path(__file__).parent / "plugins"))
+
+from watching import Ears, connector, is_running, probe, task, wait_until
+
+STRINGS = "org.apache.kafka.connect.storage.StringConverter"
+
+
+@pytest.fixture
+def threaded(tmp_path):
+    settings = {"bootstrap.servers": f"sqlite:{tmp_path}/log.db", "key.converter": STRINGS, "value.converter": STRINGS}
+    running = Worker(WorkerSetup(settings, isolation="thread", connector_start_ms=500, graceful_ms=500))
+    running.start()
+    yield running
+    running.close()
+
+
+def test_a_task_runs_pauses_and_stops_in_a_thread(threaded):
+    ears = Ears()
+    threaded.start_task(task("tasked"), ears)
+    ears.until("RUNNING")
+    ears.until_counted()
+    threaded.set_target("tasked", TargetState.PAUSED)
+    ears.until("PAUSED")
+    threaded.stop_tasks([TaskId("tasked", 0)], 5).result(10)
+    assert ears.states() == ["RUNNING", "PAUSED", "UNASSIGNED"]
+
+
+def test_an_error_fails_the_thread_that_raised_it_and_system_exit_ends_nothing_else(threaded):
+    for deed, told in (("raise", "the moon is full"), ("system-exit", "SystemExit: 3"), ("unspeakable", "Unspeakable")):
+        ears = Ears()
+        threaded.start_connector(connector(deed, deed=deed), ears)
+        assert told in ears.until("FAILED").trace
+    found = threaded.probe(probe("validate", topic="haunted")).result(5)
+    assert found["problems"] == [["topic", "that topic is haunted"]]
+    with pytest.raises(RemoteError, match="a probe has no answer to 'weather'"):
+        threaded.probe(probe("weather")).result(5)
+
+
+def test_a_resting_connector_gives_task_configs_again_and_again_in_threads(threaded):
+    threaded.start_connector(connector("resting", "Resting", tasks="2"), Ears())
+    for _ in range(3):
+        assert len(threaded.task_configs("resting", 2).result(5)) == 2
+
+
+def test_a_thread_that_hangs_is_failed_with_its_stack_abandoned_and_shown(threaded, caplog):
+    ears = Ears()
+    threaded.start_connector(connector("hanging", deed="hang"), ears)
+    trace = ears.until("FAILED").trace
+    assert "hanging did not return from start within connector.start.timeout.ms=500" in trace
+    assert "hosted.py" in trace
+    wait_until(lambda: any(view.abandoned for view in threaded.describe()))
+    assert "a thread cannot be killed: it is abandoned" in caplog.text
+
+
+def test_what_a_thread_logs_says_whose_it_is(threaded, caplog):
+    caplog.set_level(logging.INFO)
+    ears = Ears()
+    threaded.start_connector(connector("bad-stop", deed="raise", where="stop"), ears)
+    ears.until("RUNNING")
+    threaded.set_target("bad-stop", TargetState.STOPPED)
+    ears.until("STOPPED")
+    wait_until(lambda: "[bad-stop|worker] the connector's stop raised an error" in caplog.text)
+
+
+def test_a_child_that_does_not_read_is_given_up(monkeypatch):
+    monkeypatch.setattr(parent_end, "UNREAD_SECONDS", 0.1)
+    loop, reasons, given = Loop(), [], threading.Event()
+    near, far = socket.socketpair()
+    loop.start("test loop")
+    ends = []
+
+    def give_up(reason: str) -> None:
+        reasons.append(reason)
+        given.set()
+
+    def flood() -> None:
+        end = ParentEnd(loop, near, lambda line: None, give_up)
+        ends.append(end)
+        end.send(encode(SetLevels({"x" * 2_000_000: 1})))
+
+    loop.post(flood)
+    assert given.wait(5)
+    assert reasons[0].startswith("it did not read its channel: ")
+    loop.post(ends[0].close)
+    loop.close()
+    far.close()
+
+
+def test_what_fails_on_the_loop_is_logged_and_the_loop_goes_on(caplog):
+    loop, fired = Loop(), threading.Event()
+    loop.start("test loop")
+    loop.post(lambda: 1 / 0)
+    loop.post(lambda: loop.after(0.01, fired.set) and None)
+    assert fired.wait(5)
+    loop.close()
+    assert "ZeroDivisionError" in caplog.text
+    loop.post(lambda: 1 / 0)  # nothing happens any more
+
+
+def test_a_template_goes_when_its_last_child_has_been_gone_for_a_while(monkeypatch):
+    monkeypatch.setattr(templates, "IDLE_SECONDS", 0.2)
+    worker = Worker(WorkerSetup({}))
+    worker.start()
+    try:
+        ears = Ears()
+        worker.start_connector(connector("short"), ears)
+        ears.until("RUNNING")
+        pids = [view.pid for view in worker.describe() if view.kind == "template"]
+        worker.stop_connector("short").result(5)
+        wait_until(lambda: not any(map(is_running, pids)))
+        assert not [view for view in worker.describe() if view.kind == "template"]
+        again = Ears()
+        worker.start_connector(connector("again"), again)
+        again.until("RUNNING")
+    finally:
+        worker.close()
+
+
+def test_children_are_sessions_of_their_own_and_leave_no_descriptor_behind():
+    worker = Worker(WorkerSetup({}))
+    worker.start()
+    try:
+        open_before = 0
+        for number in range(4):
+            ears = Ears()
+            worker.start_connector(connector(f"c{number}"), ears)
+            ears.until("RUNNING")
+            pid = next(view.pid for view in worker.describe() if view.name == f"c{number}")
+            assert os.getsid(pid) == pid
+            worker.stop_connector(f"c{number}").result(5)
+            open_now = len(os.listdir("/proc/self/fd"))
+            assert number == 0 or open_now == open_before
+            open_before = open_now
+    finally:
+        worker.close()
