@@ -74,6 +74,11 @@ class ConverterConformance(SettingsConformance):
     def plugin_class(cls) -> type[Any]:
         return load(cls.converter)
 
+    @classmethod
+    def settings(cls) -> Mapping[str, str]:
+        """With `converter.type`, which the worker sets."""
+        return {"converter.type": "value", **cls.config}
+
     def made(self) -> Any:
         cls = self.plugin_class()
         return cls(cls.config_class.parse(self.settings()))

@@ -4,9 +4,7 @@
 records, so that the two cannot drift.
 """
 
-import json
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -17,7 +15,6 @@ from millstream_api import (
     Schema,
     SinkBatch,
     SinkConnector,
-    SinkRecord,
     SinkTask,
     SourceBatch,
     SourceConnector,
@@ -25,6 +22,7 @@ from millstream_api import (
     SourceTask,
     TopicPartition,
 )
+from millstream_conformance.contexts import HarnessContext, SinkHarnessContext, SourceHarnessContext, spelled
 
 #: polls without a record after which a source is taken to have no more
 QUIET_POLLS = 3
@@ -35,78 +33,6 @@ def load(target: str) -> type[Any]:
     module, _, name = target.partition(":")
     found: type[Any] = getattr(import_module(module), name)
     return found
-
-
-class HarnessContext:
-    """The context of connectors and tasks. Time stands still: `wait` returns at once, unless `blocking`."""
-
-    transaction = None
-
-    def __init__(self, stored: Mapping[str, Place] | None = None, blocking: bool = False) -> None:
-        self.stored = dict(stored or {})
-        self.failure: Exception | None = None
-        self.reported: list[tuple[SinkRecord, Exception]] = []
-        self._blocking = blocking
-        self._stop = threading.Event()
-        self._assigned: frozenset[TopicPartition] = frozenset()
-
-    def wait(self, seconds: float) -> bool:
-        return self._stop.wait(seconds if self._blocking else 0)
-
-    def stop(self) -> None:
-        self._stop.set()
-
-    def fail(self, error: Exception) -> None:
-        self.failure = error
-        self._stop.set()
-
-    def progress(self, done: int, total: int | None = None, unit: str = "records", of: str = "") -> None:
-        """Nobody looks."""
-
-    def offset(self, partition: Place) -> Place | None:
-        return self.offsets([partition])[0]
-
-    def offsets(self, partitions: Iterable[Place]) -> Sequence[Place | None]:
-        return [self.stored.get(spelled(partition)) for partition in partitions]
-
-
-class SourceHarnessContext(HarnessContext):
-    def request_reconfiguration(self) -> None:
-        """A harness run is too short for it."""
-
-
-class SinkHarnessContext(HarnessContext):
-    def __init__(self, partitions: frozenset[TopicPartition]) -> None:
-        super().__init__()
-        self._assigned = partitions
-        self.sought: dict[TopicPartition, int] = {}
-
-    @property
-    def report(self) -> Callable[[SinkRecord, Exception], None] | None:
-        return lambda record, error: self.reported.append((record, error))
-
-    def assignment(self) -> frozenset[TopicPartition]:
-        return self._assigned
-
-    def pause(self, *partitions: TopicPartition) -> None:
-        """Batches are handed over by the test, whatever is paused."""
-
-    def resume(self, *partitions: TopicPartition) -> None:
-        """As `pause`."""
-
-    def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
-        self.sought.update(offsets)
-
-    def request_commit(self) -> None:
-        """The test commits when it wants to."""
-
-    def retry_in(self, seconds: float) -> None:
-        """The test puts again at once."""
-
-
-def spelled(place: Place) -> str:
-    """A source partition as a key: its JSON, names sorted. Raises TypeError or ValueError if it is not JSON-clean."""
-    return json.dumps(place, sort_keys=True, allow_nan=False)
 
 
 def task_settings(connector: type[Any], settings: Mapping[str, str], max_tasks: int = 1) -> list[dict[str, str]]:

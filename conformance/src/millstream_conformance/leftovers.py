@@ -3,21 +3,22 @@
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 PATIENCE_S = 2.0
 
 
-def _open_files() -> set[str]:
-    """What this process has open, as the kernel names it; empty where there is no /proc."""
+def _open_files() -> Counter[str]:
+    """What this process has open, as the kernel names it, and how often; empty where there is no /proc."""
     folder = "/proc/self/fd"
-    found: set[str] = set()
+    found: Counter[str] = Counter()
     if not os.path.isdir(folder):
         return found
     for fd in os.listdir(folder):
         try:
-            found.add(os.readlink(f"{folder}/{fd}"))
+            found[os.readlink(f"{folder}/{fd}")] += 1
         except FileNotFoundError:  # the directory's own descriptor, closed by now
             continue
     return found
@@ -31,7 +32,7 @@ def nothing_left_behind() -> Iterator[None]:
     deadline = time.monotonic() + PATIENCE_S
     while True:
         new_threads = [thread.name for thread in threading.enumerate() if thread not in threads]
-        new_files = sorted(_open_files() - files)
+        new_files = sorted((_open_files() - files).elements())
         if not new_threads and not new_files:
             return
         if time.monotonic() > deadline:

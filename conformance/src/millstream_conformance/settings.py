@@ -1,18 +1,22 @@
 """What holds of the settings of every plugin, and how the suites ask."""
 
 import logging
+import random
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from millstream_api import ConfigError
-from millstream_conformance.harness import load
+from millstream_api.config.soundness import faults, sample
+from millstream_conformance.harness import load, task_settings
 from millstream_conformance.suite import Conformance
 
 #: a text that is no value of these types
 NOT_A_VALUE = {"INT": "x", "LONG": "x", "SHORT": "x", "DOUBLE": "x", "BOOLEAN": "x"}
 CANARY = "canary-9f2c-secret"
+#: how many settings are made up for the property
+SEEDS = 20
 
 
 class SettingsConformance(Conformance):
@@ -38,6 +42,12 @@ class SettingsConformance(Conformance):
         with pytest.raises(ConfigError) as caught:
             config_class.parse(wrong)
         assert set(caught.value.problems) >= set(wrong) | missing
+
+    @pytest.mark.parametrize("seed", range(SEEDS))
+    def test_parsing_and_validation_agree_whatever_is_given(self, seed: int) -> None:
+        config_class = self.plugin_class().config_class
+        given = sample(config_class, random.Random(seed))
+        assert list(faults(config_class, given)) == []
 
     def test_every_setting_is_documented(self) -> None:
         bare = [each.name for each in self.plugin_class().config_class.definitions() if not each.documentation.strip()]
@@ -68,3 +78,12 @@ class ConnectorConformance(SettingsConformance):
     @classmethod
     def plugin_class(cls) -> type[Any]:
         return load(cls.connector)
+
+    @pytest.mark.parametrize("max_tasks", [1, 3, 10])
+    def test_task_configs_are_text_and_no_more_than_asked_for(self, max_tasks: int) -> None:
+        cls = self.plugin_class()
+        configs = task_settings(cls, self.settings(), max_tasks)
+        assert 1 <= len(configs) <= max_tasks
+        for config in configs:
+            assert all(isinstance(key, str) and isinstance(value, str) for key, value in config.items())
+            (cls.task_class.config_class or cls.config_class).parse(config)

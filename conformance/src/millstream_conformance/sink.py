@@ -7,19 +7,14 @@ from typing import Any
 import pytest
 
 from millstream_api import STRING, Schema, TopicPartition
-from millstream_conformance.harness import RunningSink, task_settings
+from millstream_conformance.harness import RunningSink
 from millstream_conformance.leftovers import nothing_left_behind
 from millstream_conformance.settings import ConnectorConformance
 from millstream_conformance.suite import Capability
 
 
-class SinkConformance(ConnectorConformance):
-    """Certifies a sink connector.
-
-    topic:  the topic the records come from.
-
-    An author whose outside can be read overrides `read_back`; `values` and `value_schema` fit the sink.
-    """
+class SinkPromises(ConnectorConformance):
+    """What a sink's author tells of it, and the tests of what he claims beyond the rest."""
 
     topic = "conformance"
     value_schema: Schema | None = STRING
@@ -35,12 +30,31 @@ class SinkConformance(ConnectorConformance):
     def running(self) -> RunningSink:
         return RunningSink(self.plugin_class(), self.settings(), self.topic)
 
-    @pytest.mark.parametrize("max_tasks", [1, 3, 10])
-    def test_task_configs_are_text_and_no_more_than_asked_for(self, max_tasks: int) -> None:
-        configs = task_settings(self.plugin_class(), self.settings(), max_tasks)
-        assert 1 <= len(configs) <= max_tasks
-        for config in configs:
-            assert all(isinstance(key, str) and isinstance(value, str) for key, value in config.items())
+    def test_tombstones_do_not_stop_it(self) -> None:
+        if Capability.TOMBSTONES not in self.capabilities:
+            pytest.skip("the sink does not claim tombstones")
+        sink = self.running()
+        sink.put([None], keys=["key"])
+        sink.stop()
+
+    def test_a_batch_put_twice_is_there_once(self) -> None:
+        if Capability.IDEMPOTENT not in self.capabilities:
+            pytest.skip("the sink does not claim to be idempotent")
+        values = self.values(3)
+        sink = self.running()
+        batch = sink.put(values, schema=self.value_schema)
+        sink.task.put(batch)
+        sink.stop()
+        assert list(self.read_back() or ()) == list(values)
+
+
+class SinkConformance(SinkPromises):
+    """Certifies a sink connector.
+
+    topic:  the topic the records come from.
+
+    An author whose outside can be read overrides `read_back`; `values` and `value_schema` fit the sink.
+    """
 
     def test_an_empty_batch_is_taken(self) -> None:
         sink = self.running()
@@ -83,23 +97,6 @@ class SinkConformance(ConnectorConformance):
         values = self.values(2)
         sink.put(values, keys=[None, "key"], schema=self.value_schema)
         sink.stop()
-
-    def test_tombstones_do_not_stop_it(self) -> None:
-        if Capability.TOMBSTONES not in self.capabilities:
-            pytest.skip("the sink does not claim tombstones")
-        sink = self.running()
-        sink.put([None], keys=["key"])
-        sink.stop()
-
-    def test_a_batch_put_twice_is_there_once(self) -> None:
-        if Capability.IDEMPOTENT not in self.capabilities:
-            pytest.skip("the sink does not claim to be idempotent")
-        values = self.values(3)
-        sink = self.running()
-        batch = sink.put(values, schema=self.value_schema)
-        sink.task.put(batch)
-        sink.stop()
-        assert list(self.read_back() or ()) == list(values)
 
     def test_what_is_put_is_not_changed(self) -> None:
         sink = self.running()

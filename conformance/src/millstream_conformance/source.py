@@ -6,14 +6,13 @@ from collections.abc import Sequence
 import pytest
 
 from millstream_api import SourceBatch, SourceRecord, check
+from millstream_conformance.contexts import SourceHarnessContext, spelled
 from millstream_conformance.harness import (
     QUIET_POLLS,
-    SourceHarnessContext,
     collect,
     make_task,
     offsets_after,
     rows_of,
-    spelled,
     task_settings,
 )
 from millstream_conformance.leftovers import nothing_left_behind
@@ -41,15 +40,6 @@ class SourceConformance(ConnectorConformance):
         found = collect(self.plugin_class(), self.settings(), {}, most or self.records)
         assert len(found) >= self.records, f"fed {self.records} records, and the source delivered {len(found)}"
         return found[: self.records]
-
-    @pytest.mark.parametrize("max_tasks", [1, 3, 10])
-    def test_task_configs_are_text_and_no_more_than_asked_for(self, max_tasks: int) -> None:
-        cls = self.plugin_class()
-        configs = task_settings(cls, self.settings(), max_tasks)
-        assert 1 <= len(configs) <= max_tasks
-        for config in configs:
-            assert all(isinstance(key, str) and isinstance(value, str) for key, value in config.items())
-            (cls.task_class.config_class or cls.config_class).parse(config)
 
     def test_partitions_and_offsets_are_json_clean(self) -> None:
         for record in self.collected():
