@@ -101,6 +101,7 @@ class Child:
 
     def carried_by(self, body: Body) -> None:
         self.body = body
+        self.heard_at = self._loop.now()
         for number in self._pending_signals:
             body.signal(number)
 

@@ -212,7 +212,7 @@ class TaskRun(Supervised):
         if child is None or child.is_gone or self.is_over or self._warned:
             return
         silent = self._facilities.loop.now() - child.heard_at
-        if self.state == State.PAUSED.value:
+        if self.state == State.PAUSED.value or child.body is None:
             self._look_in(limit)
         elif silent < limit:
             self._look_in(limit - silent)
