@@ -1,6 +1,6 @@
 """The file connectors, certified by the kit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,8 @@ from millstream_conformance import Capability, SinkConformance, SourceConformanc
 
 class _InAFolder:
     @pytest.fixture(autouse=True)
-    def _folder(self, tmp_path: Path) -> Iterator[None]:
+    def _folder(self, tmp_path: Path) -> None:
         type(self).folder = tmp_path
-        yield
 
     folder: Path
 

@@ -16,6 +16,7 @@ SLICE_BYTES = 64 * 1024
 
 _PLAIN = Flow(plain_records)
 
+POLLED = (SourceRecord, SourceBatch)
 Boundary = Literal["commit", "abort"]
 
 
@@ -136,7 +137,7 @@ def pieces(polled: Sequence[SourceRecord | SourceBatch]) -> Iterator[tuple[Piece
     """Runs of records and parts of batches, none larger than a slice; with the boundary behind each."""
     kinds = set(map(type, polled))
     for kind in kinds:
-        if not issubclass(kind, SourceRecord | SourceBatch):
+        if not issubclass(kind, POLLED):
             raise PluginError(
                 f"poll gave {kind.__name__!r} among its records; it must give SourceRecord and SourceBatch objects"
             )
@@ -186,7 +187,7 @@ def check_lengths(batch: SourceBatch) -> None:
 def spans(values: Sequence[Any]) -> Iterator[tuple[int, int, int]]:
     """(start, stop, bytes) of slices of a column; only text and bytes have a size, everything else counts as 0."""
     start, rows = 0, len(values)
-    sized = isinstance(values[0], str | bytes)
+    sized = isinstance(values[0], (str, bytes))
     while start < rows:
         stop = min(start + SLICE_ROWS, rows)
         size = 0
