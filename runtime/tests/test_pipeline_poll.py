@@ -193,9 +193,7 @@ def test_a_slice_is_made_when_the_one_before_has_been_taken() -> None:
 
 
 def test_what_is_no_record_is_refused_by_name() -> None:
-    with pytest.raises(
-        PluginError, match=r"poll gave 'str' among its records; it must give SourceRecord and SourceBatch"
-    ):
+    with pytest.raises(PluginError, match=r"poll gave .str. among its records; it must give SourceRecord"):
         slices(["a line"])
 
 
