@@ -44,7 +44,7 @@ def header_rules(setting: str) -> list[HeaderRule]:
 
 
 def _comma_separated(text: str) -> list[str]:
-    items = re.findall(r'"(?:[^"\\]|\\.)*"|[^,]+', text)
+    items = re.findall(r'\s*"(?:[^"\\]|\\.)*"\s*|[^,]+', text)
     cut = [item.strip() for item in items]
     return [re.sub(r"\\(.)", r"\1", item[1:-1]) if item.startswith('"') else item for item in cut if item]
 

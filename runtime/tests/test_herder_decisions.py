@@ -1,0 +1,177 @@
+"""What the herder decides without asking anybody: offsets, restarts, stages, turns, levels."""
+
+import logging
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+
+from millstream.errors import NotFoundError
+from millstream.herder.herder import StateView
+from millstream.herder.levels import level_name, ours
+from millstream.herder.offsets import OffsetsError, as_json, outcome, sink_offsets
+from millstream.herder.procedures import Agenda, Procedure
+from millstream.herder.restart import announced, plan
+from millstream.herder.stages import Stages
+from millstream.herder.turns import Turns
+from millstream.identity import State, Status
+from millstream.lifecycle import ManualClock, SystemClock
+from millstream_api import TopicPartition
+
+PLACE = {"kafka_topic": "t", "kafka_partition": 1}
+
+
+def test_a_sinks_offsets_are_read_with_numbers_or_texts() -> None:
+    given = [(PLACE, {"kafka_offset": "7"}), ({"kafka_topic": "t", "kafka_partition": "2"}, None)]
+    assert sink_offsets(given) == {TopicPartition("t", 1): 7, TopicPartition("t", 2): None}
+
+
+def test_the_last_of_two_offsets_for_one_partition_counts() -> None:
+    assert sink_offsets([(PLACE, {"kafka_offset": 1}), (PLACE, {"kafka_offset": 2})]) == {TopicPartition("t", 1): 2}
+
+
+@pytest.mark.parametrize(
+    ("pair", "sentence"),
+    [
+        ((None, None), "The partition for a sink connector offset cannot be null or missing"),
+        (({}, None), "The partition for a sink connector offset cannot be null or missing"),
+        (({"kafka_topic": "t"}, None), "must contain the keys 'kafka_topic' and 'kafka_partition'"),
+        (({"kafka_topic": None, "kafka_partition": 1}, None), "Kafka topic names must be valid strings"),
+        (({"kafka_topic": "t", "kafka_partition": None}, None), "Kafka partitions must be valid numbers"),
+        (({"kafka_topic": "t", "kafka_partition": "x"}, None), "'x'. Partition values for sink connectors"),
+        (({"kafka_topic": "t", "kafka_partition": 2**31}, None), "Partition values for sink connectors"),
+        ((PLACE, {}), "should either be null or contain the key 'kafka_offset'"),
+        ((PLACE, {"kafka_offset": 1.5}), "'1.5'. Offset values for sink connectors"),
+        ((PLACE, {"kafka_offset": True}), "Offset values for sink connectors need to be integers"),
+    ],
+)
+def test_what_cannot_be_an_offset_is_refused_in_javas_words(pair: Any, sentence: str) -> None:
+    with pytest.raises(OffsetsError) as refused:
+        sink_offsets([pair])
+    assert sentence in str(refused.value)
+
+
+def test_a_sinks_offsets_are_told_partition_before_topic_as_java_does() -> None:
+    told = as_json({TopicPartition("t", 1): 5})
+    assert told == [({"kafka_partition": 1, "kafka_topic": "t"}, {"kafka_offset": 5})]
+    assert list(told[0][0]) == ["kafka_partition", "kafka_topic"]
+
+
+def test_the_sentence_after_success_says_whether_the_connector_looked() -> None:
+    assert outcome("altered", True) == "The offsets for this connector have been altered successfully"
+    assert "framework-managed offsets for this connector have been reset" in outcome("reset", False)
+
+
+def view(connector: State, *tasks: State) -> StateView:
+    return StateView(Status(connector, "w:1", "trace"), {n: Status(state, "w:1") for n, state in enumerate(tasks)})
+
+
+@pytest.mark.parametrize(
+    ("state", "include_tasks", "only_failed", "connector", "tasks"),
+    [
+        (view(State.RUNNING, State.RUNNING), False, False, True, ()),
+        (view(State.RUNNING, State.RUNNING), True, False, True, (0,)),
+        (view(State.RUNNING, State.FAILED), True, True, False, (0,)),
+        (view(State.FAILED, State.RUNNING), True, True, True, ()),
+        (view(State.FAILED, State.FAILED), False, True, True, ()),
+        (view(State.RUNNING, State.RUNNING), True, True, False, ()),
+    ],
+)
+def test_a_restart_concerns_what_was_asked_for(
+    state: StateView, include_tasks: bool, only_failed: bool, connector: bool, tasks: tuple[int, ...]
+) -> None:
+    chosen = plan(state, include_tasks, only_failed)
+    assert (chosen.connector, chosen.tasks) == (connector, tasks)
+    told = announced(state, chosen)
+    assert (told.connector.state is State.RESTARTING) is connector
+    assert {n for n, status in told.tasks.items() if status.state is State.RESTARTING} == set(tasks)
+    assert told.connector.trace == "trace"
+
+
+def test_a_stage_is_told_while_it_goes_on_and_after_it_has_ended() -> None:
+    clock = ManualClock(1_000)
+    stages = Stages(clock)
+    assert stages.summary() is None
+    with stages.of("starting the connector"):
+        clock.advance(1.5)
+        assert stages.summary() == (
+            "The worker is currently starting the connector, which began at 1970-01-01T00:00:01Z."
+        )
+    assert stages.summary() == (
+        "The last operation the worker completed was starting the connector, which began at 1970-01-01T00:00:01Z"
+        " and completed at 1970-01-01T00:00:02.500Z."
+    )
+
+
+def test_procedures_go_on_when_what_they_wait_for_is_done_and_errors_reach_them() -> None:
+    agenda = Agenda(SystemClock())
+    agenda.start("agenda", lambda error: None)
+    first: Future[int] = Future()
+    broken: Future[int] = Future()
+
+    def procedure() -> Procedure:
+        number = yield first
+        try:
+            yield broken
+        except NotFoundError:
+            return number + 1
+
+    done = agenda.perform(procedure())
+    first.set_result(41)
+    broken.set_exception(NotFoundError("gone"))
+    assert done.result(5) == 42
+    agenda.close(5)
+
+
+def test_a_procedure_that_raises_fails_its_future_and_the_thread_lives_on() -> None:
+    agenda = Agenda(SystemClock())
+    agenda.start("agenda", lambda error: None)
+
+    def wrong() -> Procedure:
+        yield from ()
+        raise NotFoundError("no such thing")
+
+    with pytest.raises(NotFoundError):
+        agenda.perform(wrong()).result(5)
+
+    def right() -> Procedure:
+        yield from ()
+        return "here"
+
+    assert agenda.perform(right()).result(5) == "here"
+    agenda.close(5)
+
+
+def test_one_procedure_at_a_time_has_a_connector() -> None:
+    agenda = Agenda(SystemClock())
+    agenda.start("agenda", lambda error: None)
+    turns, gate, seen = Turns(), Future[None](), list[str]()
+
+    def waiting() -> Procedure:
+        seen.append("first begins")
+        yield gate
+        seen.append("first ends")
+
+    def following() -> Procedure:
+        seen.append("second")
+        yield from ()
+
+    first = agenda.perform(turns.take("x", waiting()))
+    second = agenda.perform(turns.take("x", following()))
+    other = agenda.perform(turns.take("y", following()))
+    other.result(5)
+    assert seen == ["first begins", "second"]
+    gate.set_result(None)
+    first.result(5)
+    second.result(5)
+    assert seen == ["first begins", "second", "first ends", "second"]
+    agenda.close(5)
+
+
+def test_java_loggers_have_their_like_here() -> None:
+    assert ours("org.apache.kafka.connect") == "millstream"
+    assert ours("org.apache.kafka.connect.runtime.rest.RestServer") == "millstream.rest.RestServer"
+    assert ours("my.own") == "my.own"
+    assert level_name(logging.WARNING) == "WARN"
+    assert level_name(35) == "WARN"
+    assert level_name(100) == "OFF"
