@@ -23,6 +23,7 @@ FOLDERS = {
     "json": "converters/json",
     "conformance": "conformance",
     "heartbeat": "examples/millstream-heartbeat",
+    "golden": "tests/golden/plugin",
 }
 
 
