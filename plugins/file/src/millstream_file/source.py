@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 FILENAME, POSITION = "filename", "position"
 #: read at once: large enough that a line costs no system call, small enough to stay in the allocator's hands
-BLOCK_BYTES = 64 * 1024
+BLOCK_BYTES = 192 * 1024  # a poll, and with it a transaction, of nearly 2,000 lines of 100 bytes
 #: seconds between two looks at a file that has nothing new; the first look comes sooner
 IDLE_SECONDS = 1.0
 FIRST_IDLE_SECONDS = 0.05

@@ -5,13 +5,14 @@ transaction is aborted and written again up to that row.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from millstream.errors import BrokerError, MillstreamError
 from millstream.task.delivery import Load, Patience, Sent, passing
 from millstream.task.living import StopAskedError
-from millstream.task.offsets import Newest, Offsets
+from millstream.task.offsets import Newest, Offsets, partition_key
 from millstream.task.outlet import Outlet
+from millstream_api import Place
 
 log = logging.getLogger(__name__)
 
@@ -84,11 +85,22 @@ class Transaction:
         self._outlet.committed(offsets)
 
     def _offsets(self) -> Offsets:
-        """What the transaction's surviving rows, dropped ones left out, bring each source partition to."""
+        """What the transaction's surviving rows, dropped ones left out, bring each source partition to.
+
+        From the last slice back, so that a plugin is asked once a partition, whatever the number of slices.
+        """
+        places: list[tuple[Place | None, Place | None]] = []
+        seen: set[Hashable] = set()
+        for load in reversed(self._loads):
+            ledger = load.slice.ledger
+            for partition, rows in ledger.split(load.survivors()):
+                name = partition_key(partition)
+                if name not in seen:
+                    seen.add(name)
+                    places.append(ledger.place(rows[-1]))
         found = Newest()
         found.put_all(self._left.entries())
-        for load in self._loads:
-            found.put_all(load.newest())
+        found.put_all(reversed(places))
         return found.entries()
 
     def _persist(self, step: Callable[[], None]) -> None:

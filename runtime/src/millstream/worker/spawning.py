@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from millstream.worker.children import Child
+from millstream.worker.environment import child_environment
 from millstream.worker.loop import Loop
 
 LOOK_SECONDS = 0.05
@@ -55,7 +56,7 @@ class Spawner:
                 stdout=writing,
                 stderr=writing,
                 start_new_session=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env=child_environment(),
             )
         except OSError as error:
             child.gone(None, f"no process can be started: {error}")

@@ -18,6 +18,7 @@ from typing import Any
 from millstream.host.channel import PluginTarget
 from millstream.host.template import MAX_PACKET
 from millstream.worker.children import Child
+from millstream.worker.environment import child_environment
 from millstream.worker.logs import Output
 from millstream.worker.loop import Loop, Timer
 
@@ -91,6 +92,7 @@ class Template:
             stdout=writing,
             stderr=writing,
             start_new_session=True,
+            env=child_environment(),
         )
         far.close()
         os.close(writing)

@@ -21,7 +21,7 @@ from millstream.lifecycle import Clock
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT_BYTES = 16 << 20  # a writer checkpoints after so many bytes of its own
+CHECKPOINT_BYTES = 32 << 20  # a writer checkpoints after so many bytes of its own
 WAL_BYTES = 64 << 20  # a write-ahead log larger than this is given back
 TRANSACTION_BYTES = 64 << 10  # the pages a small transaction writes at least
 BUSY_SECONDS = 5.0
