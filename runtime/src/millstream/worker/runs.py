@@ -185,6 +185,10 @@ class TaskRun(Supervised):
         self._warned = False
         self._share = (spec.member, spec.members)
 
+    @property
+    def reads_topics(self) -> bool:
+        return self._spec.plugin.kind == "sink" and not self.is_over
+
     def reshare(self, member: int, members: int) -> None:
         """It is reader `member` of `members` of its connector's topics; told when that is news."""
         if self.child is not None and self._share != (member, members):

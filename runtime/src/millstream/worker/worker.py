@@ -252,7 +252,7 @@ def _call(loop: Loop, ask: "Callable[[], Future[Any]]") -> "Future[Any]":
 
 def share_out(runs: Mapping[TaskId, TaskRun], connector: str) -> None:
     """Tell each living task of a connector which reader of how many it is (a sink on the embedded log)."""
-    living = [run for task, run in sorted(runs.items()) if task.connector == connector and not run.is_over]
+    living = [run for task, run in sorted(runs.items()) if task.connector == connector and run.reads_topics]
     for member, run in enumerate(living):
         run.reshare(member, len(living))
 
