@@ -1,0 +1,146 @@
+"""The command line as people use it: exit codes, tables, JSON, and sentences instead of tracebacks."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from running import BIN, WorkerProcess, until
+
+
+def run(folder: Path, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BIN / "millstream", *arguments], cwd=folder, input=given, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_produce_and_consume_give_back_what_was_written(tmp_path: Path) -> None:
+    log = ("--bootstrap", "sqlite:log.db")
+    written = run(tmp_path, "produce", "t", "--key-separator", "=", *log, given="a=1\nb=2\nc=3\n")
+    assert (written.returncode, written.stderr) == (0, "")
+    assert run(tmp_path, "consume", "t", "--from-beginning", *log).stdout == "1\n2\n3\n"
+    first = json.loads(run(tmp_path, "consume", "t", "--from-beginning", "--max", "1", "--json", *log).stdout)
+    assert {name: first[name] for name in ("topic", "partition", "offset", "key", "value", "headers")} == {
+        "topic": "t",
+        "partition": 0,
+        "offset": 0,
+        "key": "a",
+        "value": "1",
+        "headers": [],
+    }
+    every = run(tmp_path, "consume", "t", "--from-beginning", "--json", *log).stdout
+    assert run(tmp_path, "produce", "copy", "--json", *log, given=every).returncode == 0
+    assert run(tmp_path, "consume", "copy", "--from-beginning", *log).stdout == "1\n2\n3\n"
+    topics = json.loads(run(tmp_path, "topics", "--json", *log).stdout)
+    assert {row["topic"]: row["offsets"] for row in topics} == {"t": 3, "copy": 3}
+
+
+def test_an_unknown_topic_names_those_there_are(tmp_path: Path) -> None:
+    run(tmp_path, "produce", "t", "--bootstrap", "sqlite:log.db", given="x\n")
+    done = run(tmp_path, "consume", "nope", "--bootstrap", "sqlite:log.db")
+    assert done.returncode == 1
+    assert "there is no topic 'nope'" in done.stderr
+    assert "topics: t" in done.stderr
+
+
+def test_kafka_as_the_log_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    done = run(tmp_path, "topics", "--bootstrap", "localhost:9092")
+    assert done.returncode == 1
+    assert "cannot open the broker 'localhost:9092'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_plugins_are_listed_with_their_java_names(tmp_path: Path) -> None:
+    listed = json.loads(run(tmp_path, "plugins", "list", "--json").stdout)
+    classes = {row["class"]: row["type"] for row in listed["plugins"]}
+    assert classes["org.apache.kafka.connect.file.FileStreamSourceConnector"] == "source"
+    assert "org.apache.kafka.connect.json.JsonConverter" in classes
+    assert "FileStreamSinkConnector" in run(tmp_path, "plugins", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "said"),
+    [
+        ({"connector.class": "FileStreamSource", "topic": "t"}, 0, "no problem"),
+        ({"connector.class": "FileStreamSource", "batch.size": "x"}, 1, "Not a number of type INT"),
+        ({"connector.class": "NoSuch"}, 1, "Failed to find any class"),
+        ({"topic": "t"}, 1, "connector.class is missing"),
+    ],
+)
+def test_a_connector_file_is_validated_without_a_worker(
+    tmp_path: Path, settings: dict[str, str], code: int, said: str
+) -> None:
+    (tmp_path / "c.json").write_text(json.dumps({"name": "c", "config": settings}))
+    done = run(tmp_path, "validate", "c.json")
+    assert done.returncode == code, done.stdout + done.stderr
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "millstream-data").exists()
+
+
+def test_connectors_are_managed_over_rest(worker: WorkerProcess) -> None:
+    worker.start()
+    folder, url = worker.folder, ("--url", worker.url)
+    (folder / "in.txt").write_text("one\n")
+    source = {"name": "s", "connector.class": "FileStreamSource", "file": "in.txt", "topic": "t"}
+    (folder / "s.json").write_text(json.dumps(source))
+    assert run(folder, "connectors", *url, "create", "s.json").stdout == "created source s\n"
+    until(lambda: worker.offsets("s"), "the offset")
+    assert "RUNNING" in run(folder, "connectors", *url, "list").stdout
+    assert "task 0" in run(folder, "connectors", *url, "status", "s").stdout
+    assert '{"position": 4}' in run(folder, "connectors", *url, "offsets", "s").stdout
+    assert run(folder, "connectors", *url, "stop", "s").returncode == 0
+    reset = run(folder, "connectors", *url, "offsets", "s", "--reset")
+    assert "have been reset successfully" in reset.stdout
+    assert run(folder, "connectors", *url, "delete", "s").returncode == 0
+    gone = run(folder, "connectors", *url, "status", "s")
+    assert gone.returncode == 1
+    assert "404: No status found for connector s" in gone.stderr
+
+
+def test_a_worker_that_is_not_there_is_said_not_to_be(tmp_path: Path) -> None:
+    done = run(tmp_path, "connectors", "--url", "http://127.0.0.1:1", "list")
+    assert done.returncode == 1
+    assert "no worker answered at 'http://127.0.0.1:1'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("properties", "code", "said"),
+    [
+        ({"group.id": "g"}, 2, "group.id asks for distributed mode, which is not built yet"),
+        ({"value.converter": None}, 2, 'Missing required configuration "value.converter"'),
+        ({"bootstrap.servers": "localhost:9092"}, 2, "cannot open the broker 'localhost:9092'"),
+        ({"listeners": "localhost:1"}, 2, "listeners"),
+    ],
+)
+def test_a_worker_that_cannot_run_says_why_in_a_sentence(
+    worker: WorkerProcess, properties: dict[str, str | None], code: int, said: str
+) -> None:
+    for name, value in properties.items():
+        worker.properties.pop(name, None)
+        if value is not None:
+            worker.properties[name] = value
+    assert worker.launch().wait(20) == code
+    assert said in worker.log
+    assert "Traceback" not in worker.log
+
+
+def test_a_log_in_use_names_the_worker_that_has_it(worker: WorkerProcess) -> None:
+    first = worker.start().process
+    assert first is not None
+    other = WorkerProcess(worker.folder, dict(worker.properties))
+    other.properties["bootstrap.servers"] = "sqlite:log.db"
+    process = subprocess.run(
+        [BIN / "millstream", "run", "worker.properties"], cwd=worker.folder, capture_output=True, text=True, timeout=20
+    )
+    assert process.returncode == 2
+    assert f"in use by pid {first.pid}" in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_an_unknown_connector_class_at_the_start_is_exit_code_3(worker: WorkerProcess) -> None:
+    worker.folder.joinpath("c.json").write_text(json.dumps({"name": "c", "connector.class": "NoSuch"}))
+    worker.arguments = ["c.json"]
+    assert worker.launch().wait(20) == 3
+    assert "Failed to find any class that implements Connector and which name matches NoSuch" in worker.log
+    assert "Traceback" not in worker.log
