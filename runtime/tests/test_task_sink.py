@@ -352,6 +352,23 @@ def test_a_pre_commit_that_raises_rewinds_to_what_is_committed(bench: Any, caplo
     assert "rewinding to the last committed offsets" in caplog.text
 
 
+def test_a_rewind_that_fails_commits_nothing_that_pre_commit_could_not_keep(bench: Any) -> None:
+    left = [OSError("fsync failed")]
+
+    def answer(offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+        if offsets[FIRST] and left:
+            raise left.pop()
+        return offsets
+
+    def faults(name: str) -> Exception | None:
+        return BrokerError("the log is gone") if name == "seek" else None
+
+    bench.produce(["a", "b"])
+    run(bench, answering(answer), faults=faults)
+    assert bench.states()[-1] is State.FAILED
+    assert bench.committed() in (None, 0)
+
+
 def test_a_pre_commit_that_raises_at_the_end_still_closes_and_commits_nothing(bench: Any) -> None:
     def answer(offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
         raise OSError("fsync failed")

@@ -92,9 +92,9 @@ class Positions:
             answer = self._outside.task.pre_commit(offsets)
         except Exception as error:
             log.error("pre_commit (flush) failed; rewinding to the last committed offsets", exc_info=error)
+            self.current.update(self._committed)  # first, as a seek may fail and the task is closed then
             for partition, offset in self._committed.items():
                 self._outside.consumer.seek(partition, offset)
-            self.current.update(self._committed)
             self._answered(sequence, error, None)
             return
         wanted = self._wanted(answer, offsets)
