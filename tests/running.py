@@ -136,3 +136,19 @@ class WorkerProcess:
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE_S)
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()
+
+
+def processes(worker: WorkerProcess) -> dict[int, tuple[int, str]]:
+    """Every process of this worker: pid -> (parent, command line). Needs /proc."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            if "millstream" in command and fields[0] != "Z" and (entry / "cwd").readlink() == worker.folder:
+                found[int(entry.name)] = (int(fields[1]), command)
+        except OSError:
+            continue
+    return found

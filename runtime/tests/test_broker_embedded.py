@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from millstream.broker.connect import open_broker
-from millstream.broker.embedded import filesystem, groups
+from millstream.broker.embedded import filesystem, groups, reading
 from millstream.broker.embedded.consumer import Tail
 from millstream.broker.embedded.log import EmbeddedBroker, compact, open_embedded
 from millstream.broker.embedded.schema import APPLICATION_ID
@@ -424,3 +424,25 @@ def test_memory_is_shared_by_name_and_gone_with_its_last_client() -> None:
     second.close()
     with closing(open_embedded("sqlite::memory:shared")) as third, closing(third.admin(AdminSettings("a"))) as admin:
         assert admin.topics() == {}
+
+
+def test_a_row_committed_while_the_end_is_looked_up_is_not_skipped(
+    broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(broker, [b"first"])
+    late = [b"second"]
+    original = reading.next_offset
+
+    def committed_meanwhile(connection: sqlite3.Connection, slot: int) -> int:
+        if late:
+            write(broker, [late.pop()])
+        return original(connection, slot)
+
+    with closing(broker.consumer(ConsumerSettings("reader"))) as consumer:
+        consumer.assign({T0: 0})
+        first = [value for incoming in consumer.poll(10, 0) for value in incoming.values]
+        monkeypatch.setattr(reading, "next_offset", committed_meanwhile)
+        rest = [value for _ in range(3) for incoming in consumer.poll(10, 0) for value in incoming.values]
+    assert (first, rest) == ([b"first"], [b"second"])
+    assert not late
+    assert "removed by retention" not in caplog.text

@@ -6,28 +6,12 @@ import signal
 from pathlib import Path
 
 import pytest
-from running import WorkerProcess, until
+from running import WorkerProcess, processes, until
 
 LINES = 300_000
 TEXT = "".join(f"{number:08d} {'abcdefghij' * 9}\n" for number in range(LINES))
 SURVIVAL_S = 1.0
 PATIENCE_S = 60.0
-
-
-def processes(worker: WorkerProcess) -> dict[int, tuple[int, str]]:
-    """Every process of this worker: pid -> (parent, command line)."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            if "millstream" in command and fields[0] != "Z" and (entry / "cwd").readlink() == worker.folder:
-                found[int(entry.name)] = (int(fields[1]), command)
-        except OSError:
-            continue
-    return found
 
 
 def victim(worker: WorkerProcess, what: str) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from typing import Any
 
+from millstream.errors import WorkerError
 from millstream.lifecycle import Clock, Spawned, StopToken, spawn
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class Agenda:
         self._due: list[tuple[float, int, Step]] = []
         self._numbers = itertools.count()
         self._thread: Spawned | None = None
+        self._asked: set[Future[Any]] = set()
 
     def start(self, name: str, on_death: Callable[[BaseException | None], None]) -> None:
         self._thread = spawn(name, self._run, on_death=on_death)
@@ -38,16 +40,23 @@ class Agenda:
         self._arrived.put((self._clock.monotonic() + delay, step))
 
     def perform(self, procedure: Procedure) -> "Future[Any]":
-        """Run a procedure from its next step on; gives what it returns or raises. Any thread may call this."""
+        """Run a procedure from its next step on; gives what it returns or raises. Any thread may call this.
+
+        The future cannot be cancelled: who no longer waits for it (REST, after its time-out) changes nothing.
+        """
         done: Future[Any] = Future()
+        done.set_running_or_notify_cancel()
+        self._asked.add(done)
+        done.add_done_callback(self._asked.discard)
         self.post(lambda: self._advance(procedure, None, done))
         return done
 
     def close(self, timeout: float) -> None:
-        """Do what is due, leave the rest, and end."""
+        """Do what is due, and end; who still waits for an answer is told that none will come."""
         self._arrived.put(None)
-        if self._thread is not None:
-            self._thread.join(timeout)
+        if self._thread is not None and self._thread.join(timeout):
+            for done in tuple(self._asked):
+                done.set_exception(WorkerError("The worker is stopping; ask again once it runs."))
 
     def _run(self, stop: StopToken) -> None:
         while True:

@@ -143,16 +143,20 @@ class Worker:
 
         self._loop.post(aim)
 
-    def task_configs(self, connector: str, max_tasks: int, timeout: float = 60.0) -> "Future[list[dict[str, str]]]":
+    def task_configs(
+        self, connector: str, max_tasks: int, timeout: float | None = None
+    ) -> "Future[list[dict[str, str]]]":
         """Ask the connector for its tasks' raw settings, complete as the config topic holds them (§2.8).
 
-        A connector that does not answer in time, or gives more than `max_tasks`, is FAILED, and the future raises.
+        A connector that does not answer in time, by default as long as its start may take, or gives more than
+        `max_tasks`, is FAILED, and the future raises.
         """
+        seconds = self._setup.connector_start_ms / 1000 if timeout is None else timeout
 
         def ask() -> "Future[Any]":
             if connector not in self._connectors:
                 raise NotFoundError(f"connector {connector!r} does not run on this worker")
-            return self._connectors[connector].ask("task_configs", {"max_tasks": max_tasks}, timeout)
+            return self._connectors[connector].ask("task_configs", {"max_tasks": max_tasks}, seconds)
 
         return _call(self._loop, ask)
 

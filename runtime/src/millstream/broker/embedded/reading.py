@@ -33,8 +33,11 @@ def fetch(topic: Topic, partition: int, position: int, max_rows: int) -> Fetched
         found = _batches(connection, slot, position, max_rows)
         if not found:
             end = next_offset(connection, slot)
-            return None if position > end else Fetched((), end, end - position)
-    first = (found[0][0] & LAST) if found else position
+            if position < end:  # looked for again: rows may have been committed between the two statements
+                found = _batches(connection, slot, position, max_rows)
+            if not found:
+                return None if position > end else Fetched((), end, end - position)
+    first = found[0][0] & LAST
     incoming = [_incoming(topic.name, partition, batch, position) for batch in found]
     last_id, count, *_ = found[-1]
     return Fetched(incoming, (last_id & LAST) + count, max(first - position, 0))

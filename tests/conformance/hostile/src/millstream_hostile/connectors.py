@@ -55,7 +55,7 @@ class HostileSourceTask(SourceTask[HostileConfig]):
         if self.context.wait(0.01):
             return []
         self.polls += 1
-        if self.polls > self.config.after:
+        if self.polls == self.config.after + 1:
             self.config.do("task.poll")
         offset = {"n": self.polls if self.config.offset == "clean" else OFFSETS[self.config.offset]}
         return [SourceRecord(self.config.topic, f"record {self.polls}", {"hostile": True}, offset)]
@@ -102,7 +102,7 @@ class HostileSinkTask(SinkTask[HostileConfig]):
 
     def put(self, batch: SinkBatch) -> None:
         self.puts += 1
-        if self.puts > self.config.after:
+        if self.puts == self.config.after + 1:
             self.config.do("task.put")
 
     def pre_commit(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
