@@ -126,7 +126,7 @@ class Standalone:
         self._extensions.open(HerderCluster(self._herder))
         self._app.state.herder = self._admin_app.state.herder = self._herder
         self._herder.start(connectors)
-        addresses = ", ".join(map(str, self._listeners))
+        addresses = ", ".join(each.shown() for each in self._listeners)
         log.info("ready after %.2f s; the REST API is at %s", monotonic() - self._began, addresses)
 
     def ask_to_stop(self) -> None:

@@ -16,7 +16,7 @@ from millstream.settings.reading import WITHOUT_A_FILE
 
 EXIT_DIED, EXIT_SETUP, EXIT_START = 1, 2, 3
 
-FORM = "[%(asctime)s] %(levelname)s %(message)s (%(name)s:%(lineno)d)"
+FORM = "[%(asctime)s] %(levelname)s %(message)s (%(name)s)"
 
 log = logging.getLogger(__name__)
 

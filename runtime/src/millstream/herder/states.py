@@ -1,11 +1,14 @@
 """The states of connectors and tasks, and the topics they use: in memory for readers, written through for a restart."""
 
+import logging
 from collections.abc import Mapping
 
 from millstream.herder.herder import StateView
 from millstream.identity import State, Status, TaskId
 from millstream.lifecycle import Clock
 from millstream.storage.statuses import StatusStore, Subject, TopicStatus
+
+log = logging.getLogger(__name__)
 
 #: written only if no other worker has spoken since (§3.4)
 CAREFUL = (State.UNASSIGNED, State.FAILED)
@@ -19,6 +22,7 @@ class States:
         self._worker_id = worker_id
         self._clock = clock
         self._known: dict[Subject, Status] = dict(store.all())
+        self._said: dict[Subject, State] = {}  # in this life of the worker
         self._topics: dict[str, set[str]] = {}
 
     def adopt(self, connectors: Mapping[str, object]) -> None:
@@ -36,6 +40,9 @@ class States:
     def tell(self, subject: Subject, state: State, version: str | None, trace: str | None = None) -> None:
         """Write down a state that this worker saw."""
         status = Status(state, self._worker_id, trace, 0, version)
+        if self._said.get(subject) is not state:
+            self._said[subject] = state
+            _log_change(subject, status)
         self._known[subject] = status
         if state in CAREFUL:
             self._store.put_safe(subject, status)
@@ -44,6 +51,7 @@ class States:
 
     def forget(self, subject: Subject) -> None:
         """The connector or task is no more."""
+        self._said.pop(subject, None)
         if self._known.pop(subject, None) is not None:
             self._store.delete(subject)
 
@@ -75,3 +83,11 @@ class States:
 
     def topics(self) -> dict[str, frozenset[str]]:
         return {name: frozenset(topics) for name, topics in self._topics.items()}
+
+
+def _log_change(subject: Subject, status: Status) -> None:
+    what = f"[{subject.connector}|task-{subject.task}]" if isinstance(subject, TaskId) else f"[{subject}|worker]"
+    if status.state is State.FAILED and status.trace:
+        log.error("%s %s: %s", what, status.state.value, status.trace.partition("\n")[0])
+    else:
+        log.info("%s %s", what, status.state.value)

@@ -16,6 +16,7 @@ from typing import NoReturn
 from millstream.errors import trace_of
 from millstream.host import main, output
 from millstream.host.channel import ChildEnd
+from millstream.host.orphan import die_with_parent
 
 OOM_SCORE = 300  # when memory is short the kernel is to take a child before the worker
 
@@ -78,8 +79,6 @@ def main_of_spawned() -> NoReturn:
     """`python -m millstream.host.child CHANNEL OUTPUT PARENT`: a child without a template (`task.start=spawn`)."""
     channel, out, parent = (int(argument) for argument in sys.argv[1:4])
     if sys.platform == "linux":
-        from millstream.host.template import die_with_parent
-
         die_with_parent(signal.SIGKILL, parent)
     run(channel, out)
 

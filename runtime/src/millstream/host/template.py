@@ -14,7 +14,6 @@ When the worker's end closes, or the worker dies, the groups of all children are
 """
 
 import contextlib
-import ctypes
 import gc
 import importlib
 import json
@@ -26,20 +25,9 @@ import sys
 import time
 from typing import Any, NoReturn
 
-PR_SET_PDEATHSIG = 1
+from millstream.host.orphan import die_with_parent
+
 MAX_PACKET = 1 << 17
-
-_libc = ctypes.CDLL(None)
-
-
-def die_with_parent(number: int, parent: int) -> None:
-    """Let the kernel send signal `number` to this process when `parent` (the thread that forked it) ends.
-
-    A parent that ended before we could ask is told by getppid: then this process ends at once.
-    """
-    _libc.prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(0)
 
 
 class Template:

@@ -24,6 +24,10 @@ class Listener:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
 
+    def shown(self) -> str:
+        """For people: an address that can be opened."""
+        return str(self) if self.host else f"{replace(self, host=socket.gethostname())} (on every interface)"
+
 
 @dataclass(frozen=True, slots=True)
 class Advertised:

@@ -83,6 +83,7 @@ def _server(served: Served) -> uvicorn.Server:
         served.app,
         lifespan="off",
         log_config=None,
+        log_level="warning",  # its start and stop are told by the worker itself
         access_log=False,
         server_header=False,
         proxy_headers=False,
