@@ -1,0 +1,70 @@
+"""The folder of each running service, with who started it; what a killed run left behind is swept."""
+
+import json
+import os
+import platform
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from services.cache import locked, root
+
+OWNER, PROCESS = "owner.json", "process.json"
+
+
+def me() -> dict[str, Any]:
+    """This process, so that a later one can tell whether it still lives."""
+    return {"host": platform.node(), **identity(os.getpid())}
+
+
+def identity(pid: int) -> dict[str, Any]:
+    """A pid and when it began: pids are given again."""
+    return {"pid": pid, "began": psutil.Process(pid).create_time()}
+
+
+def lives(found: dict[str, Any]) -> bool:
+    """Whether an identity is that of a process that runs now. Another host's are left alone."""
+    if found.get("host", platform.node()) != platform.node():
+        return True
+    try:
+        return abs(psutil.Process(found["pid"]).create_time() - float(found["began"])) < 1
+    except psutil.NoSuchProcess:
+        return False
+
+
+def made(name: str) -> Path:
+    """A new folder for a service of this process."""
+    running = root() / "running"
+    running.mkdir(exist_ok=True)
+    with locked(root() / "running.lock"):
+        folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=running))
+        (folder / OWNER).write_text(json.dumps(me()))
+    return folder
+
+
+def sweep() -> list[str]:
+    """End the processes and remove the folders of runs that ended without doing so; their names."""
+    swept = []
+    with locked(root() / "running.lock"):
+        for folder in sorted((root() / "running").glob("*")):
+            if lives(json.loads((folder / OWNER).read_text())):
+                continue
+            if (folder / PROCESS).exists():
+                end(json.loads((folder / PROCESS).read_text()))
+            removed(folder)
+            swept.append(folder.name)
+    return swept
+
+
+def end(found: dict[str, Any]) -> None:
+    if lives(found):
+        process = psutil.Process(found["pid"])
+        process.kill()
+        process.wait(10)
+
+
+def removed(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

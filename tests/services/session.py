@@ -1,0 +1,96 @@
+"""The services of one test session: each started once, all that are needed at the same time."""
+
+import importlib
+import os
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from services.form import Form
+
+REQUIRED = "MILLSTREAM_REQUIRE_SERVICES"
+
+
+class Service(Protocol):
+    """What a module of this package gives to be a fixture."""
+
+    @classmethod
+    def of_session(cls, session: "Session") -> "Service":
+        """Start it; `session.get` gives another service that it needs. Raises Unavailable."""
+
+    @property
+    def logs(self) -> Mapping[str, Path]:
+        """Its log files by name."""
+
+    def stop(self) -> None: ...
+
+
+class Session:
+    """Starts services in threads; a service that did not start raises the same error at each `get`."""
+
+    def __init__(self, catalogue: dict[str, str]) -> None:
+        self._catalogue = catalogue
+        self._starting: dict[str, Future[Service]] = {}
+        #: those that a test started for itself
+        self.own: list[Service] = []
+        self._threads = ThreadPoolExecutor(max_workers=len(catalogue), thread_name_prefix="service")
+
+    @property
+    def form(self) -> Form:
+        """Process or container, for all of them."""
+        from services.form import chosen
+
+        return chosen()
+
+    def begin(self, names: Iterable[str]) -> None:
+        """Start them in the background."""
+        for name in names:
+            if name not in self._starting:
+                self._starting[name] = self._threads.submit(self._start, name)
+
+    def wait(self) -> None:
+        """Until everything begun is up, or has failed; `get` tells which."""
+        for starting in self._starting.values():
+            starting.exception()
+
+    def get(self, name: str) -> Any:
+        self.begin([name])
+        return self._starting[name].result()
+
+    def up(self) -> list[Service]:
+        """Those that started, in the order of their start."""
+        done = [starting for starting in self._starting.values() if starting.done()]
+        return [*(starting.result() for starting in done if starting.exception() is None), *self.own]
+
+    def stop(self) -> None:
+        """In the opposite order of their start."""
+        self.wait()
+        for service in reversed(self.up()):
+            service.stop()
+        self._starting.clear()
+        self._threads.shutdown()
+
+    def _start(self, name: str) -> Service:
+        module, _, attribute = self._catalogue[name].partition(":")
+        try:
+            service: type[Service] = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            from services.errors import Unavailable
+
+            raise Unavailable(f"{error.name} is not installed: pip install -r requirements/services.txt") from error
+        _swept()
+        return service.of_session(self)
+
+
+@cache
+def _swept() -> list[str]:
+    from services.folders import sweep
+
+    return sweep()
+
+
+def required() -> bool:
+    """Whether a missing service is a failure."""
+    return os.environ.get(REQUIRED, "") not in ("", "0")

@@ -1,0 +1,83 @@
+"""The broker lets in who should come in, over each listener, and nobody else; and it comes back."""
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from services.kafka import MECHANISMS, Kafka
+
+WAYS = [
+    ("PLAINTEXT", "PLAIN"),
+    ("SSL", "PLAIN"),
+    ("PROXIED", "PLAIN"),
+    *(("SASL_PLAINTEXT", mechanism) for mechanism in MECHANISMS),
+    *(("SASL_SSL", mechanism) for mechanism in MECHANISMS),
+]
+WAIT_S = 20.0
+START_S = 240
+
+
+def new_topic() -> str:
+    return f"topic-{uuid.uuid4().hex[:8]}"
+
+
+def produce(settings: Mapping[str, str], topic: str, value: bytes) -> KafkaError | None:
+    """Send one record; the error of its delivery."""
+    answers: list[KafkaError | None] = []
+    producer = Producer({**settings, "message.timeout.ms": 15_000})
+    producer.produce(topic, value, on_delivery=lambda error, message: answers.append(error))
+    assert producer.flush(WAIT_S) == 0
+    return answers[0]
+
+
+def consume(settings: Mapping[str, str], topic: str) -> bytes | None:
+    """The first record of a topic."""
+    consumer = Consumer({**settings, "group.id": topic, "auto.offset.reset": "earliest"})
+    consumer.subscribe([topic])
+    try:
+        message = consumer.poll(WAIT_S)
+        assert message is not None
+        assert message.error() is None
+        return message.value()
+    finally:
+        consumer.close()
+
+
+@pytest.mark.parametrize(("listener", "mechanism"), WAYS)
+def test_a_record_goes_in_and_out_by_each_listener(kafka: Kafka, listener: str, mechanism: str) -> None:
+    settings, topic = kafka.client(listener, mechanism), new_topic()
+    assert produce(settings, topic, b"a record") is None
+    assert consume(settings, topic) == b"a record"
+
+
+@pytest.mark.parametrize(("listener", "mechanism"), [way for way in WAYS if way[0].startswith("SASL")])
+def test_a_wrong_password_is_refused(kafka: Kafka, listener: str, mechanism: str) -> None:
+    settings = kafka.client(listener, mechanism) | {"sasl.password": "wrong"}
+    errors: list[KafkaError] = []
+    admin = AdminClient(dict[str, Any](settings, error_cb=errors.append))
+    with pytest.raises(KafkaException):
+        admin.list_topics(timeout=2)
+    admin.poll(1)
+    assert KafkaError._AUTHENTICATION in {error.code() for error in errors}
+
+
+def test_a_user_without_rights_is_let_in_and_may_not_write(kafka: Kafka) -> None:
+    topic = new_topic()
+    assert produce(kafka.client(), topic, b"made by one who may") is None
+    error = produce(kafka.client("SASL_PLAINTEXT", "SCRAM-SHA-512", "eve"), topic, b"x")
+    assert error is not None
+    assert error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._UNKNOWN_TOPIC)
+
+
+@pytest.mark.timeout(START_S)
+def test_a_broker_that_was_killed_comes_back_with_its_records(own_kafka: Callable[..., Kafka]) -> None:
+    broker, topic = own_kafka({"log.flush.interval.messages": "1"}), new_topic()
+    assert produce(broker.client(), topic, b"kept") is None
+    broker.instance.kill()
+    assert not broker.instance.alive()
+    broker.restart()
+    assert consume(broker.client(), topic) == b"kept"
