@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from services.form import Form
+if TYPE_CHECKING:
+    from services.form import Form
 
 REQUIRED = "MILLSTREAM_REQUIRE_SERVICES"
 
@@ -38,7 +39,7 @@ class Session:
         self._threads = ThreadPoolExecutor(max_workers=len(catalogue), thread_name_prefix="service")
 
     @property
-    def form(self) -> Form:
+    def form(self) -> "Form":
         """Process or container, for all of them."""
         from services.form import chosen
 
