@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from millstream.broker.connect import open_broker
-from millstream.broker.embedded import filesystem, groups, reading
+from millstream.broker.embedded import filesystem, groups
 from millstream.broker.embedded.consumer import Tail
 from millstream.broker.embedded.log import EmbeddedBroker, compact, open_embedded
 from millstream.broker.embedded.schema import APPLICATION_ID
@@ -23,6 +23,7 @@ from millstream.broker.ports import (
     Outgoing,
     ProducerSettings,
     RebalanceListener,
+    SinkGroup,
 )
 from millstream.errors import BrokerError, ConfigError, FencedError, IllegalStateError
 from millstream.lifecycle import ManualClock
@@ -273,13 +274,27 @@ def test_retention_waits_for_sinks_that_exist_and_for_no_other(broker: EmbeddedB
     sink.subscribe(["t"], None, NOBODY)
     sink.poll(1, 0)
     clock.advance(8 * 24 * 3600)
-    assert broker.retain(["connect-sink"]) == 0
+    assert broker.retain([SinkGroup("connect-sink")]) == 0
     sink.commit_now({T0: 2})
-    assert broker.retain(["connect-sink"]) == 2
+    assert broker.retain([SinkGroup("connect-sink")]) == 2
     assert read(broker) == [b"2", b"3"]
     assert broker.retain([]) == 2
     assert read(broker) == []
     sink.close()
+
+
+def test_retention_goes_by_what_the_sinks_are_to_read_whether_they_ran_or_not(
+    broker: EmbeddedBroker, clock: ManualClock
+) -> None:
+    write(broker, [b"a"])
+    with closing(broker.consumer(ConsumerSettings("c", "moved"))) as sink:
+        sink.subscribe(["t"], None, NOBODY)
+        sink.poll(1, 0)
+    clock.advance(8 * 24 * 3600)
+    assert broker.retain([SinkGroup("never-ran", ["t"])]) == 0
+    assert broker.retain([SinkGroup("never-ran", pattern=re.compile("[s-u]"))]) == 0
+    assert broker.retain([SinkGroup("moved")]) == 0
+    assert broker.retain([SinkGroup("moved", ["other"]), SinkGroup("never-ran", pattern=re.compile("x.*"))]) == 1
 
 
 def test_a_tombstone_goes_after_a_day(broker: EmbeddedBroker, clock: ManualClock) -> None:
@@ -424,25 +439,3 @@ def test_memory_is_shared_by_name_and_gone_with_its_last_client() -> None:
     second.close()
     with closing(open_embedded("sqlite::memory:shared")) as third, closing(third.admin(AdminSettings("a"))) as admin:
         assert admin.topics() == {}
-
-
-def test_a_row_committed_while_the_end_is_looked_up_is_not_skipped(
-    broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    write(broker, [b"first"])
-    late = [b"second"]
-    original = reading.next_offset
-
-    def committed_meanwhile(connection: sqlite3.Connection, slot: int) -> int:
-        if late:
-            write(broker, [late.pop()])
-        return original(connection, slot)
-
-    with closing(broker.consumer(ConsumerSettings("reader"))) as consumer:
-        consumer.assign({T0: 0})
-        first = [value for incoming in consumer.poll(10, 0) for value in incoming.values]
-        monkeypatch.setattr(reading, "next_offset", committed_meanwhile)
-        rest = [value for _ in range(3) for incoming in consumer.poll(10, 0) for value in incoming.values]
-    assert (first, rest) == ([b"first"], [b"second"])
-    assert not late
-    assert "removed by retention" not in caplog.text

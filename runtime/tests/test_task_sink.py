@@ -352,6 +352,31 @@ def test_a_pre_commit_that_raises_rewinds_to_what_is_committed(bench: Any, caplo
     assert "rewinding to the last committed offsets" in caplog.text
 
 
+def test_rows_that_wait_to_be_put_again_do_not_overtake_those_a_failed_pre_commit_lost(bench: Any) -> None:
+    left = [OSError("fsync failed")]
+
+    class Losing(Keeping):
+        turns = 4
+
+        def take(self, batch: SinkBatch) -> None:
+            if self.puts == [["a", "b"]]:
+                bench.produce(["c"])
+            elif left and len(batch):
+                self.context.retry_in(0.001)
+                self.context.request_commit()
+                raise RetriableError("the database is away")
+
+        def pre_commit(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+            if ["c"] in self.puts and left:
+                raise left.pop()
+            return offsets
+
+    bench.produce(["a", "b"])
+    task = run(bench, Losing)
+    assert task.puts[:3] == [["a", "b"], ["c"], ["a", "b", "c"]]
+    assert bench.committed() == 3
+
+
 def test_a_rewind_that_fails_commits_nothing_that_pre_commit_could_not_keep(bench: Any) -> None:
     left = [OSError("fsync failed")]
 

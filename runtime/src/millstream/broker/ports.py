@@ -118,6 +118,16 @@ class ConsumerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SinkGroup:
+    """A group that a sink reads with, for retention. Neither topics nor pattern: what it reads is not known, and the
+    log goes by what it has read so far."""
+
+    group: str
+    topics: Collection[str] = ()
+    pattern: re.Pattern[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AdminSettings:
     client_id: str
     overrides: Mapping[str, str] = field(default_factory=dict)
@@ -314,9 +324,9 @@ class Broker(Protocol):
 
     def admin(self, settings: AdminSettings) -> Admin: ...
 
-    def retain(self, sinks: Collection[str]) -> int:
+    def retain(self, sinks: Collection[SinkGroup]) -> int:
         """Remove what retention lets go, and give the number of batches; called every so often by the owner.
-        `sinks`: groups of the sinks that exist: nothing one of them has not committed is removed. Kafka: 0."""
+        `sinks`: of the sinks that exist, running or not: nothing one of them has not committed is removed. Kafka: 0."""
         ...
 
     def close(self) -> None: ...

@@ -5,7 +5,7 @@ import logging
 from millstream.broker.ports import Broker
 from millstream.errors import MillstreamError
 from millstream.herder.board import Board
-from millstream.herder.groups import group_of
+from millstream.herder.groups import reading_group
 from millstream.herder.procedures import Agenda
 from millstream.herder.states import States
 from millstream.lifecycle import StopToken, spawn
@@ -43,7 +43,7 @@ class Upkeep:
     def _retain(self, stop: StopToken) -> None:
         while not stop.wait(RETENTION_S):
             views = self._board.snapshot.connectors.values()
-            try:
-                self._broker.retain([group_of(view.config) for view in views if view.kind == "sink"])
+            try:  # a connector whose plugin is missing may be a sink
+                self._broker.retain([reading_group(view.config) for view in views if view.kind != "source"])
             except MillstreamError as error:
                 log.error("old records could not be removed, and are tried again: %s", error)

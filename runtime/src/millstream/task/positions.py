@@ -81,12 +81,15 @@ class Positions:
             self._started = None
             self._outside.metrics.committed(timeout_ms, False)
 
-    def commit(self) -> None:
-        """Ask the task what is safe and commit that, without waiting for the answer."""
+    def commit(self) -> bool:
+        """Ask the task what is safe and commit that, without waiting for the answer.
+
+        False: the task could not keep what it was given, and everything behind the committed offsets is read again.
+        """
         offsets = dict(self.current)
         self._outside.errants.wait(list(offsets))
         if not offsets:
-            return
+            return True
         sequence = self._begin()
         try:
             answer = self._outside.task.pre_commit(offsets)
@@ -96,17 +99,18 @@ class Positions:
             for partition, offset in self._committed.items():
                 self._outside.consumer.seek(partition, offset)
             self._answered(sequence, error, None)
-            return
+            return False
         wanted = self._wanted(answer, offsets)
         if wanted is None or self._outside.cancelled():
             self._answered(sequence, None, None)
-            return
+            return True
         self._outside.failpoint("sink.commit.before")
         try:
             self._outside.consumer.commit(wanted, lambda error: self._answered(sequence, error, wanted))
         except Exception as error:  # noqa: BLE001 - a commit that cannot even be asked for is one that failed
             self._answered(sequence, error, wanted)
         self._outside.failpoint("sink.commit.after")
+        return True
 
     def close(self, partitions: Collection[TopicPartition]) -> None:
         """Commit and close partitions that are about to go. Raises what the task's `close` raises, nothing else."""

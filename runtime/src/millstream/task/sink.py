@@ -129,7 +129,9 @@ class SinkTurns:
         settings, monotonic = self._parts.settings, self._parts.clock.monotonic
         now = monotonic()
         if not self._positions.committing and (self._wishes.take_commit_request() or now >= self._next_commit):
-            self._positions.commit()
+            if not self._positions.commit():
+                # the rows that wait lie behind those to be read again: put first, they would commit over them
+                self._batch, self._read_to, self.partitions.redelivering = None, {}, False
             self._next_commit = now + settings.offset_flush_interval_ms / 1000
         self._positions.expire(settings.offset_flush_timeout_ms)
         self.partitions.rewind()

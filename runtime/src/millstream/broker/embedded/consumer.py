@@ -94,6 +94,7 @@ class EmbeddedConsumer(Seeking, Committing):
         self._wake = threading.Event()
         self._subscription: Subscription | None = None
         self._next_look = 0.0
+        self._unregistered: set[str] = set()
         self._closed = False
 
     def subscribe(
@@ -142,6 +143,7 @@ class EmbeddedConsumer(Seeking, Committing):
         if subscription is None or now < self._next_look:
             return False
         self._next_look = now + LOOK_SECONDS
+        self._register()
         wanted = self._wanted(subscription)
         revoked = [partition for partition in self._reader.cursors if partition not in wanted]
         added = [partition for partition in wanted if partition not in self._reader.cursors]
@@ -164,21 +166,32 @@ class EmbeddedConsumer(Seeking, Committing):
         return wanted
 
     def _add(self, partitions: Sequence[TopicPartition]) -> None:
-        group = self._group()
-        topics = {partition.topic for partition in partitions}
+        self._unregistered |= {partition.topic for partition in partitions}
+        self._register()  # first, so that retention leaves alone what is found next
+        committed = groups.committed(self._catalog, self._group())
+        start: Start = "end" if self._settings.reset == "latest" else "beginning"
+        found = {
+            partition: committed[partition]
+            if partition in committed
+            else groups.resolved(self._catalog, partition, start)
+            for partition in partitions
+        }
+        for partition, position in found.items():  # all or none: the listener is told of all of them
+            self._reader.add(partition, position)
+
+    def _register(self) -> None:
+        """Let retention know what this group reads; a full disk may hinder that, and it is tried at every look."""
+        topics = self._unregistered
+        if not topics:
+            return
         try:
-            groups.register(self._catalog, group, topics, self._settings.epoch)
+            groups.register(self._catalog, self._group(), topics, self._settings.epoch)
         except BrokerError as error:
             if not error.retriable:
                 raise
-            log.warning("Retention does not know yet that group %r reads %r: %s", group, sorted(topics), error)
-        committed = groups.committed(self._catalog, group)
-        start: Start = "end" if self._settings.reset == "latest" else "beginning"
-        for partition in partitions:
-            position = committed.get(partition)
-            if position is None:
-                position = groups.resolved(self._catalog, partition, start)
-            self._reader.add(partition, position)
+            log.warning("Retention does not know yet that group %r reads %r: %s", self._group(), sorted(topics), error)
+        else:
+            self._unregistered = set()
 
     def reshare(self, member: int, members: int) -> None:
         if not 0 <= member < members:

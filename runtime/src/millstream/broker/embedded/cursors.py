@@ -41,14 +41,22 @@ class Reader:
         self.cursors[partition] = Cursor(topic, partition.partition, position)
 
     def rows(self, max_rows: int) -> list[Incoming]:
-        """At most `max_rows`; the partition that was served goes to the end of the queue."""
+        """At most `max_rows`; the partition that was served goes to the end of the queue.
+
+        Raises what hinders reading only before any row was taken: rows taken have left their cursor for good.
+        """
         found: list[Incoming] = []
         left = max_rows
         for partition in list(self.cursors):
             cursor = self.cursors[partition]
             if cursor.paused:
                 continue
-            taken = self._take(partition, cursor, left)
+            try:
+                taken = self._take(partition, cursor, left)
+            except BrokerError:
+                if found:
+                    return found  # the next poll meets the same error, with empty hands
+                raise
             if taken:
                 found.extend(taken)
                 left -= sum(len(incoming.values) for incoming in taken)
@@ -88,6 +96,7 @@ class Reader:
                 position,
                 self._settings.reset,
             )
+            cursor.position = cursor.fetched = position
             fetched = fetch(cursor.topic, cursor.partition, position, left)
         elif fetched.skipped and cursor.position > 0:
             log.warning(

@@ -64,9 +64,9 @@ def delete_offsets(catalog: Catalog, group: str, partitions: Iterable[TopicParti
 
 
 def delete_group(catalog: Catalog, group: str) -> None:
+    """Forget its positions. What it reads stays known: retention must not take what a reset sink has still to read."""
     with catalog.data.writing(durable=True) as connection:
         connection.execute("delete from position where grp = ?", (group,))
-        connection.execute("delete from interest where grp = ?", (group,))
 
 
 def slot_of(catalog: Catalog, partition: TopicPartition) -> int:

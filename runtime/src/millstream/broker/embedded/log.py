@@ -12,7 +12,7 @@ from millstream.broker.embedded.failures import explained
 from millstream.broker.embedded.filesystem import LogFiles, log_files
 from millstream.broker.embedded.locks import FileLock, OwnerLock
 from millstream.broker.embedded.producer import EmbeddedProducer
-from millstream.broker.ports import AdminSettings, ConsumerSettings, ProducerSettings
+from millstream.broker.ports import AdminSettings, ConsumerSettings, ProducerSettings, SinkGroup
 from millstream.errors import BrokerError, ConfigError
 from millstream.lifecycle import Clock, SystemClock
 
@@ -107,7 +107,7 @@ class EmbeddedBroker:
     def admin(self, settings: AdminSettings) -> EmbeddedAdmin:
         return EmbeddedAdmin(self._open())
 
-    def retain(self, sinks: Collection[str]) -> int:
+    def retain(self, sinks: Collection[SinkGroup]) -> int:
         return retention.retain(self._catalog, sinks)
 
     def close(self) -> None:

@@ -44,13 +44,18 @@ def fetch(topic: Topic, partition: int, position: int, max_rows: int) -> Fetched
 
 
 def oldest(connection: sqlite3.Connection, slot: int, compacted: bool) -> int:
-    """Offset of the oldest row of a partition; its end when there is none."""
+    """Offset of the oldest row of a partition; its end when there is none.
+
+    The end is read first: a row committed between the two statements is found by the second one. The other way round
+    the end would lie behind it, and whoever begins to read there would never see it.
+    """
+    end = next_offset(connection, slot)
     if compacted:
         (found,) = connection.execute("select min(offset) from row where slot = ?", (slot,)).fetchone()
     else:
         span = (slot << SLOT_BITS, (slot << SLOT_BITS) | LAST)
         (found,) = connection.execute("select min(id) from batch where id between ? and ?", span).fetchone()
-    return next_offset(connection, slot) if found is None else int(found) & LAST
+    return end if found is None else int(found) & LAST
 
 
 def _batches(

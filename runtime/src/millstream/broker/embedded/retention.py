@@ -5,13 +5,15 @@ import sqlite3
 from collections.abc import Collection
 
 from millstream.broker.embedded.catalog import Catalog, Topic
+from millstream.broker.embedded.groups import matching
 from millstream.broker.embedded.schema import LAST, PAGE_SIZE, SLOT_BITS
+from millstream.broker.ports import SinkGroup
 
 BATCHES = 64  # in one transaction, so that no writer waits long
 TOMBSTONE_MS = 24 * 3600 * 1000
 
 
-def retain(catalog: Catalog, sinks: Collection[str]) -> int:
+def retain(catalog: Catalog, sinks: Collection[SinkGroup]) -> int:
     """Remove whole batches, oldest first, that are too old or too many, never one that a group of `sinks` has not
     committed; and tombstones that every follower has had a day to see. Gives the number of batches."""
     removed = 0
@@ -28,14 +30,26 @@ def retain(catalog: Catalog, sinks: Collection[str]) -> int:
     return removed
 
 
-def _committed_by_all(catalog: Catalog, topic: str, partition: int, sinks: Collection[str]) -> int:
-    """Rows before this offset have been committed by each of the groups that reads the topic."""
+def _committed_by_all(catalog: Catalog, topic: str, partition: int, sinks: Collection[SinkGroup]) -> int:
+    """Rows before this offset have been committed by each of the groups that reads the topic.
+
+    A sink that never ran, or has not seen the topic yet, reads it by its settings; one that reads other topics now
+    holds up nothing by what it committed here once.
+    """
     with catalog.data.reading() as connection:
-        readers = {group for (group,) in connection.execute("select grp from interest where topic = ?", (topic,))}
+        seen = {group for (group,) in connection.execute("select grp from interest where topic = ?", (topic,))}
         positions = dict(
             connection.execute("select grp, offset from position where topic = ? and part = ?", (topic, partition))
         )
-    return min((positions.get(group, 0) for group in (readers | positions.keys()) & set(sinks)), default=LAST)
+    seen |= positions.keys()
+    readers = {sink.group for sink in sinks if _reads(sink, topic, seen)}
+    return min((positions.get(group, 0) for group in readers), default=LAST)
+
+
+def _reads(sink: SinkGroup, topic: str, seen: Collection[str]) -> bool:
+    if not sink.topics and sink.pattern is None:
+        return sink.group in seen
+    return bool(matching([topic], tuple(sink.topics), sink.pattern))
 
 
 def _drop_batches(catalog: Catalog, topic: Topic, slot: int, limit: int) -> int:

@@ -48,6 +48,7 @@ class Store:
         self._memory = memory
         self._pid = os.getpid()
         self._complaint = Complaint(clock)
+        self._checkpoint_complaint = Complaint(clock)
         self._sync = "full" if sync_full or memory else "normal"
         self._unchecked = 0
         self._connection: sqlite3.Connection | None
@@ -160,10 +161,14 @@ class Store:
             connection.execute("pragma wal_checkpoint(passive)").fetchall()
             if os.stat(f"{self.path}-wal").st_size > WAL_BYTES:
                 connection.execute("pragma busy_timeout=100")
-                connection.execute("pragma wal_checkpoint(truncate)").fetchall()
-                connection.execute(f"pragma busy_timeout={int(BUSY_SECONDS * 1000)}")
+                try:
+                    connection.execute("pragma wal_checkpoint(truncate)").fetchall()
+                finally:
+                    connection.execute(f"pragma busy_timeout={int(BUSY_SECONDS * 1000)}")
         except sqlite3.Error as error:
-            self._complaint.failed(explained(error, self.path))
+            self._checkpoint_complaint.failed(explained(error, self.path))
+        else:
+            self._checkpoint_complaint.mended()
 
     def _use(self) -> sqlite3.Connection:
         if self._connection is None:

@@ -1,0 +1,328 @@
+"""The embedded log while others write, remove and fail beside the reader: no row is passed over."""
+
+import logging
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from millstream.broker.embedded import cursors, groups, reading, store
+from millstream.broker.embedded.catalog import Catalog, Topic
+from millstream.broker.embedded.log import EmbeddedBroker, open_embedded
+from millstream.broker.ports import (
+    AdminSettings,
+    ConsumerSettings,
+    Delivered,
+    NewTopic,
+    Outgoing,
+    ProducerSettings,
+    RebalanceListener,
+    SinkGroup,
+    Start,
+)
+from millstream.errors import BrokerError
+from millstream.lifecycle import ManualClock
+from millstream_api.records import TopicPartition
+
+T0 = TopicPartition("t", 0)
+SINK = SinkGroup("g", ["t"])
+NOBODY = RebalanceListener(lambda _: None, lambda _: None, lambda _: None)
+
+
+def ignore(delivered: Delivered) -> None:
+    assert not delivered.failures
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def broker(tmp_path: Path, clock: ManualClock) -> Iterator[EmbeddedBroker]:
+    with closing(open_embedded(f"sqlite:{tmp_path / 'log.db'}", {}, clock)) as broker:
+        yield broker
+
+
+def write(broker: EmbeddedBroker, values: list[bytes]) -> None:
+    producer = broker.producer(ProducerSettings("p"))
+    try:
+        producer.begin()
+        producer.send(Outgoing("t", values), ignore)
+        producer.commit()
+    finally:
+        producer.close(1)
+
+
+def read(broker: EmbeddedBroker) -> list[bytes | None]:
+    with closing(broker.consumer(ConsumerSettings("c"))) as consumer:
+        consumer.assign({T0: 0})
+        found: list[bytes | None] = []
+        while polled := consumer.poll(1000, 0):
+            found.extend(value for incoming in polled for value in incoming.values)
+        return found
+
+
+def test_a_row_committed_while_the_end_is_looked_up_is_not_skipped(
+    broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(broker, [b"first"])
+    late = [b"second"]
+    original = reading.next_offset
+
+    def committed_meanwhile(connection: sqlite3.Connection, slot: int) -> int:
+        if late:
+            write(broker, [late.pop()])
+        return original(connection, slot)
+
+    with closing(broker.consumer(ConsumerSettings("reader"))) as consumer:
+        consumer.assign({T0: 0})
+        first = [value for incoming in consumer.poll(10, 0) for value in incoming.values]
+        monkeypatch.setattr(reading, "next_offset", committed_meanwhile)
+        rest = [value for _ in range(3) for incoming in consumer.poll(10, 0) for value in incoming.values]
+    assert (first, rest) == ([b"first"], [b"second"])
+    assert not late
+    assert "removed by retention" not in caplog.text
+
+
+def test_a_new_group_sees_the_row_committed_while_its_beginning_is_looked_up(
+    broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(broker.admin(AdminSettings("a"))) as admin:
+        admin.create_topics([NewTopic("t", 1)])
+    late = [b"first"]
+
+    class Meanwhile:
+        """A connection beside which another client commits a row between any two statements."""
+
+        def __init__(self, connection: sqlite3.Connection) -> None:
+            self._connection = connection
+            self._statements = 0
+
+        def execute(self, *statement: Any) -> sqlite3.Cursor:
+            self._statements += 1
+            if self._statements == 2 and late:
+                write(broker, [late.pop()])
+            return self._connection.execute(*statement)
+
+    original = reading.oldest
+    monkeypatch.setattr(groups, "oldest", lambda connection, *rest: original(Meanwhile(connection), *rest))
+    with closing(broker.consumer(ConsumerSettings("reader", "g"))) as consumer:
+        consumer.subscribe(["t"], None, NOBODY)
+        rows = [value for _ in range(3) for incoming in consumer.poll(10, 0) for value in incoming.values]
+    assert not late
+    assert rows == [b"first"]
+
+
+def test_rows_taken_are_not_lost_when_the_next_partition_cannot_be_read(
+    broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(broker.admin(AdminSettings("a"))) as admin:
+        admin.create_topics([NewTopic("t", 2)])
+    producer = broker.producer(ProducerSettings("p"))
+    producer.send(Outgoing("t", [b"of 0", b"of 1"], partitions=[0, 1]), ignore)
+    producer.close(1)
+    away = [1]
+    original = reading.fetch
+
+    def fetch(topic: Topic, partition: int, position: int, max_rows: int) -> reading.Fetched | None:
+        if partition in away:
+            raise BrokerError("the disk does not answer", retriable=True)
+        return original(topic, partition, position, max_rows)
+
+    monkeypatch.setattr(cursors, "fetch", fetch)
+    with closing(broker.consumer(ConsumerSettings("reader"))) as consumer:
+        consumer.assign({T0: 0, TopicPartition("t", 1): 0})
+        rows = [value for incoming in consumer.poll(10, 0) for value in incoming.values]
+        with pytest.raises(BrokerError, match="does not answer"):
+            consumer.poll(10, 0)
+        away.clear()
+        rows += [value for incoming in consumer.poll(10, 0) for value in incoming.values]
+    assert rows == [b"of 0", b"of 1"]
+
+
+def test_retention_waits_for_a_sink_whose_offsets_were_reset(broker: EmbeddedBroker, clock: ManualClock) -> None:
+    write(broker, [b"a"])
+    with closing(broker.consumer(ConsumerSettings("reader", "g"))) as consumer:
+        consumer.subscribe(["t"], None, NOBODY)
+        consumer.poll(10, 0)
+        consumer.commit_now({T0: 1})
+    with closing(broker.admin(AdminSettings("a"))) as admin:
+        admin.delete_group("g")
+        clock.advance(8 * 24 * 3600)
+        assert broker.retain([SinkGroup("g")]) == 0
+        assert read(broker) == [b"a"]
+
+
+def test_a_group_that_a_full_disk_kept_from_retention_is_made_known_later(
+    broker: EmbeddedBroker, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(broker, [b"a"])
+    original, full = groups.register, [True]
+
+    def register(*arguments: Any) -> None:
+        if full:
+            raise BrokerError("the disk is full", retriable=True)
+        original(*arguments)
+
+    monkeypatch.setattr(groups, "register", register)
+    with closing(broker.consumer(ConsumerSettings("reader", "g"))) as consumer:
+        consumer.subscribe(["t"], None, NOBODY)
+        assert consumer.poll(10, 0)
+        full.clear()
+        clock.advance(2)
+        consumer.poll(10, 0)
+        clock.advance(8 * 24 * 3600)
+        assert broker.retain([SinkGroup("g")]) == 0
+
+
+def test_assigned_partitions_are_told_or_not_had_at_all(
+    broker: EmbeddedBroker, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(broker.admin(AdminSettings("a"))) as admin:
+        admin.create_topics([NewTopic("t", 2)])
+    original, away = groups.resolved, [1]
+
+    def resolved(catalog: Catalog, partition: TopicPartition, start: Start) -> int:
+        if partition.partition in away:
+            raise BrokerError("the disk does not answer", retriable=True)
+        return original(catalog, partition, start)
+
+    monkeypatch.setattr(groups, "resolved", resolved)
+    told: list[TopicPartition] = []
+    with closing(broker.consumer(ConsumerSettings("reader", "g"))) as consumer:
+        consumer.subscribe(["t"], None, RebalanceListener(told.extend, lambda _: None, lambda _: None))
+        with pytest.raises(BrokerError, match="does not answer"):
+            consumer.poll(10, 0)
+        assert not consumer.assignment()
+        away.clear()
+        clock.advance(2)
+        consumer.poll(10, 0)
+    assert sorted(told) == [T0, TopicPartition("t", 1)]
+
+
+def test_a_checkpoint_that_fails_is_not_said_to_be_mended_by_the_commit_around_it(
+    broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(store, "CHECKPOINT_BYTES", 1)
+    monkeypatch.setattr(store, "WAL_BYTES", 0)
+    real = os.stat
+
+    def stat(path: Any, *rest: Any, **named: Any) -> os.stat_result:
+        if str(path).endswith("-wal"):
+            raise sqlite3.OperationalError("disk I/O error")
+        return real(path, *rest, **named)
+
+    monkeypatch.setattr(store.os, "stat", stat)
+    caplog.set_level(logging.INFO)
+    write(broker, [b"a"])
+    write(broker, [b"b"])
+    monkeypatch.undo()
+    monkeypatch.setattr(store, "CHECKPOINT_BYTES", 1)
+    assert "can be written again" not in caplog.text
+    assert read(broker) == [b"a", b"b"]
+
+
+WRITER = """
+import random, sys
+from millstream.broker.embedded.log import open_embedded
+from millstream.broker.ports import Outgoing, ProducerSettings
+
+path, number, rows, seed = sys.argv[1], *map(int, sys.argv[2:])
+dice = random.Random(seed)
+broker = open_embedded("sqlite:" + path, {"num.partitions": "3"})
+producer = broker.producer(ProducerSettings("p"))
+failed = []
+written = 0
+while written < rows:  # each row: its writer, its number; small and large batches, one or several a transaction
+    producer.begin()
+    for _ in range(dice.randrange(1, 4)):
+        size = min(dice.choice((1, 1, 7, 400, 3000)), rows - written)
+        values = [b"%d %d" % (number, row) for row in range(written, written + size)]
+        batch = Outgoing("t", values, partitions=[dice.randrange(3)] * size)
+        producer.send(batch, lambda told: failed.extend(told.failures))
+        written += size
+    producer.commit()
+    producer.durable() if dice.random() < 0.1 else None
+producer.close(1)
+sys.exit(bool(failed))
+"""
+
+READER = """
+import os, random, sys
+from millstream.broker.embedded.log import open_embedded
+from millstream.broker.ports import ConsumerSettings, RebalanceListener
+
+path, member, members, seed = sys.argv[1], *map(int, sys.argv[2:])
+dice = random.Random(seed)
+broker = open_embedded("sqlite:" + path, {"num.partitions": "3"})
+consumer = broker.consumer(ConsumerSettings("r", "g", share=(member, members)))
+place = {}
+commit = lambda partitions: consumer.commit_now({tp: place[tp] for tp in partitions if tp in place})
+consumer.subscribe(["t"], None, RebalanceListener(lambda _: None, commit, lambda _: None))
+print("ready", flush=True)
+quiet = 0
+while quiet < 30:  # polls without a row since the writers ended
+    over = os.path.exists(path + ".over")
+    polled = consumer.poll(dice.choice((1, 50, 500, 5000)), 0.05)
+    quiet = 0 if polled or not over else quiet + 1
+    for one in polled:
+        tp = next(tp for tp in consumer.assignment() if (tp.topic, tp.partition) == (one.topic, one.partition))
+        place[tp] = one.offsets[-1] + 1
+        print("\\n".join(f"{one.partition} {o} {v.decode()}" for o, v in zip(one.offsets, one.values)))
+    if polled and dice.random() < 0.3:
+        commit(list(consumer.assignment()))
+    if dice.random() < 0.02:
+        sys.stdout.flush()
+consumer.close()
+"""
+
+ROUNDS = int(os.environ.get("MILLSTREAM_LOG_ROUNDS", "2"))
+ROWS = 20_000
+
+
+def start(program: str, *arguments: object) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("seed", range(1, ROUNDS + 1))
+def test_readers_beside_writers_and_retention_get_each_row_once_and_in_order(tmp_path: Path, seed: int) -> None:
+    """Two writers, one to three readers that wait for the topic, retention of everything that was committed."""
+    dice = random.Random(seed)
+    path = tmp_path / "log.db"
+    members = dice.randrange(1, 4)
+    with closing(open_embedded(f"sqlite:{path}", {"log.retention.bytes": "0", "num.partitions": "3"})) as broker:
+        readers = [start(READER, path, member, members, dice.randrange(1 << 16)) for member in range(members)]
+        for reader in readers:
+            assert reader.stdout is not None
+            assert reader.stdout.readline() == "ready\n"
+        writers = [start(WRITER, path, number, ROWS, seed * 10 + number) for number in range(2)]
+        removed = 0
+        with ThreadPoolExecutor(len(readers)) as pool:
+            waiting = [pool.submit(reader.communicate) for reader in readers]
+            while any(writer.poll() is None for writer in writers):
+                removed += broker.retain([SINK])
+            (tmp_path / "log.db.over").touch()
+        said = [writer.communicate()[1] for writer in writers]
+        assert [writer.returncode for writer in writers] == [0, 0], said
+        outputs = [done.result() for done in waiting]
+        assert [reader.returncode for reader in readers] == [0] * members, outputs
+    assert removed, "retention had nothing to remove: the round tried nothing"
+    rows = [tuple(map(int, line.split())) for out, _ in outputs for line in out.splitlines()]
+    assert sorted((writer, number) for _, _, writer, number in rows) == [
+        (writer, number) for writer in range(2) for number in range(ROWS)
+    ]
+    for partition in range(3):
+        offsets = [offset for at, offset, _, _ in rows if at == partition]
+        assert offsets == list(range(len(offsets))), f"partition {partition} is not read in order, each row once"
+    assert not [err for _, err in outputs if "removed by retention" in err]
