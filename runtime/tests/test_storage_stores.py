@@ -172,7 +172,8 @@ def test_keys_that_are_no_offsets_are_passed_over_with_a_warning(log: Log, caplo
     ("place", "sentence"),
     [
         ({1: 2}, "Offsets may only use String keys"),
-        ({"f": [1]}, "Offsets may only contain primitive types as values, but field f contains list"),
+        ({"f": [1]}, "Offsets may only contain primitive types as values, but field f contains ARRAY"),
+        ({"f": {}}, "^Offsets may only contain primitive types as values, but field f contains MAP"),
         ([], "Offsets must be specified as a Map"),
         ({"f": 2**63}, "integers of 64 bits, but field f"),
     ],

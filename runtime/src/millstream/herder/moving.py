@@ -71,6 +71,12 @@ class Moving:
 
     def _move_group(self, name: str, group: str, wanted: dict[TopicPartition, int | None], done: str) -> None:
         admin = self._stores.admin
+        negative = next((at for at, offset in wanted.items() if offset is not None and offset < 0), None)
+        if negative is not None:
+            raise WorkerError(
+                f"Failed to modify offsets for sink connector {name}: offset {wanted[negative]} of {negative.topic}-"
+                f"{negative.partition} is negative; offsets begin at 0, and null forgets one"
+            )
         verb = {"altered": "alter", "reset": "reset"}[done]
         try:
             if done == "reset":
@@ -96,10 +102,6 @@ class Moving:
 
     def _plugin(self, config: Config) -> Plugin:
         return self._inventory.find_connector(config.get("connector.class") or "")
-
-
-def _normalised(offsets: Offsets) -> Pairs:
-    return [(normalised(partition), normalised(offset)) for partition, offset in offsets]
 
 
 def _told(wanted: dict[TopicPartition, int | None]) -> Pairs:

@@ -5,6 +5,7 @@ from typing import Any
 
 from millstream.errors import WorkerError
 from millstream.herder.requests import Offsets
+from millstream.storage.java_json import dumps
 from millstream_api import TopicPartition
 
 TOPIC, PARTITION, OFFSET = "kafka_topic", "kafka_partition", "kafka_offset"
@@ -47,7 +48,7 @@ def _partition(partition: Mapping[str, Any] | None) -> TopicPartition:
     if number is None:
         raise OffsetsError(
             "Failed to parse the following Kafka partition value in the provided offsets:"
-            f" '{partition[PARTITION]}'. Partition values for sink connectors need to be integers."
+            f" '{_told(partition[PARTITION])}'. Partition values for sink connectors need to be integers."
         )
     return TopicPartition(str(partition[TOPIC]), number)
 
@@ -55,15 +56,20 @@ def _partition(partition: Mapping[str, Any] | None) -> TopicPartition:
 def _offset(offset: Mapping[str, Any] | None) -> int | None:
     if offset is None:
         return None
-    if offset.get(OFFSET) is None:
+    if OFFSET not in offset:
         raise OffsetsError(f"The offset for a sink connector should either be null or contain the key '{OFFSET}'")
     number = _integer(offset[OFFSET], INT64_MAX)
     if number is None:
         raise OffsetsError(
-            f"Failed to parse the following Kafka offset value in the provided offsets: '{offset[OFFSET]}'."
+            f"Failed to parse the following Kafka offset value in the provided offsets: '{_told(offset[OFFSET])}'."
             " Offset values for sink connectors need to be integers."
         )
     return number
+
+
+def _told(value: Any) -> str:
+    """As the request spelled it."""
+    return value if isinstance(value, str) else dumps(value)
 
 
 def _integer(value: Any, most: int) -> int | None:

@@ -1,5 +1,6 @@
 """Whether a connector's settings will do, asked of a child: the plugin's code may hang, and never here."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,9 +14,14 @@ from millstream.host.probe import defined
 from millstream.inventory.inventory import LISTED, Inventory
 from millstream.settings.connector import config_of
 from millstream.settings.plugins import Kind
+from millstream.storage.java_json import hash_map_order
 from millstream.worker.worker import Worker
 
 Report = Mapping[str, Any]
+
+#: names under which connectors keep secrets
+SECRET = re.compile(r"password|passphrase|secret|token|credential|jaas|auth|private|(^|[._-])key$", re.IGNORECASE)
+HIDDEN = "[hidden]"
 
 
 class KindError(WorkerError):
@@ -34,7 +40,7 @@ class Validation:
         """Give what REST answers: every setting with its definition, value and errors."""
         given = config.get("connector.class")
         if given is None:
-            raise ConfigError({"connector.class": f"Connector config {_names(config)} contains no connector type"})
+            raise no_class(config)
         plugin = self._inventory.find_connector(given)
         kind = "source" if plugin.kind is Kind.SOURCE else "sink"
         words = f"performing multi-property validation for the connector {config.get('name') or given}"
@@ -88,5 +94,14 @@ class InvalidError(ConfigError):
         )
 
 
-def _names(config: Config) -> str:
-    return "{" + ", ".join(config) + "}"
+def no_class(config: Config) -> ConfigError:
+    """The refusal of settings without `connector.class`, which quotes them as Java prints a map.
+
+    There is no class to say which of them are secrets: values are hidden by their names.
+    """
+    shown = ", ".join(f"{name}={_shown(name, value)}" for name, value in hash_map_order(config).items())
+    return ConfigError({"": f"Connector config {{{shown}}} contains no connector type"})
+
+
+def _shown(name: str, value: str | None) -> str:
+    return "null" if value is None else HIDDEN if SECRET.search(name) else value

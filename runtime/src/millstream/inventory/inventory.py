@@ -132,7 +132,7 @@ class Inventory:
         for plugin in denoted:
             if plugin.kind in kinds:
                 return plugin
-        if denoted:
+        if denoted and kinds != CONNECTORS:
             raise PluginError(f"Requested class: {denoted[0].name} does not extend {interface}; it is {denoted[0]}")
         matching = [p for p in self.of(*kinds) if wanted and p.short_names & {wanted, wanted + "Connector"}]
         if len(matching) > 1:
@@ -154,6 +154,7 @@ class Inventory:
         if wanted in self.refused:
             claimants = " and ".join(str(plugin.target) for plugin in self.refused[wanted])
             message += f"; {wanted!r} is claimed by {claimants}: use one of these names"
+        message += "".join(f"; {wanted!r} is {other}" for other in self.lookup(wanted)[:1])
         message += hint(wanted)
         if self.failures:
             message += f"; could not be used: {', '.join(self.failures)} (`millstream plugins list` says why)"

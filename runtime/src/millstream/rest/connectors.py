@@ -39,11 +39,12 @@ def view_of(request: Request) -> ConnectorView:
 
 def _same_name(config: bodies.Config, name: str) -> bodies.Config:
     """The settings with `name` in them. 400 if they name another connector."""
-    if config.setdefault("name", name) != name:
+    given = config.get("name")
+    if given is not None and given != name:
         raise RestError(
-            400, f"Connector name configuration ({config['name']}) doesn't match connector name in the URL ({name})"
+            400, f"Connector name configuration ({given}) doesn't match connector name in the URL ({name})"
         )
-    return config
+    return {**config, "name": name}
 
 
 async def list_connectors(request: Request) -> Response:
@@ -80,7 +81,7 @@ async def patch_config(request: Request) -> Response:
     name = name_of(request)
     view_of(request)  # 404 comes before whatever the body is
     patch = bodies.settings(await bodies.body_of(request, "an object of settings"))
-    if "name" in patch:
+    if patch.get("name") is not None:
         _same_name(patch, name)
     return respond(models.connector_info(await ask(request, PatchConfig(name, patch))))
 

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from millstream.herder.requests import PluginDefinitions, Validate
+from millstream.herder.validation import no_class
 from millstream.inventory.inventory import CONNECTORS, LISTED
 from millstream.rest import bodies, models
 from millstream.rest.asking import ask, herder_of
@@ -28,15 +29,10 @@ async def validate(request: Request) -> Response:
     settings = bodies.settings(await bodies.body_of(request, "an object of settings"))
     given, asked = settings.get("connector.class"), unquote(request.path_params["name"])
     if given is None:
-        raise RestError(400, f"Connector config {java_map(settings)} contains no connector type")
+        raise no_class(settings)
     if not _cut(given).endswith(_cut(asked)):
         raise RestError(400, f"Included connector type {_cut(given)} does not match request type {_cut(asked)}")
     return respond(await ask(request, Validate(settings)))
-
-
-def java_map(settings: bodies.Config) -> str:
-    """The names of the settings as Java prints a map; values may be secrets."""
-    return "{" + ", ".join(settings) + "}"
 
 
 def _cut(name: str) -> str:

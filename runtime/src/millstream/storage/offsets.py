@@ -118,11 +118,17 @@ def check_place(place: Any) -> None:
         if value is not None and not isinstance(value, (bool, int, float, str, bytes)):
             raise DataError(
                 f"Offsets may only contain primitive types as values, but field {name} contains "
-                f"{type(value).__name__}; they are None, bool, int, float, str and bytes",
-                path=name,
+                f"{_java_type(value)}; they are None, bool, int, float, str and bytes"
             )
         if isinstance(value, int) and value not in INT64:
             raise DataError(f"Offsets hold integers of 64 bits, but field {name} contains {value}", path=name)
+
+
+def _java_type(value: object) -> str:
+    """The schema type by which Java's message names it (ConnectSchema.schemaType); else the Python class."""
+    if isinstance(value, Mapping):
+        return "MAP"
+    return "ARRAY" if isinstance(value, (list, tuple)) else type(value).__name__
 
 
 def _identity(key: bytes, topic: str) -> tuple[str, str] | None:
