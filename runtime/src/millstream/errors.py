@@ -12,6 +12,7 @@ MillstreamError (millstream_api)
 │  ├─ RebalanceError       the group is about to change; ask again
 │  ├─ IllegalStateError    a method was called at a time at which it has no meaning
 │  └─ RemoteError          an error of a child process, told again here
+│     └─ NoAnswerError     a child that was asked did not answer in time; .stack says where it was
 └─ BrokerError         the log of records refuses; .retriable says whether asking again may help
    ├─ RecordTooLargeError
    ├─ UnknownTopicError
@@ -31,6 +32,7 @@ __all__ = [
     "FencedError",
     "IllegalStateError",
     "MillstreamError",
+    "NoAnswerError",
     "NotFoundError",
     "NotLeaderError",
     "PluginError",
@@ -90,6 +92,17 @@ class RemoteError(WorkerError):
         super().__init__(message)
         self.name = name
         self.trace = trace
+
+
+class NoAnswerError(RemoteError):
+    """A child that was asked something did not answer in time, and was ended.
+
+    stack: where it was; empty if that could not be had.
+    """
+
+    def __init__(self, name: str, message: str, trace: str, stack: str) -> None:
+        super().__init__(name, message, trace)
+        self.stack = stack
 
 
 class BrokerError(MillstreamError):

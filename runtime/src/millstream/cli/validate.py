@@ -9,7 +9,7 @@ import click
 from millstream.cli.connector_files import read_connector
 from millstream.cli.output import EXIT_FAILED, fail, json_option, print_json, print_table
 from millstream.errors import ConfigError, MillstreamError, message_of
-from millstream.herder.crew import kind_of, plugin_of, target_of
+from millstream.herder.classes import kind_of, plugin_of, target_of
 from millstream.host.channel import RunProbe
 from millstream.inventory.discovery import discover
 from millstream.settings.properties import read_properties

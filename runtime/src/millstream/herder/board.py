@@ -1,7 +1,7 @@
 """What readers see: an immutable snapshot, made anew after each change."""
 
 from millstream.errors import NotFoundError
-from millstream.herder.crew import kind_of
+from millstream.herder.classes import kind_of
 from millstream.herder.herder import Config, ConnectorView, Snapshot
 from millstream.herder.states import States
 from millstream.identity import TargetState

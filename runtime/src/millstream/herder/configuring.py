@@ -1,45 +1,35 @@
 """Connectors created, changed, deleted, and sent to another target state."""
 
 from concurrent.futures import Future
-from dataclasses import dataclass
 
 from millstream.errors import ConflictError
 from millstream.herder import requests as ask
-from millstream.herder.board import Board
 from millstream.herder.crew import Crew
 from millstream.herder.fleet import Fleet
 from millstream.herder.herder import ConnectorView
 from millstream.herder.moving import Moving
 from millstream.herder.procedures import Procedure
 from millstream.herder.tasks import Tasks
-from millstream.herder.turns import Turns
 from millstream.herder.validation import Validation, refuse_invalid
 from millstream.identity import TargetState
 from millstream.storage.java_json import hash_map_order
 
-
-@dataclass(frozen=True, slots=True)
-class Rooms:
-    """The rooms that procedures on connectors need."""
-
-    crew: Crew
-    fleet: Fleet
-    tasks: Tasks
-    board: Board
-    turns: Turns
+#: how long the answer to a creation waits for the tasks, to tell them; a start that takes longer goes on after it
+TASKS_S = 10.0
 
 
 class Configuring:
     """Procedures of the herder's thread."""
 
-    def __init__(self, rooms: Rooms, validation: Validation, moving: Moving) -> None:
-        self._configs = rooms.crew.configs
-        self._states = rooms.crew.states
-        self._stages = rooms.crew.stages
-        self._fleet = rooms.fleet
-        self._tasks = rooms.tasks
-        self._board = rooms.board
-        self._turns = rooms.turns
+    def __init__(self, crew: Crew, fleet: Fleet, tasks: Tasks, validation: Validation, moving: Moving) -> None:
+        self._configs = crew.configs
+        self._states = crew.states
+        self._stages = crew.stages
+        self._agenda = crew.agenda
+        self._board = crew.board
+        self._turns = crew.turns
+        self._fleet = fleet
+        self._tasks = tasks
         self._validation = validation
         self._moving = moving
 
@@ -48,7 +38,7 @@ class Configuring:
         if wish.initial_offsets is not None and wish.name not in self._configs.snapshot().connectors:
             yield from self._moving.preset(wish.name, wish.config, wish.initial_offsets)
         settled = yield from self._turns.take(wish.name, self._write_and_start(wish, replace))
-        yield settled
+        yield self._agenda.at_most(settled, TASKS_S)
         return self._board.view_as_given(wish.name, wish.config)
 
     def put_config(self, wish: ask.PutConfig) -> Procedure:
@@ -65,7 +55,7 @@ class Configuring:
 
     def delete(self, name: str) -> Procedure:
         self._board.known(name, "Connector {} not found")
-        with self._stages.of(f"removing the config for connector {name} from the config topic"):
+        with self._stages.of(f"removing the config for connector {name} from the config topic", name):
             self._configs.remove_connector(name)
         self._board.publish()
         tasks = self._tasks.of(name)
@@ -106,7 +96,7 @@ class Configuring:
         if exists:
             yield from self._fleet.stop_connector(wish.name)
         words = f"writing a config for connector {wish.name} to the config topic"
-        with self._stages.of(words):
+        with self._stages.of(words, wish.name):
             self._configs.put_connector(wish.name, wish.config, None if exists else wish.initial_state)
         return self._started(wish.name)
 

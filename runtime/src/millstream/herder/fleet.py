@@ -5,8 +5,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from millstream.errors import MillstreamError, trace_of
-from millstream.herder.crew import Crew, plugin_of, target_of, version_of
+from millstream.herder.classes import plugin_of, target_of, version_of
+from millstream.herder.crew import Crew
 from millstream.herder.procedures import Procedure
+from millstream.herder.stages import Stage
 from millstream.herder.tasks import Tasks
 from millstream.host.channel import Event, Reconfigure, RunConnector, StateChanged
 from millstream.identity import State, TargetState, TaskId
@@ -25,10 +27,12 @@ RETRY_S, RETRY_MOST_S = 0.25, 60.0
 class Incarnation:
     """One start of a connector; what an earlier one still tells is not heard.
 
-    settled: set once it is known how the start went: tasks are started, or it failed, or it is not to run.
+    starting: goes on until `start` has returned, or failed.
+    settled:  set once it is known how the start went: tasks are started, or it failed, or it is not to run.
     """
 
     plugin: Plugin
+    starting: Stage
     settled: "Future[None]" = field(default_factory=Future)
     retry_s: float = RETRY_S
 
@@ -57,7 +61,7 @@ class Fleet:
             done: Future[None] = Future()
             done.set_result(None)
             return done
-        incarnation = Incarnation(plugin)
+        incarnation = Incarnation(plugin, self._crew.stages.begin("starting the connector", name))
         self._connectors[name] = incarnation
         spec = RunConnector(name, target_of(plugin), config, target.value)
         agenda = self._crew.agenda
@@ -70,8 +74,9 @@ class Fleet:
         """Stop the instance; its tasks go on."""
         incarnation = self._connectors.pop(name, None)
         if incarnation is not None:
+            self._crew.stages.complete(incarnation.starting)
             incarnation.settle()
-            with self._crew.stages.of(f"stopping connector {name}"):
+            with self._crew.stages.of(f"stopping connector {name}", name):
                 yield self._crew.worker.stop_connector(name)
             self._tell(name, State.UNASSIGNED, incarnation.plugin.reported_version)
 
@@ -103,7 +108,7 @@ class Fleet:
             states.forget(TaskId(name, number))
         states.forget(name)
         states.forget_topics(name)
-        self._crew.changed()
+        self._crew.board.publish()
 
     def _heard_connector(self, name: str, incarnation: Incarnation, event: Event) -> None:
         if self._connectors.get(name) is not incarnation:
@@ -113,6 +118,7 @@ class Fleet:
             self._crew.agenda.perform(self._reconfigure(name, incarnation))
         elif isinstance(event, StateChanged):
             state = State[event.state]
+            self._crew.stages.complete(incarnation.starting)
             self._tell(name, state, version, event.trace)
             if not incarnation.settled.done() and state in (State.RUNNING, State.FAILED):
                 self._crew.metrics.connectors.ended(state is State.RUNNING)
@@ -126,7 +132,7 @@ class Fleet:
         state = self._crew.configs.snapshot()
         try:
             most = int(state.connectors[name].get(TASKS_MAX) or 1)
-            with self._crew.stages.of(f"generating task configs for connector {name}"):
+            with self._crew.stages.of(f"generating task configs for connector {name}", name):
                 configs = yield self._crew.worker.task_configs(name, most)
         except (MillstreamError, ValueError) as error:
             self._task_configs_failed(name, incarnation, error)
@@ -150,7 +156,7 @@ class Fleet:
         for task in state.tasks_of(name):
             if task not in self._tasks:
                 self._tasks.start(task, state)
-        self._crew.changed()
+        self._crew.board.publish()
         incarnation.settle()
 
     def _task_configs_failed(self, name: str, incarnation: Incarnation, error: Exception) -> None:
@@ -170,4 +176,4 @@ class Fleet:
 
     def _tell(self, name: str, state: State, version: str | None, trace: str | None = None) -> None:
         self._crew.states.tell(name, state, version, trace)
-        self._crew.changed()
+        self._crew.board.publish()

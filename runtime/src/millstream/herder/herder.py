@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from millstream.herder.requests import Request
+from millstream.herder.stages import Stages
 from millstream.identity import Status, TargetState
 from millstream.inventory.inventory import Inventory
 from millstream.worker.worker import ChildView
@@ -84,6 +85,11 @@ class Herder(Protocol):
     def inventory(self) -> Inventory: ...
 
     @property
+    def stages(self) -> Stages:
+        """What goes on now and ended last, for an answer that does not come in time."""
+        ...
+
+    @property
     def ready(self) -> bool:
         """Whether the connectors given at the start have been created."""
         ...
@@ -97,10 +103,6 @@ class Herder(Protocol):
 
         Each request's docstring says what the future gives; its error is one of `millstream.errors`.
         """
-        ...
-
-    def stage(self) -> str | None:
-        """Say what the herder does or did last, in Connect's words, for an answer that did not come in time."""
         ...
 
     def levels(self) -> Mapping[str, Level]:

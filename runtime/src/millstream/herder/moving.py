@@ -1,19 +1,18 @@
 """Offsets read and moved by an operator: a sink's in its consumer group, a source's in the offsets topic."""
 
 from millstream.errors import BrokerError, NotFoundError, WorkerError
-from millstream.herder.crew import target_of
+from millstream.herder.classes import target_of
+from millstream.herder.crew import Crew
 from millstream.herder.groups import group_of
 from millstream.herder.offsets import as_json, not_stopped, nothing_given, outcome, sink_offsets
+from millstream.herder.probing import probe
 from millstream.herder.procedures import Procedure
 from millstream.herder.requests import Config, Offsets, Place
-from millstream.herder.stages import Stages
-from millstream.herder.stores import Stores
 from millstream.host.channel import RunProbe
 from millstream.identity import TargetState
-from millstream.inventory.inventory import Inventory, Plugin
+from millstream.inventory.inventory import Plugin
 from millstream.settings.plugins import Kind
 from millstream.storage.offsets import normalised
-from millstream.worker.worker import Worker
 from millstream_api import TopicPartition
 
 Pairs = list[tuple[Place | None, Place | None]]
@@ -22,11 +21,9 @@ Pairs = list[tuple[Place | None, Place | None]]
 class Moving:
     """Used by the herder's thread alone."""
 
-    def __init__(self, stores: Stores, worker: Worker, inventory: Inventory, stages: Stages) -> None:
-        self._stores = stores
-        self._worker = worker
-        self._inventory = inventory
-        self._stages = stages
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._stores = crew.stores
 
     def offsets_of(self, name: str) -> list[tuple[dict[str, object], dict[str, object]]]:
         """Every committed offset of a connector, in whatever state it is. NotFoundError."""
@@ -40,15 +37,13 @@ class Moving:
         if not offsets:
             raise nothing_given()
         config = self._stopped(name)
-        with self._stages.of(f"modifying offsets for connector {name}"):
-            return (yield from self._move(name, config, offsets, "altered"))
+        return (yield from self._move(name, config, offsets, "altered"))
 
     def reset(self, name: str) -> Procedure:
         """Forget all offsets of a stopped connector."""
         config = self._stopped(name)
         offsets = [(partition, None) for partition, _ in self.offsets_of(name)]
-        with self._stages.of(f"modifying offsets for connector {name}"):
-            return (yield from self._move(name, config, offsets, "reset"))
+        return (yield from self._move(name, config, offsets, "reset"))
 
     def preset(self, name: str, config: Config, offsets: Offsets) -> Procedure:
         """Set offsets of a connector that is about to be created (KIP-995)."""
@@ -62,7 +57,8 @@ class Moving:
             _told(wanted) if sink else [(normalised(partition), normalised(offset)) for partition, offset in offsets]
         )
         arguments = {"offsets": [list(pair) for pair in pairs]}
-        examined = yield self._worker.probe(RunProbe("alter_offsets", target_of(plugin), config, arguments, name))
+        question = RunProbe("alter_offsets", target_of(plugin), config, arguments, name)
+        examined = yield from probe(self._crew, question, f"modifying offsets for connector {name}")
         if sink:
             self._move_group(name, group_of(config), wanted, done)
         elif pairs:
@@ -101,7 +97,7 @@ class Moving:
         return config
 
     def _plugin(self, config: Config) -> Plugin:
-        return self._inventory.find_connector(config.get("connector.class") or "")
+        return self._crew.inventory.find_connector(config.get("connector.class") or "")
 
 
 def _told(wanted: dict[TopicPartition, int | None]) -> Pairs:

@@ -51,6 +51,18 @@ class Agenda:
         self.post(lambda: self._advance(procedure, None, done))
         return done
 
+    def at_most(self, awaited: "Future[Any]", seconds: float) -> "Future[None]":
+        """Done when `awaited` is, or after so many seconds; for the herder's thread."""
+        enough: Future[None] = Future()
+
+        def done() -> None:
+            if not enough.done():
+                enough.set_result(None)
+
+        awaited.add_done_callback(lambda _: self.post(done))
+        self.post(done, seconds)
+        return enough
+
     def close(self, timeout: float) -> None:
         """Do what is due, and end; who still waits for an answer is told that none will come."""
         self._arrived.put(None)

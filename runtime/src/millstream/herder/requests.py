@@ -145,6 +145,18 @@ class SetLevel:
     level: str
 
 
+def connector_of(request: "Request") -> str | None:
+    """The connector that a request is about, if there is one."""
+    match request:
+        case RestartTask():
+            return request.task.connector
+        case Validate():
+            return request.config.get("name")
+        case Ping() | Measure() | PluginDefinitions() | SetLevel():
+            return None
+    return request.name
+
+
 Request = (
     Ping
     | CreateConnector

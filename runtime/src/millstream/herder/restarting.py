@@ -7,10 +7,12 @@ from typing import Any
 
 from millstream.errors import MillstreamError, NotFoundError, WorkerError
 from millstream.herder import requests as ask
-from millstream.herder.configuring import Rooms
+from millstream.herder.crew import Crew
+from millstream.herder.fleet import Fleet
 from millstream.herder.herder import StateView
 from millstream.herder.procedures import Procedure
 from millstream.herder.restart import announced, plan
+from millstream.herder.tasks import Tasks
 from millstream.identity import State, TaskId
 from millstream.storage.statuses import Subject
 
@@ -20,15 +22,15 @@ log = logging.getLogger(__name__)
 class Restarting:
     """Procedures of the herder's thread."""
 
-    def __init__(self, rooms: Rooms) -> None:
-        self._configs = rooms.crew.configs
-        self._states = rooms.crew.states
-        self._stages = rooms.crew.stages
-        self._agenda = rooms.crew.agenda
-        self._fleet = rooms.fleet
-        self._tasks = rooms.tasks
-        self._board = rooms.board
-        self._turns = rooms.turns
+    def __init__(self, crew: Crew, fleet: Fleet, tasks: Tasks) -> None:
+        self._configs = crew.configs
+        self._states = crew.states
+        self._stages = crew.stages
+        self._agenda = crew.agenda
+        self._board = crew.board
+        self._turns = crew.turns
+        self._fleet = fleet
+        self._tasks = tasks
 
     def restart(self, wish: ask.RestartConnector) -> Procedure:
         if not wish.planned:
@@ -52,7 +54,7 @@ class Restarting:
         self._board.known(task.connector, "Unknown connector: {}")
         if task not in self._configs.snapshot().tasks_of(task.connector):
             raise NotFoundError(f"Task {task} not found")
-        with self._stages.of(f"restarting task {task}"):
+        with self._stages.of(f"restarting task {task}", task.connector):
             yield from self._tasks.stop([task])
         self._tasks.start(task, self._configs.snapshot())
         return None
@@ -67,7 +69,7 @@ class Restarting:
     def _restart_parts(self, name: str, connector: bool, tasks: Sequence[TaskId]) -> Procedure:
         if name not in self._configs.snapshot().connectors:
             return
-        with self._stages.of(f"handling restart request for connector {name}"):
+        with self._stages.of(f"handling restart request for connector {name}", name):
             if connector:
                 yield from self._fleet.stop_connector(name)
             yield from self._tasks.stop(tasks)

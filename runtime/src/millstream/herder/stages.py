@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from millstream.lifecycle import Clock
@@ -13,11 +13,12 @@ AWAITING_STARTUP = "awaiting startup"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """words: what is done. began, completed: ms since 1970; completed None: it goes on."""
+    """words: what is done. began, completed: ms since 1970; completed None: it goes on. connector: whom it concerns."""
 
     words: str
     began: int
     completed: int | None = None
+    connector: str | None = None
 
     def summary(self) -> str:
         """The sentence of an answer that did not come in time. Source: Stage.java."""
@@ -37,7 +38,7 @@ def _instant(ms: int) -> str:
 
 
 class Stages:
-    """Remembers the stage that was begun last, among those that still go on; any thread may begin one or ask."""
+    """Remembers the stages that go on, and the one that ended last; any thread may begin one or ask."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -45,27 +46,40 @@ class Stages:
         self._current: list[Stage] = []
         self._last: Stage | None = None
 
-    def begin(self, words: str) -> Stage:
-        stage = Stage(words, self._clock.now_ms())
+    def begin(self, words: str, connector: str | None = None) -> Stage:
+        stage = Stage(words, self._clock.now_ms(), None, connector)
         with self._lock:
             self._current.append(stage)
         return stage
 
     def complete(self, stage: Stage) -> None:
+        """It has ended; once is enough."""
         with self._lock:
-            self._current.remove(stage)
-            self._last = Stage(stage.words, stage.began, self._clock.now_ms())
+            current = [each for each in self._current if each is not stage]
+            if len(current) < len(self._current):
+                self._current = current
+                self._last = replace(stage, completed=self._clock.now_ms())
 
     @contextmanager
-    def of(self, words: str) -> Iterator[None]:
+    def of(self, words: str, connector: str | None = None) -> Iterator[Stage]:
         """For the length of a block, which may be the part of a procedure with yields in it."""
-        stage = self.begin(words)
+        stage = self.begin(words, connector)
         try:
-            yield
+            yield stage
         finally:
             self.complete(stage)
 
-    def summary(self) -> str | None:
+    def summary(self, connector: str | None = None) -> str | None:
+        """What goes on with this connector, else what was begun last of all that goes on, else what ended last."""
+        return self.concerning(connector) or self._newest()
+
+    def concerning(self, connector: str | None) -> str | None:
+        """What goes on with this connector alone."""
+        with self._lock:
+            own = [stage for stage in self._current if connector is not None and stage.connector == connector]
+        return own[-1].summary() if own else None
+
+    def _newest(self) -> str | None:
         with self._lock:
             stage = self._current[-1] if self._current else self._last
         return stage.summary() if stage else None

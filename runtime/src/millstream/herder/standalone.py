@@ -7,26 +7,23 @@ from typing import Any
 
 from millstream.broker.ports import Broker
 from millstream.herder import requests as ask
-from millstream.herder.board import Board
-from millstream.herder.configuring import Configuring, Rooms
-from millstream.herder.crew import Crew
+from millstream.herder.configuring import Configuring
+from millstream.herder.crew import crew_of
 from millstream.herder.fleet import Fleet
 from millstream.herder.herder import Level, Snapshot, WorkerIdentity
 from millstream.herder.levels import Levels
 from millstream.herder.moving import Moving
-from millstream.herder.procedures import Agenda, Procedure
+from millstream.herder.procedures import Procedure
 from millstream.herder.readings import readings
 from millstream.herder.restarting import Restarting
-from millstream.herder.stages import AWAITING_STARTUP, Stages
-from millstream.herder.states import States
+from millstream.herder.stages import AWAITING_STARTUP
 from millstream.herder.stores import open_stores
 from millstream.herder.tasks import Tasks
-from millstream.herder.turns import Turns
 from millstream.herder.upkeep import Upkeep
 from millstream.herder.validation import Validation
 from millstream.inventory.inventory import Inventory
 from millstream.lifecycle import Clock
-from millstream.metrics.readings import Measuring, WorkerMetrics
+from millstream.metrics.readings import Measuring
 from millstream.storage.config_state import Event
 from millstream.worker.worker import ChildView, Worker
 
@@ -56,35 +53,19 @@ class StandaloneHerder:
         self.inventory = parts.inventory
         self.ready = False
         self._parts = parts
-        self._stages = Stages(parts.clock)
-        self._stages.begin(AWAITING_STARTUP)
-        self._agenda = Agenda(parts.clock)
+        measuring = Measuring(parts.clock, parts.metrics_window_ms, parts.metrics_samples)
+        stores = open_stores(parts.broker, parts.epoch, parts.clock, _already_known)
+        self._crew = crew = crew_of(parts.worker, parts.inventory, stores, parts.identity.worker_id, measuring)
+        self.stages = crew.stages
+        self._starting = crew.stages.begin(AWAITING_STARTUP)
         self._levels = Levels(parts.worker, parts.clock)
-        self._stores = open_stores(parts.broker, parts.epoch, parts.clock, _already_known)
-        self._states = States(self._stores.statuses, parts.identity.worker_id, parts.clock)
-        self._board = Board(self._stores.configs, self._states, parts.inventory)
-        self._metrics = WorkerMetrics(Measuring(parts.clock, parts.metrics_window_ms, parts.metrics_samples))
-        rooms = self._rooms(parts)
-        self._turns = rooms.turns
-        self._validation = Validation(parts.worker, parts.inventory, self._stages)
-        self._moving = Moving(self._stores, parts.worker, parts.inventory, self._stages)
-        self._configuring = Configuring(rooms, self._validation, self._moving)
-        self._restarting = Restarting(rooms)
-        self._upkeep = Upkeep(parts.broker, self._states, self._agenda, self._board)
-
-    def _rooms(self, parts: StandaloneParts) -> Rooms:
-        crew = Crew(
-            parts.worker,
-            parts.inventory,
-            self._stores.configs,
-            self._states,
-            self._agenda,
-            self._stages,
-            self._metrics,
-            self._board.publish,
-        )
+        self._validation = Validation(crew)
+        self._moving = Moving(crew)
         tasks = Tasks(crew)
-        return Rooms(crew, Fleet(crew, tasks), tasks, self._board, Turns())
+        fleet = Fleet(crew, tasks)
+        self._configuring = Configuring(crew, fleet, tasks, self._validation, self._moving)
+        self._restarting = Restarting(crew, fleet, tasks)
+        self._upkeep = Upkeep(parts.broker, crew)
 
     def start(self, given: Sequence[ask.CreateConnector] = ()) -> None:
         """Start what was configured before, then create the connectors given, one after the other.
@@ -92,24 +73,23 @@ class StandaloneHerder:
         A connector that exists gets the new settings; its target state and offsets stay. Returns when all are created;
         raises the first refusal, which names the connector.
         """
-        state = self._stores.configs.snapshot()
-        self._states.adopt(state.connectors)
-        self._board.publish()
-        self._agenda.start("herder", self._parts.on_death)
+        crew = self._crew
+        state = crew.configs.snapshot()
+        crew.states.adopt(state.connectors)
+        crew.board.publish()
+        crew.agenda.start("herder", self._parts.on_death)
         replaced = {each.name for each in given}
         for name in state.connectors:
             if name not in replaced:
-                self._agenda.post(lambda name=name: self._configuring.start_stored(name))  # type: ignore[misc]
+                crew.agenda.post(lambda name=name: self._configuring.start_stored(name))  # type: ignore[misc]
         for each in given:
-            self._agenda.perform(self._configuring.create(each, replace=True)).result()
+            crew.agenda.perform(self._configuring.create(each, replace=True)).result()
         self._upkeep.start()
+        crew.stages.complete(self._starting)
         self.ready = True
 
     def snapshot(self) -> Snapshot:
-        return self._board.snapshot
-
-    def stage(self) -> str | None:
-        return self._stages.summary()
+        return self._crew.board.snapshot
 
     def levels(self) -> Mapping[str, Level]:
         return self._levels.all()
@@ -121,14 +101,14 @@ class StandaloneHerder:
         return self._parts.worker.describe()
 
     def submit(self, request: ask.Request) -> "Future[Any]":
-        return self._agenda.perform(self._procedure(request))
+        return self._crew.agenda.perform(self._procedure(request))
 
     def stop(self) -> None:
         """Returns when everything is stopped, or was killed after the graceful time-out."""
         self._upkeep.stop()
-        self._agenda.close(CLOSE_S)
+        self._crew.agenda.close(CLOSE_S)
         self._parts.worker.close()
-        self._stores.close()
+        self._crew.stores.close()
 
     def _procedure(self, request: ask.Request) -> Procedure:
         match request:
@@ -139,17 +119,17 @@ class StandaloneHerder:
             case ask.PatchConfig():
                 return self._configuring.patch_config(request)
             case ask.DeleteConnector():
-                return self._turns.take(request.name, self._configuring.delete(request.name))
+                return self._crew.turns.take(request.name, self._configuring.delete(request.name))
             case ask.SetTarget():
-                return self._turns.take(request.name, self._configuring.set_target(request))
+                return self._crew.turns.take(request.name, self._configuring.set_target(request))
             case ask.RestartConnector():
                 return self._restarting.restart(request)
             case ask.RestartTask():
-                return self._turns.take(request.task.connector, self._restarting.restart_task(request.task))
+                return self._crew.turns.take(request.task.connector, self._restarting.restart_task(request.task))
             case ask.AlterOffsets():
-                return self._turns.take(request.name, self._moving.alter(request.name, request.offsets))
+                return self._crew.turns.take(request.name, self._moving.alter(request.name, request.offsets))
             case ask.ResetOffsets():
-                return self._turns.take(request.name, self._moving.reset(request.name))
+                return self._crew.turns.take(request.name, self._moving.reset(request.name))
             case ask.Validate():
                 return self._validation.validate(request.config)
             case ask.PluginDefinitions():
@@ -164,12 +144,12 @@ class StandaloneHerder:
         """What needs no child."""
         match request:
             case ask.Measure():
-                return readings(self._board.snapshot, self.children(), self._metrics)
+                return readings(self._crew.board.snapshot, self.children(), self._crew.metrics)
             case ask.ConnectorOffsets():
                 return self._moving.offsets_of(request.name)
             case ask.ResetTopics():
-                self._states.forget_topics(request.name)
-                self._board.publish()
+                self._crew.states.forget_topics(request.name)
+                self._crew.board.publish()
             case ask.SetLevel():
                 return self._levels.set(request.namespace, request.level)
         return None

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from millstream.errors import MillstreamError, trace_of
-from millstream.herder.crew import Crew, plugin_of, target_of
+from millstream.herder.classes import plugin_of, target_of
+from millstream.herder.crew import Crew
 from millstream.herder.procedures import Procedure
 from millstream.host.channel import Event, RunTask, StateChanged, TopicSeen
 from millstream.identity import State, TargetState, TaskId
@@ -70,8 +71,8 @@ class Tasks:
                 self._crew.metrics.tasks.ended(state is not State.FAILED)
             self._tell(task, state, version, event.trace)
         elif isinstance(event, TopicSeen) and self._crew.states.seen(task.connector, event.topic, task.task):
-            self._crew.changed()
+            self._crew.board.publish()
 
     def _tell(self, task: TaskId, state: State, version: str | None, trace: str | None = None) -> None:
         self._crew.states.tell(task, state, version, trace)
-        self._crew.changed()
+        self._crew.board.publish()

@@ -4,10 +4,8 @@ import logging
 
 from millstream.broker.ports import Broker
 from millstream.errors import MillstreamError
-from millstream.herder.board import Board
+from millstream.herder.crew import Crew
 from millstream.herder.groups import reading_group
-from millstream.herder.procedures import Agenda
-from millstream.herder.states import States
 from millstream.lifecycle import StopToken, spawn
 
 log = logging.getLogger(__name__)
@@ -19,11 +17,11 @@ RETENTION_S = 30.0
 class Upkeep:
     """Retention has a thread of its own, since it may take long; the rest is the herder's thread."""
 
-    def __init__(self, broker: Broker, states: States, agenda: Agenda, board: Board) -> None:
+    def __init__(self, broker: Broker, crew: Crew) -> None:
         self._broker = broker
-        self._states = states
-        self._agenda = agenda
-        self._board = board
+        self._states = crew.states
+        self._agenda = crew.agenda
+        self._board = crew.board
         self._over = StopToken()
 
     def start(self) -> None:

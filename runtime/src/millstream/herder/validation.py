@@ -5,17 +5,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from millstream.errors import ConfigError, NotFoundError, PluginError, WorkerError
-from millstream.herder.crew import target_of
+from millstream.herder.classes import target_of
+from millstream.herder.crew import Crew
+from millstream.herder.probing import probe
 from millstream.herder.procedures import Procedure
 from millstream.herder.requests import Config
-from millstream.herder.stages import Stages
 from millstream.host.channel import RunProbe
 from millstream.host.probe import defined
-from millstream.inventory.inventory import LISTED, Inventory
+from millstream.inventory.inventory import LISTED
 from millstream.settings.connector import config_of
 from millstream.settings.plugins import Kind
-from millstream.storage.java_json import hash_map_order
-from millstream.worker.worker import Worker
+from millstream.storage.java_json import copied_map_order
 
 Report = Mapping[str, Any]
 
@@ -31,10 +31,9 @@ class KindError(WorkerError):
 class Validation:
     """Used by the herder's thread alone."""
 
-    def __init__(self, worker: Worker, inventory: Inventory, stages: Stages) -> None:
-        self._worker = worker
-        self._inventory = inventory
-        self._stages = stages
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._inventory = crew.inventory
 
     def validate(self, config: Config) -> Procedure:
         """Give what REST answers: every setting with its definition, value and errors."""
@@ -43,11 +42,10 @@ class Validation:
             raise no_class(config)
         plugin = self._inventory.find_connector(given)
         kind = "source" if plugin.kind is Kind.SOURCE else "sink"
-        words = f"performing multi-property validation for the connector {config.get('name') or given}"
-        with self._stages.of(words):
-            probe = RunProbe("report", target_of(plugin), config, {"kind": kind}, config.get("name") or "")
-            report = yield self._worker.probe(probe)
-        return report
+        name = config.get("name") or ""
+        words = f"performing multi-property validation for the connector {name or given}"
+        question = RunProbe("report", target_of(plugin), config, {"kind": kind}, name)
+        return (yield from probe(self._crew, question, words))
 
     def definitions(self, name: str, version: str | None) -> Procedure:
         """Give a plugin's settings; a connector's own come first, then those of the runtime that it has not."""
@@ -66,7 +64,8 @@ class Validation:
         problem = None if version is None else self._inventory.version_problem(plugin, version)
         if problem is not None:
             raise NotFoundError(problem)
-        own = yield self._worker.probe(RunProbe("definitions", target_of(plugin)))
+        words = f"retrieving the configuration definition of {plugin.name}"
+        own = yield from probe(self._crew, RunProbe("definitions", target_of(plugin)), words)
         if plugin.kind not in (Kind.SOURCE, Kind.SINK):
             return own
         names = {each["name"] for each in own}
@@ -99,7 +98,7 @@ def no_class(config: Config) -> ConfigError:
 
     There is no class to say which of them are secrets: values are hidden by their names.
     """
-    shown = ", ".join(f"{name}={_shown(name, value)}" for name, value in hash_map_order(config).items())
+    shown = ", ".join(f"{name}={_shown(name, value)}" for name, value in copied_map_order(config).items())
     return ConfigError({"": f"Connector config {{{shown}}} contains no connector type"})
 
 

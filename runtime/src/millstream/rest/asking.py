@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from millstream.herder.herder import Herder
 from millstream.herder.requests import Request as Wish
+from millstream.herder.requests import connector_of
 from millstream.rest.errors import RestError, refusal
 
 #: how long an answer may take; DEFAULT_REST_REQUEST_TIMEOUT_MS, not configurable in Java either
@@ -28,7 +29,7 @@ async def ask(request: Request, wish: Wish, timeout: float = TIMEOUT_S) -> Any:
     try:
         return await asyncio.wait_for(asyncio.wrap_future(herder.submit(wish)), timeout)
     except TimeoutError:
-        stage = herder.stage()
+        stage = herder.stages.summary(connector_of(wish))
         raise RestError(500, f"Request timed out. {stage}" if stage else "Request timed out") from None
 
 

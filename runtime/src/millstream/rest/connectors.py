@@ -41,9 +41,7 @@ def _same_name(config: bodies.Config, name: str) -> bodies.Config:
     """The settings with `name` in them. 400 if they name another connector."""
     given = config.get("name")
     if given is not None and given != name:
-        raise RestError(
-            400, f"Connector name configuration ({given}) doesn't match connector name in the URL ({name})"
-        )
+        raise RestError(400, f"Connector name configuration ({given}) doesn't match connector name in the URL ({name})")
     return {**config, "name": name}
 
 
@@ -105,9 +103,12 @@ async def task_status(request: Request) -> Response:
 
 
 def _state_of(request: Request, name: str) -> StateView:
-    state = herder_of(request).snapshot().states.get(name)
+    herder = herder_of(request)
+    snapshot = herder.snapshot()
+    state = snapshot.states.get(name)
     if state is None:
-        raise NotFoundError(f"No status found for connector {name}")
+        stage = herder.stages.concerning(name) if name in snapshot.connectors else None
+        raise NotFoundError(f"No status found for connector {name}" + (f". {stage}" if stage else ""))
     return state
 
 

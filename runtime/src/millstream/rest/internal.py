@@ -23,11 +23,11 @@ async def health(request: Request) -> Response:
     """200, 503 while it starts, 500 when its herder does not come round. Source: RootResource.java, KIP-1017."""
     herder = herder_of(request)
     if not herder.ready:
-        return _worker_status(503, "starting", STARTING, herder.stage())
+        return _worker_status(503, "starting", STARTING, herder.stages.summary())
     try:
         await ask(request, Ping(), HEALTH_TIMEOUT_S)
     except RestError:
-        return _worker_status(500, "unhealthy", UNHEALTHY, herder.stage())
+        return _worker_status(500, "unhealthy", UNHEALTHY, herder.stages.summary())
     return _worker_status(200, "healthy", HEALTHY, None)
 
 

@@ -38,7 +38,19 @@ def hash_map_order(items: Mapping[str, Any]) -> dict[str, Any]:
     capacity = 16
     while len(items) > capacity * 3 // 4:
         capacity *= 2
+    return _ordered(items, capacity)
+
+
+def _ordered(items: Mapping[str, Any], capacity: int) -> dict[str, Any]:
     return dict(sorted(items.items(), key=lambda item: _spread(item[0]) & (capacity - 1)))
+
+
+def copied_map_order(items: Mapping[str, Any]) -> dict[str, Any]:
+    """As `hash_map_order` for `new HashMap<>(items)`, whose table is as small as its entries allow."""
+    capacity = 1
+    while capacity < len(items) / 0.75 + 1:
+        capacity *= 2
+    return _ordered(items, capacity)
 
 
 def java_hash(text: str) -> int:

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from millstream.errors import IllegalStateError, WorkerError
+from millstream.errors import IllegalStateError, NoAnswerError, WorkerError
 from millstream.host.channel import (
     Aim,
     Answer,
@@ -440,5 +440,6 @@ class ProbeRun:
     def _give_up(self, timeout: float, stack: str) -> None:
         if not self._answer.done():
             text = f"probe {self.label} did not answer within {timeout:g} s; the worker ended it"
-            self._answer.set_exception(failure(text, stack, self.child.output.last_lines()).error())
+            why = failure(text, stack, self.child.output.last_lines())
+            self._answer.set_exception(NoAnswerError(why.kind, why.message, why.trace, stack))
         self.child.kill()
