@@ -14,6 +14,7 @@ from millstream.herder.procedures import Agenda, Procedure
 from millstream.herder.restart import announced, plan
 from millstream.herder.stages import Stages
 from millstream.herder.turns import Turns
+from millstream.herder.validation import no_class
 from millstream.identity import State, Status
 from millstream.lifecycle import ManualClock, SystemClock
 from millstream_api import TopicPartition
@@ -41,8 +42,9 @@ def test_the_last_of_two_offsets_for_one_partition_counts() -> None:
         (({"kafka_topic": "t", "kafka_partition": "x"}, None), "'x'. Partition values for sink connectors"),
         (({"kafka_topic": "t", "kafka_partition": 2**31}, None), "Partition values for sink connectors"),
         ((PLACE, {}), "should either be null or contain the key 'kafka_offset'"),
+        ((PLACE, {"kafka_offset": None}), "provided offsets: 'null'. Offset values for sink connectors"),
         ((PLACE, {"kafka_offset": 1.5}), "'1.5'. Offset values for sink connectors"),
-        ((PLACE, {"kafka_offset": True}), "Offset values for sink connectors need to be integers"),
+        ((PLACE, {"kafka_offset": True}), "'true'. Offset values for sink connectors need to be integers"),
     ],
 )
 def test_what_cannot_be_an_offset_is_refused_in_javas_words(pair: Any, sentence: str) -> None:
@@ -101,6 +103,56 @@ def test_a_stage_is_told_while_it_goes_on_and_after_it_has_ended() -> None:
         "The last operation the worker completed was starting the connector, which began at 1970-01-01T00:00:01Z"
         " and completed at 1970-01-01T00:00:02.500Z."
     )
+
+
+def test_what_goes_on_with_a_connector_is_told_before_what_began_last() -> None:
+    stages = Stages(ManualClock(1_000))
+    mine = stages.begin("starting the connector", "mine")
+    with stages.of("stopping connector other", "other"):
+        assert "starting the connector" in (stages.summary("mine") or "")
+        assert "stopping connector other" in (stages.summary("third") or "")
+        assert "stopping connector other" in (stages.summary() or "")
+        assert stages.concerning("third") is None
+    stages.complete(mine)
+    stages.complete(mine)
+    assert stages.concerning("mine") is None
+    assert (stages.summary("mine") or "").startswith("The last operation the worker completed was starting")
+
+
+def test_settings_without_a_class_are_quoted_as_java_does_and_secrets_are_not() -> None:
+    config = {"tasks.max": None, "name": "x", "database.password": "hush", "sasl.jaas.config": "hush", "my.key": "hush"}
+    said = str(no_class(config))
+    assert said.startswith("Connector config {")
+    assert said.endswith("} contains no connector type")
+    assert "tasks.max=null" in said
+    assert "name=x" in said
+    assert "hush" not in said
+    assert str(no_class({"name": "x", "topic": "t"})) == "Connector config {name=x, topic=t} contains no connector type"
+
+
+def test_of_what_takes_too_long_no_more_is_waited_for() -> None:
+    clock = ManualClock(1_000)
+    agenda = Agenda(clock)
+    agenda.start("agenda", lambda error: None)
+    never: Future[None] = Future()
+
+    def patient() -> Procedure:
+        yield agenda.at_most(never, 10)
+        return "enough"
+
+    def quick() -> Procedure:
+        done: Future[None] = Future()
+        done.set_result(None)
+        yield agenda.at_most(done, 10)
+        return "done"
+
+    waiting = agenda.perform(patient())
+    assert agenda.perform(quick()).result(5) == "done"
+    assert not waiting.done()
+    clock.advance(10)
+    agenda.post(lambda: None)
+    assert waiting.result(5) == "enough"
+    agenda.close(5)
 
 
 def test_procedures_go_on_when_what_they_wait_for_is_done_and_errors_reach_them() -> None:

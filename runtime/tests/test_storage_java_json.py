@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream.errors import DataError
-from millstream.storage.java_json import double_text, dumps, hash_map_order, java_hash, loads
+from millstream.storage.java_json import copied_map_order, double_text, dumps, hash_map_order, java_hash, loads
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,11 @@ def test_a_map_comes_in_the_order_of_javas_hash_map() -> None:
     recorded = ["connector.class", "file", "task.class", "tasks.max", "name", "topic"]
     given_in = ["connector.class", "tasks.max", "file", "topic", "name", "task.class"]
     assert list(hash_map_order(dict.fromkeys(given_in))) == recorded
+
+
+def test_a_copied_map_comes_in_the_order_of_its_smaller_table() -> None:
+    recorded = ["connector.class", "name", "topic", "file", "tasks.max"]
+    given_in = ["connector.class", "tasks.max", "file", "topic", "name"]
+    assert list(copied_map_order(dict.fromkeys(given_in))) == recorded
+    assert list(copied_map_order({"topic": 1, "name": 2})) == ["name", "topic"]
+    assert copied_map_order({}) == {}

@@ -23,6 +23,10 @@ class HostedConfig(Config):
     path: str = key("", doc="A file that it writes to.")
 
 
+GATES: dict[str, threading.Event] = {}
+"""By `path`; who waits at one is in the test's process (thread isolation)."""
+
+
 def do(config: HostedConfig, where: str) -> None:
     if config.deed and config.where == where:
         DEEDS[config.deed](config)
@@ -72,6 +76,7 @@ DEEDS: dict[str, Any] = {
     "raise": lambda c: _raise(ValueError("the moon is full")),
     "memory": lambda c: bytearray(2 << 30),
     "hang": lambda c: time.sleep(600),
+    "gate": lambda c: GATES[c.path].wait(30),
     "hog": _hog,
     "flood": _flood,
     "thread": lambda c: threading.Thread(target=time.sleep, args=(600,), daemon=False).start(),
@@ -110,6 +115,10 @@ class Resting(SourceConnector[HostedConfig]):
     def task_configs(self, max_tasks: int) -> Sequence[Settings]:
         do(self.config, "task_configs")
         return [{"number": str(number), "pid": str(os.getpid())} for number in range(self.config.tasks)]
+
+    def alter_offsets(self, offsets: Sequence[tuple[Any, Any]]) -> bool:
+        do(self.config, "alter_offsets")
+        return True
 
     def probe(self) -> Any:
         do(self.config, "probe")

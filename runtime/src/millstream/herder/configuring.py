@@ -35,8 +35,6 @@ class Configuring:
 
     def create(self, wish: ask.CreateConnector, replace: bool = False) -> Procedure:
         refuse_invalid((yield from self._validation.validate(wish.config)))
-        if wish.initial_offsets is not None and wish.name not in self._configs.snapshot().connectors:
-            yield from self._moving.preset(wish.name, wish.config, wish.initial_offsets)
         settled = yield from self._turns.take(wish.name, self._write_and_start(wish, replace))
         yield self._agenda.at_most(settled, TASKS_S)
         return self._board.view_as_given(wish.name, wish.config)
@@ -95,6 +93,8 @@ class Configuring:
             raise ConflictError(f"Connector {wish.name} already exists")
         if exists:
             yield from self._fleet.stop_connector(wish.name)
+        elif wish.initial_offsets:
+            yield from self._moving.preset(wish.name, wish.config, wish.initial_offsets)
         words = f"writing a config for connector {wish.name} to the config topic"
         with self._stages.of(words, wish.name):
             self._configs.put_connector(wish.name, wish.config, None if exists else wish.initial_state)

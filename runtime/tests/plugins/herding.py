@@ -1,0 +1,109 @@
+"""A herder of its own for a test: a log in memory, children as threads, REST in the same process."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import httpx
+
+from millstream.broker.connect import open_broker
+from millstream.herder.herder import WorkerIdentity
+from millstream.herder.standalone import StandaloneHerder, StandaloneParts
+from millstream.host.installed import inventory
+from millstream.inventory.inventory import Inventory, Plugin
+from millstream.lifecycle import SystemClock
+from millstream.rest.app import RestSettings, create_app
+from millstream.settings.plugins import Kind
+from millstream.worker.worker import Worker, WorkerSetup
+
+T = TypeVar("T")
+DEADLINE_S = 20.0
+STRINGS = "org.apache.kafka.connect.storage.StringConverter"
+HOSTED = [Plugin(Kind.SOURCE, f"hosted:{name}", (), "hosted", "1") for name in ("Resting", "Staying", "Watching")]
+_numbers = itertools.count()
+
+
+class Rest:
+    """The API of a herder, without a socket; any thread may ask."""
+
+    def __init__(self, herder: StandaloneHerder) -> None:
+        self._app = create_app(herder, RestSettings())
+
+    def request(self, method: str, path: str, json: Any = None) -> httpx.Response:
+        return asyncio.run(self._ask(method, path, json))
+
+    async def _ask(self, method: str, path: str, json: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://worker:8083") as client:
+            return await client.request(method, path, json=json)
+
+    def get(self, path: str) -> httpx.Response:
+        return self.request("GET", path)
+
+    def post(self, path: str, json: Any = None) -> httpx.Response:
+        return self.request("POST", path, json)
+
+    def delete(self, path: str) -> httpx.Response:
+        return self.request("DELETE", path)
+
+
+class Herding:
+    """herder: the real one, over the real worker.   rest: its API, without a socket."""
+
+    def __init__(self, herder: StandaloneHerder) -> None:
+        self.herder = herder
+        self.rest = Rest(herder)
+
+    def create(self, name: str, plugin: str = "hosted:Staying", /, **more: Any) -> Any:
+        """POST it; settings by keyword, `initial_state` and `initial_offsets` beside them."""
+        beside = {key: more.pop(key) for key in ("initial_state", "initial_offsets") if key in more}
+        config = {"connector.class": plugin, **{key.replace("_", "."): value for key, value in more.items()}}
+        return self.rest.post("/connectors", json={"name": name, "config": config, **beside})
+
+    def states(self, name: str) -> list[str]:
+        answer = self.rest.get(f"/connectors/{name}/status")
+        if answer.status_code != 200:
+            return []
+        status = answer.json()
+        return [status["connector"]["state"], *(task["state"] for task in status["tasks"])]
+
+    def offsets(self, name: str) -> Any:
+        return self.rest.get(f"/connectors/{name}/offsets").json()["offsets"]
+
+
+@contextmanager
+def herding(connector_start_ms: int = 10_000) -> Iterator[Herding]:
+    bootstrap = f"sqlite::memory:herding-{next(_numbers)}"
+    settings = {"bootstrap.servers": bootstrap, "key.converter": STRINGS, "value.converter": STRINGS}
+    broker = open_broker(bootstrap, settings)
+    ownership = broker.own()
+    worker = Worker(
+        WorkerSetup(settings, ownership.epoch, "thread", connector_start_ms=connector_start_ms, graceful_ms=1_000)
+    )
+    worker.start()
+    known = Inventory((*HOSTED, *inventory().plugins))
+    identity = WorkerIdentity("4.3.1", "millstream-test", broker.cluster_id, "worker:8083")
+    deaths: list[BaseException | None] = []
+    herder = StandaloneHerder(
+        StandaloneParts(broker, ownership.epoch, worker, known, identity, SystemClock(), deaths.append)
+    )
+    herder.start()
+    try:
+        yield Herding(herder)
+    finally:
+        herder.stop()
+        ownership.release()
+        broker.close()
+    assert [death for death in deaths if death is not None] == []
+
+
+def until(condition: Callable[[], T], what: str) -> T:
+    """The first true value of `condition`; fails with `what` when none comes."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited {DEADLINE_S:.0f} s for {what}; last: {value!r}"
+        time.sleep(0.01)
+    return value

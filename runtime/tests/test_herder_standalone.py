@@ -1,0 +1,245 @@
+"""The herder of a lone worker, asked by REST: slow starts, offsets before the first start, refusals."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from millstream.errors import NoAnswerError
+from millstream.herder import configuring
+from millstream.worker.worker import Worker
+
+sys.path.insert(0, str(Path(__file__).parent / "plugins"))
+
+import hosted
+from herding import Herding, herding, until
+
+FILE_SOURCE = "FileStreamSource"
+FILE_SINK = "FileStreamSink"
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Herding]:
+    with herding() as made:
+        yield made
+
+
+@pytest.fixture
+def gate() -> Iterator[str]:
+    """The name of a gate at which a connector with `deed=gate` waits; open at the end."""
+    name = f"gate-{len(hosted.GATES)}"
+    hosted.GATES[name] = threading.Event()
+    yield name
+    hosted.GATES[name].set()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A creation waits a moment for the tasks."""
+    monkeypatch.setattr(configuring, "TASKS_S", 0.05)
+
+
+def test_a_creation_is_answered_with_its_tasks(shared: Herding) -> None:
+    made = shared.create("quick", tasks="2", tasks_max="2")
+    assert made.status_code == 201
+    assert made.json()["tasks"] == [{"connector": "quick", "task": 0}, {"connector": "quick", "task": 1}]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_creation_whose_start_takes_long_is_answered_all_the_same_and_its_status_says_what_goes_on(
+    shared: Herding, gate: str
+) -> None:
+    made = shared.create("slow", deed="gate", path=gate)
+    assert (made.status_code, made.json()["tasks"]) == (201, [])
+    status = shared.rest.get("/connectors/slow/status")
+    assert status.status_code == 404
+    said = "No status found for connector slow. The worker is currently starting the connector, which began at "
+    assert status.json()["message"].startswith(said)
+    other = shared.create("other")
+    assert other.status_code == 201
+    until(lambda: shared.states("other") == ["RUNNING", "RUNNING"], "another connector to run meanwhile")
+    assert shared.states("slow") == []
+    hosted.GATES[gate].set()
+    until(lambda: shared.states("slow") == ["RUNNING", "RUNNING"], "the slow one to run, once its start returns")
+    assert shared.herder.stages.concerning("slow") is None
+
+
+@pytest.mark.usefixtures("impatient")
+def test_task_configs_that_take_long_are_what_goes_on_too(shared: Herding, gate: str) -> None:
+    made = shared.create("thinking", deed="gate", where="task_configs", path=gate)
+    assert (made.status_code, made.json()["tasks"]) == (201, [])
+    until(lambda: shared.states("thinking") == ["RUNNING"], "the connector to run")
+    stage = shared.herder.stages.summary("thinking") or ""
+    assert stage.startswith("The worker is currently generating task configs for connector thinking, which began at ")
+    hosted.GATES[gate].set()
+    until(lambda: shared.states("thinking") == ["RUNNING", "RUNNING"], "its task to run")
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("where", ["start", "task_configs"])
+def test_a_connector_that_hangs_is_failed_with_the_place_at_which_it_hangs(gate: str, where: str) -> None:
+    with herding(connector_start_ms=300) as alone:
+        assert alone.create("stuck", deed="gate", where=where, path=gate).status_code == 201
+        until(lambda: alone.states("stuck") == ["FAILED"], "the connector to be given up")
+        trace = alone.rest.get("/connectors/stuck/status").json()["connector"]["trace"]
+        assert 'hosted.py", line' in trace
+        assert f"in {where}" in trace
+        assert alone.rest.delete("/connectors/stuck").status_code == 204
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_connector_can_be_deleted_while_its_start_hangs(shared: Herding, gate: str) -> None:
+    shared.create("unwanted", deed="gate", path=gate)
+    assert shared.rest.delete("/connectors/unwanted").status_code == 204
+    assert "unwanted" not in shared.rest.get("/connectors").json()
+    assert shared.herder.stages.concerning("unwanted") is None
+
+
+def test_a_validation_that_hangs_is_answered_with_the_stage_and_the_place(
+    shared: Herding, gate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = Worker.probe
+    monkeypatch.setattr(Worker, "probe", lambda worker, question, timeout: ask(worker, question, 0.3))
+    refused = shared.create("asking", deed="gate", where="probe", path=gate)
+    assert refused.status_code == 500
+    said = refused.json()["message"]
+    words = "Request timed out. The worker is currently performing multi-property validation for the connector asking,"
+    assert said.startswith(words)
+    assert "probe asking|report did not answer within 0.3 s; the worker ended it. It was at\n" in said
+    assert "in probe" in said
+    assert "asking" not in shared.rest.get("/connectors").json()
+
+
+def test_who_did_not_answer_says_where_it_was() -> None:
+    error = NoAnswerError("Name", "the probe did not answer", "trace", "\tat here")
+    assert (str(error), error.stack) == ("the probe did not answer", "\tat here")
+
+
+def test_no_stage_of_the_start_is_left_when_the_worker_is_ready(shared: Herding) -> None:
+    assert "awaiting startup" not in (shared.herder.stages.summary() or "")
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Path:
+    path = tmp_path / "lines.txt"
+    path.write_text("one\ntwo\nthree\n")
+    return path
+
+
+def at(path: Path, position: object) -> list[Any]:
+    return [{"partition": {"filename": str(path)}, "offset": position}]
+
+
+def test_a_source_begins_at_the_offsets_that_it_was_created_with(shared: Herding, lines: Path) -> None:
+    made = shared.create(
+        "later", FILE_SOURCE, file=str(lines), topic="later", initial_offsets=at(lines, {"position": 8})
+    )
+    assert made.status_code == 201
+    until(lambda: shared.offsets("later") == at(lines, {"position": 14}), "the rest of the file to be read")
+    sink = shared.create("seen", FILE_SINK, file=str(lines.with_name("seen.txt")), topics="later")
+    assert sink.status_code == 201
+    until(lambda: lines.with_name("seen.txt").read_text() == "three\n", "what was read to be only the third line")
+
+
+def test_initial_offsets_of_a_stopped_connector_wait_for_its_start(shared: Herding, lines: Path) -> None:
+    given = at(lines, {"position": 4})
+    made = shared.create(
+        "waits", FILE_SOURCE, file=str(lines), topic="waits", initial_state="STOPPED", initial_offsets=given
+    )
+    assert made.status_code == 201
+    assert shared.offsets("waits") == given
+
+
+@pytest.mark.parametrize(
+    ("offsets", "status", "said"),
+    [
+        ({"position": -1}, 500, "should be a non-negative value"),
+        ({"line": 3}, 500, "should either be null or contain the key 'position'"),
+        ({"position": [1]}, 500, "field position contains ARRAY"),
+        ("text", 400, 'Cannot deserialize value of "offset"'),
+    ],
+)
+def test_wrong_initial_offsets_refuse_the_creation(
+    shared: Herding, lines: Path, offsets: object, status: int, said: str
+) -> None:
+    refused = shared.create("never", FILE_SOURCE, file=str(lines), topic="t", initial_offsets=at(lines, offsets))
+    assert (refused.status_code, said in refused.json()["message"]) == (status, True), refused.text
+    assert "never" not in shared.rest.get("/connectors").json()
+    made = shared.create("never", FILE_SOURCE, file=str(lines), topic="t", initial_state="STOPPED")
+    assert (made.status_code, shared.offsets("never")) == (201, [])
+    shared.rest.delete("/connectors/never")
+
+
+@pytest.mark.parametrize("given", [{}, "x", [3], [{"partition": {}, "x": 1}]])
+def test_initial_offsets_that_cannot_be_read_are_the_clients_fault(shared: Herding, lines: Path, given: object) -> None:
+    refused = shared.create("never", FILE_SOURCE, file=str(lines), topic="t", initial_offsets=given)
+    assert refused.status_code == 400, refused.text
+    assert "initial_offsets" in refused.text or "Unrecognized field" in refused.text
+
+
+def test_the_offsets_of_a_connector_that_exists_stay_when_it_is_created_again(shared: Herding, lines: Path) -> None:
+    stopped = {"file": str(lines), "topic": "t", "initial_state": "STOPPED"}
+    given = at(lines, {"position": 4})
+    assert shared.create("twice", FILE_SOURCE, **stopped, initial_offsets=given).status_code == 201
+    again = shared.create("twice", FILE_SOURCE, **stopped, initial_offsets=at(lines, {"position": 0}))
+    assert (again.status_code, again.json()["message"]) == (409, "Connector twice already exists")
+    assert shared.offsets("twice") == given
+
+
+def test_of_two_creations_at_once_the_offsets_of_the_one_that_wins_are_kept(
+    shared: Herding, lines: Path, gate: str
+) -> None:
+    def body(position: int) -> Any:
+        config = {"connector.class": "hosted:Staying", "deed": "gate", "where": "alter_offsets", "path": gate}
+        return {"name": "raced", "config": config, "initial_state": "STOPPED",
+                "initial_offsets": at(lines, {"position": position})}  # fmt: skip
+
+    answers: list[Any] = []
+    asking = [
+        threading.Thread(target=lambda n=n: answers.append((n, shared.rest.post("/connectors", json=body(n)))))
+        for n in (1, 2)
+    ]
+    for each in asking:
+        each.start()
+    until(lambda: shared.herder.stages.concerning("raced"), "one of them to be asked about its offsets")
+    hosted.GATES[gate].set()
+    for each in asking:
+        each.join()
+    (winner,) = [position for position, answer in answers if answer.status_code == 201]
+    assert sorted(answer.status_code for _, answer in answers) == [201, 409]
+    assert shared.offsets("raced") == at(lines, {"position": winner})
+
+
+def test_a_sink_begins_at_the_offsets_that_it_was_created_with(shared: Herding, lines: Path) -> None:
+    shared.create("fill", FILE_SOURCE, file=str(lines), topic="filled")
+    until(lambda: shared.offsets("fill"), "the topic to be filled")
+    place = {"kafka_topic": "filled", "kafka_partition": 0}
+    copy = lines.with_name("copy.txt")
+    given = [{"partition": place, "offset": {"kafka_offset": 1}}]
+    made = shared.create("drain", FILE_SINK, file=str(copy), topics="filled", initial_offsets=given)
+    assert made.status_code == 201
+    until(lambda: copy.exists() and copy.read_text() == "two\nthree\n", "all but the first line")
+
+
+@pytest.mark.parametrize(
+    ("place", "offset", "status", "said"),
+    [
+        ({"kafka_topic": "nowhere", "kafka_partition": 0}, {"kafka_offset": 1}, 500,
+         "Failed to alter consumer group offsets for connector deaf: topic 'nowhere' does not exist"),
+        ({"kafka_topic": "t", "kafka_partition": 0}, {"kafka_offset": -1}, 500,
+         "Failed to modify offsets for sink connector deaf: offset -1 of t-0 is negative"),
+        ({"kafka_topic": "t", "kafka_partition": 0}, {"kafka_offset": None}, 400, "provided offsets: 'null'."),
+        ({"kafka_topic": "t"}, {"kafka_offset": 1}, 400, "must contain the keys 'kafka_topic' and 'kafka_partition'"),
+    ],
+)  # fmt: skip
+def test_wrong_initial_offsets_of_a_sink_refuse_its_creation(
+    shared: Herding, tmp_path: Path, place: object, offset: object, status: int, said: str
+) -> None:
+    given = [{"partition": place, "offset": offset}]
+    refused = shared.create("deaf", FILE_SINK, file=str(tmp_path / "x"), topics="t", initial_offsets=given)
+    assert refused.status_code == status
+    assert said in refused.json()["message"]
+    assert "deaf" not in shared.rest.get("/connectors").json()
