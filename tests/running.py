@@ -18,6 +18,7 @@ import pytest
 T = TypeVar("T")
 
 PATIENCE_S = 20.0
+START_S = 60.0
 BIN = Path(sys.executable).parent
 PROPERTIES = {
     "listeners": "http://127.0.0.1:0",
@@ -88,7 +89,7 @@ class WorkerProcess:
             ready = [line for line in self.log.splitlines() if "the REST API is at " in line]
             return ready[0].split("the REST API is at ")[1].split()[0].rstrip(",") if ready else None
 
-        self.url = str(until(listening, "the worker to be ready"))
+        self.url = str(until(listening, "the worker to be ready", START_S))
         return self
 
     def stop(self) -> int:

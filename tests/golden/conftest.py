@@ -70,5 +70,15 @@ def counted(request: pytest.FixtureRequest) -> dict[str, tuple[int, int]]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for file, (replayed, of) in config.stash.get(COUNTS, {}).items():
-        terminalreporter.write_line(f"goldens: {file}: {replayed} of {of} replayed")
+    counts = config.stash.get(COUNTS, {})
+    for file, (replayed, of) in counts.items():
+        terminalreporter.write_line(f"goldens: {file}: {replayed} of {of} replayed{_alike(file)}")
+    scenarios = [count for file, count in counts.items() if _alike(file)]
+    if scenarios:
+        alike, of = (sum(column) for column in zip(*scenarios, strict=True))
+        terminalreporter.write_line(f"goldens: rest, in all: {alike} of {of} replayed alike")
+
+
+def _alike(file: str) -> str:
+    """What the count of a file says: answers to REST requests are alike, or listed with what is ours."""
+    return " alike" if file.startswith("rest: ") else ""
