@@ -126,6 +126,27 @@ def test_every_public_name_is_documented(name: str) -> None:
                 assert isinstance(text, ast.Constant), f"{name} has no docstring below it"
 
 
+@pytest.mark.parametrize("name", sorted(millstream_api.__all__))
+def test_every_method_and_property_of_a_public_class_is_documented(name: str) -> None:
+    for node in definitions().get(name, ()):
+        for part in node.body if isinstance(node, ast.ClassDef) else ():
+            if isinstance(part, ast.FunctionDef) and not part.name.startswith("_"):
+                assert ast.get_docstring(part), f"{name}.{part.name} has no docstring"
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        (millstream_api.Transaction.abort, "Their offsets are committed all the same"),
+        (millstream_api.SourceRecord, "No offset is kept when both are None"),
+        (millstream_api.SinkContext.seek, "they count as committed from then on"),
+        (millstream_api.SinkTask.pre_commit, "rows since the last commit are read again"),
+    ],
+)
+def test_the_contract_says_what_the_runtime_does(where: object, said: str) -> None:
+    assert said in " ".join((where.__doc__ or "").split())
+
+
 def test_a_name_that_is_not_there_is_refused_as_always() -> None:
     with pytest.raises(AttributeError, match="module 'millstream_api' has no attribute 'SourceConector'"):
         _ = millstream_api.SourceConector  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ __all__ = ["Connector", "Support", "Task"]
 
 
 class Support(Enum):
-    """Whether a source can do what was asked about."""
+    """Whether a source can do what was asked about. Source: KIP-618."""
 
     SUPPORTED = "supported"
     UNSUPPORTED = "unsupported"
@@ -32,7 +32,10 @@ class Connector(Generic[C]):
         self.context = context
 
     def start(self) -> None:
-        """Called once, before `task_configs`. What it raises fails the connector."""
+        """Called once, before `task_configs`, with a time-out: `connector.start.timeout.ms`.
+
+        What it raises, or not returning in time, fails the connector; no task is started then.
+        """
 
     def monitor(self) -> None:
         """Watch the outside, on a thread of its own after `start`, until `context.wait` is true.
@@ -43,7 +46,9 @@ class Connector(Generic[C]):
     def task_configs(self, max_tasks: int) -> Sequence[Settings]:
         """Give each task's own settings, at most `max_tasks` of them; text to text.
 
-        The runtime adds the connector's own settings, as they were given.
+        The runtime adds the connector's own settings, as they were given; those of a task win. More
+        than `max_tasks` fail the connector (with `tasks.max.enforce=false` a warning). `[]`: no task runs.
+        Source: Connector.taskConfigs.
         """
         return [{}]
 
@@ -60,7 +65,7 @@ class Connector(Generic[C]):
         offsets:  pairs of partition and offset; None: forget it.
 
         Called without `start`, on a stopped connector. True: they were examined; False: the connector
-        has no opinion. Raises DataError, ConfigError or ValueError to refuse.
+        has no opinion. Raises DataError, ConfigError or ValueError to refuse. Source: KIP-875.
         """
         return False
 
@@ -81,7 +86,10 @@ class Task(Generic[C]):
         """Called once, first. RUNNING is told when it has returned; what it raises fails the task."""
 
     def cancel(self) -> None:
-        """Interrupt a blocking call, on another thread, so that stopping need not kill."""
+        """Interrupt a blocking call, on another thread, so that stopping need not kill.
+
+        Called once it is time to stop, at any moment from `start` on; must not block.
+        """
 
     def stop(self) -> None:
-        """Called once, last, on the task's thread, also after a failure."""
+        """Called once, last, on the task's thread, also after a failure. What it raises is logged."""

@@ -47,19 +47,27 @@ bytes that cannot be read."""
 
 
 class Converter(Plugin[C]):
-    """Compiles functions over columns; the runtime keeps each for as long as its subject is in use."""
+    """Compiles functions over columns; the runtime keeps each for as long as its subject is in use.
+
+    RetriableError, such as for a registry that is away, is tried again within `errors.retry.timeout`.
+    Source: Converter.java, which converts one value at a time.
+    """
 
     def encoder(self, subject: Subject) -> Encode:
         """Compile what writes this subject. Raises DataError for a schema that it cannot write."""
         raise NotImplementedError(f"{type(self).__name__} must override encoder")
 
     def decoder(self, subject: Subject) -> Decode:
-        """Compile what reads this subject; its schema is None."""
+        """Compile what reads this subject; its schema is None. Raises DataError if it cannot read it."""
         raise NotImplementedError(f"{type(self).__name__} must override decoder")
 
 
 class HeaderConverter(Plugin[C]):
-    """From one header's value to bytes and back."""
+    """From one header's value to bytes and back.
+
+    Called once a header, in the order of records and of headers in a record; again only after
+    RetriableError. Source: HeaderConverter.java.
+    """
 
     def to_bytes(self, topic: str, name: str, value: Any, schema: Schema | None) -> bytes | None:
         """Write a header's value. Raises DataError for one that does not fit."""

@@ -26,7 +26,7 @@ class Problem(NamedTuple):
 
 
 class MillstreamError(Exception):
-    """Whatever Millstream raises on purpose."""
+    """Whatever Millstream raises on purpose. Plugins raise one of its children, as narrow as can be."""
 
 
 class ConfigError(MillstreamError):
@@ -79,7 +79,11 @@ class DataError(MillstreamError):
 
 
 class RetriableError(MillstreamError):
-    """The outside is away for now: the worker waits, and calls again with the same arguments."""
+    """The outside is away for now: the worker waits, and calls again with the same arguments.
+
+    From `poll` and `put` without end; from transformations, predicates and converters within
+    `errors.retry.timeout`, by default not at all. Source: RetriableException.java.
+    """
 
 
 class PluginError(MillstreamError):

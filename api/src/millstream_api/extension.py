@@ -20,7 +20,10 @@ App = Callable[
 
 
 class RestExtension(Plugin[C]):
-    """Made once, in the order of `rest.extension.classes`. Runs in the worker's process: the operator's own code."""
+    """Made once, in the order of `rest.extension.classes`. Runs in the worker's process: the operator's own code.
+
+    What it raises while the worker starts ends the worker. Source: ConnectRestExtension.java.
+    """
 
     def resources(self, cluster: Cluster) -> tuple[str, App] | None:
         """Give a path, such as `/audit`, and the application that answers below it; None: it has none."""

@@ -36,8 +36,14 @@ __all__ = [
 ]
 
 DATE = Schema(Type.INT32, name=DATE_NAME, version=1)
+"""Values are `datetime.date`, written as days since 1970. Source: Date.java."""
+
 TIME = Schema(Type.INT32, name=TIME_NAME, version=1)
+"""Values are `datetime.time` without a zone, written as milliseconds of the day. Source: Time.java."""
+
 TIMESTAMP = Schema(Type.INT64, name=TIMESTAMP_NAME, version=1)
+"""Values are `datetime.datetime` with a zone, written as milliseconds since 1970. Source: Timestamp.java."""
+
 OPTIONAL_DATE = DATE.replace(optional=True)
 OPTIONAL_TIME = TIME.replace(optional=True)
 OPTIONAL_TIMESTAMP = TIMESTAMP.replace(optional=True)
@@ -54,7 +60,8 @@ _TYPES = {DECIMAL_NAME: Type.BYTES, DATE_NAME: Type.INT32, TIME_NAME: Type.INT32
 def decimal(scale: int, **attributes: Unpack[Attributes]) -> Schema:
     """Make the schema of decimals with `scale` digits behind the point; a negative one counts zeros before it.
 
-    The scale is parameter `scale`, the name and version are those of Java's Decimal.
+    Values are `decimal.Decimal` with exactly that many digits behind the point. The scale is parameter
+    `scale`, the name and version are those of Java's Decimal. Source: Decimal.java.
     """
     parameters = {**(attributes.get("parameters") or {}), "scale": str(scale)}
     given: Attributes = {**attributes, "parameters": parameters}
@@ -79,8 +86,8 @@ def decimal_scale(schema: Schema) -> int:
 class Codec(NamedTuple):
     """The two ways between a logical value and what is written, for values other than None.
 
-    encode:  decimal to bytes, date to days, time to milliseconds of the day, datetime to
-             milliseconds since 1970. Raises DataError when the value does not fit.
+    encode:  decimal to bytes (two's complement, big end first), date to days since 1970, time to
+             milliseconds of the day, datetime to milliseconds since 1970. Raises DataError when the value does not fit.
     decode:  the way back. Raises DataError also beyond the years 1 to 9999 of Python's dates.
     """
 
@@ -111,7 +118,10 @@ def from_logical(schema: Schema, value: Any) -> Any:
 
 
 def to_logical(schema: Schema, written: Any) -> Any:
-    """Give the value that was written thus, the other way round than `from_logical`."""
+    """Give the value that was written thus, the other way round than `from_logical`.
+
+    None stays None. Raises DataError for what no value is written as, and beyond the years 1 to 9999.
+    """
     found = codec(schema)
     return written if found is None or written is None else found.decode(written)
 

@@ -33,5 +33,8 @@ class ClientConfigPolicy(Plugin[C]):
     """Decides on overrides. Runs in the worker's process: the operator's own code."""
 
     def validate(self, request: OverrideRequest) -> Iterable[Problem]:
-        """Name each override that is refused, without its prefix, and say why; nothing: all are allowed."""
+        """Name each override that is refused, without its prefix, and say why; nothing: all are allowed.
+
+        Asked once a client whenever a connector is validated; must not block.
+        """
         raise NotImplementedError(f"{type(self).__name__} must override validate")

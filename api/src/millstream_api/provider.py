@@ -30,6 +30,7 @@ class ConfigProvider(Plugin[C]):
 
         path:  what stands between the colons, such as a file's path; empty in `${provider:key}`.
 
-        Called from one thread at a time. Raises ConfigError when the place cannot be read.
+        Called from one thread at a time. Raises ConfigError when the place cannot be read. A key that
+        stays unknown leaves `${…}` as it stands in the setting. Source: ConfigProvider.java, ConfigTransformer.java.
         """
         raise NotImplementedError(f"{type(self).__name__} must override get")

@@ -147,8 +147,13 @@ R = TypeVar("R", bound=Record)
 class SourceRecord(Record):
     """A record made by a source.
 
-    source_partition:  what it was read from, such as `{"filename": "a.txt"}`; None: no offset is kept.
-    source_offset:     where to go on after this record, such as `{"position": 812}`; None: none is kept.
+    source_partition:  what it was read from, such as `{"filename": "a.txt"}`. None is a partition, too: the one
+                       of all records without one.
+    source_offset:     where to go on after this record, such as `{"position": 812}`; None takes away what was
+                       kept for the partition. No offset is kept when both are None.
+
+    Both are text to what JSON spells (str, int, float, bool, None, lists, dicts); anything else fails the
+    task when offsets are committed. Source: SourceRecord.java, OffsetStorageWriter.java.
     """
 
     __slots__ = ("source_offset", "source_partition")
@@ -286,7 +291,10 @@ class RecordBatch:
         timestamps: Sequence[int | None] | None = _KEEP,
         headers: Sequence[Headers] | None = _KEEP,
     ) -> "RecordBatch":
-        """Give the same rows with another topic, schema or column; columns keep their length."""
+        """Give the same rows with another topic, schema or column; columns keep their length.
+
+        Not checked here: the runtime refuses columns of different lengths where it takes the batch.
+        """
         return RecordBatch(
             self.topic if topic is _KEEP else topic,
             self.value_schema if value_schema is _KEEP else value_schema,
@@ -301,7 +309,10 @@ class RecordBatch:
         )
 
     def take(self, at: Sequence[int]) -> "RecordBatch":
-        """Give the rows at these indices of the columns, ascending; they keep their numbers."""
+        """Give the rows at these indices of the columns, ascending from 0; they keep their numbers.
+
+        Raises IndexError for an index that is not there.
+        """
         return RecordBatch(
             self.topic,
             self.value_schema,
@@ -343,7 +354,7 @@ def _picked(column: Sequence[Any], at: Sequence[int]) -> Sequence[Any]:
 class SourceBatch(RecordBatch):
     """What a fast `poll` returns: rows of one source partition. Chains see it as a `RecordBatch`.
 
-    source_partition:  what the rows were read from; None: no offset is kept.
+    source_partition:  what the rows were read from; None as in `SourceRecord`.
     offset_at:         gives the source offset after the row at this index (0 to length - 1). Asked
                        about once a commit, for the last row acknowledged; it must stay right after
                        `poll` was called again.
@@ -426,7 +437,7 @@ class SinkBatch(Sequence[SinkRecord]):
 
 
 def records_of(batch: SinkBatch) -> Sequence[SinkRecord]:
-    """Make the records of a batch from its columns, in row order."""
+    """Make the records of a batch from its columns, in row order: what `SinkBatch.records` is by default."""
     if len(batch.groups) == 1:
         return list(_made(batch, batch.groups[0]))
     out: list[Any] = [None] * len(batch)

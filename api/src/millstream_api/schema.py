@@ -45,7 +45,15 @@ TIMESTAMP_NAME = "org.apache.kafka.connect.data.Timestamp"
 
 
 class Type(Enum):
-    """The kinds of data. `value` is the lower case name, `name` the upper case one of messages."""
+    """The kinds of data. `value` is the lower case name, `name` the upper case one of messages.
+
+    INT8, INT16, INT32, INT64:  int in that many bits, signed      FLOAT32, FLOAT64:  float
+    BOOLEAN: bool    STRING: str    BYTES: bytes    ARRAY: list    MAP: dict
+    STRUCT:  dict by field name; a missing key is null or the field's default
+
+    Under the names of `logical` values are `Decimal`, `date`, `time` and `datetime`. A null is None.
+    Source: Schema.Type.
+    """
 
     INT8 = "int8"
     INT16 = "int16"
@@ -69,7 +77,7 @@ class Type(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a struct: its name, its place from 0, its schema."""
+    """One field of a struct: its name, its place from 0, its schema. Made by `Schema.struct`."""
 
     name: str
     index: int
@@ -168,18 +176,21 @@ class Schema:
     def struct(
         cls, fields: "Mapping[str, Schema] | Iterable[tuple[str, Schema] | Field]", **attributes: Unpack[Attributes]
     ) -> "Schema":
-        """Make a struct of these fields, in this order; its values are dicts by field name."""
+        """Make a struct of these fields, in this order; its values are dicts by field name.
+
+        Raises DataError for a name that is empty or comes twice.
+        """
         return cls(Type.STRUCT, fields=fields, **attributes)
 
     @classmethod
     def array(cls, values: "Schema", **attributes: Unpack[Attributes]) -> "Schema":
-        """Make an array of such values; its values are lists."""
+        """Make an array of such values; its values are lists. Raises DataError for None as the element schema."""
         _present(Type.ARRAY, "element", values)
         return cls(Type.ARRAY, value_schema=values, **attributes)
 
     @classmethod
     def map(cls, keys: "Schema", values: "Schema", **attributes: Unpack[Attributes]) -> "Schema":
-        """Make a map from such keys to such values; its values are dicts."""
+        """Make a map from such keys to such values; its values are dicts. Raises DataError for None as a schema."""
         _present(Type.MAP, "key", keys)
         _present(Type.MAP, "value", values)
         return cls(Type.MAP, key_schema=keys, value_schema=values, **attributes)
@@ -222,7 +233,7 @@ class Schema:
         fields: "Mapping[str, Schema] | Iterable[tuple[str, Schema] | Field] | None" = None,
         **attributes: Unpack[Attributes],
     ) -> "Schema":
-        """Give this schema with other attributes, or a struct with other fields."""
+        """Give this schema with other attributes, or a struct with other fields. Raises DataError as `Schema` does."""
         kept: Attributes = {
             "optional": self.optional,
             "name": self.name,

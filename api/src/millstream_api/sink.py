@@ -19,13 +19,17 @@ class SinkTask(Task[C]):
         self.context = context
 
     def open(self, partitions: frozenset[TopicPartition]) -> None:
-        """Called when partitions were assigned, before their first records."""
+        """Called when partitions were assigned, before their first records, on the task's thread.
+
+        partitions:  the new ones only; all are `context.assignment()`. What it raises fails the task.
+        """
 
     def put(self, batch: SinkBatch) -> None:
         """Write a batch; it comes empty too, so that time passes.
 
-        Raises RetriableError to get the same batch again later; whatever else it raises fails the task.
-        Records may come again after a restart.
+        Raises RetriableError to get the same batch again later (see `context.retry_in`); whatever else it
+        raises fails the task. Records of one partition come in the order of their offsets; those since the
+        last commit may come again after a restart. Source: SinkTask.put.
         """
         raise NotImplementedError(f"{type(self).__name__} must override put")
 
@@ -34,7 +38,8 @@ class SinkTask(Task[C]):
 
         offsets:  the next offset to read of each partition, behind everything put.
 
-        A partition left out is not committed. Nothing given may be ahead of what is durable.
+        A partition left out is not committed. Nothing given may be ahead of what is durable. When it
+        raises, nothing is committed, and rows since the last commit are read again. Source: SinkTask.preCommit.
         """
         return offsets
 
@@ -51,5 +56,5 @@ class SinkConnector(Connector[C]):
     task_class: ClassVar[type[SinkTask[Any]]]
 
     def task_configs(self, max_tasks: int) -> Sequence[Settings]:
-        """Give the same settings to as many tasks as allowed."""
+        """Give the same settings to as many tasks as allowed: `tasks.max`."""
         return [{} for _ in range(max_tasks)]

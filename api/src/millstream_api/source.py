@@ -22,8 +22,11 @@ class SourceTask(Task[C]):
         """Give what is there now, in order; `[]`: nothing yet, ask again.
 
         May block; wait with `context.wait`, and return `[]` when that is true. Raises RetriableError
-        while the outside is away; whatever else it raises fails the task. What was returned is not
-        changed afterwards.
+        while the outside is away: it is called again after a pause. Whatever else it raises fails the
+        task. What was returned is not changed afterwards.
+
+        Called in a loop by the task's thread, not while the task is paused. Source: SourceTask.poll,
+        where null is what `[]` is here.
         """
         raise NotImplementedError(f"{type(self).__name__} must override poll")
 
@@ -32,12 +35,20 @@ class SourceTask(Task[C]):
 
         durable:  the last safe (source partition, source offset) of each partition that moved on since the
                   last call; records up to there are on disk and their offsets committed.
+
+        On the task's thread, every `offset.flush.interval.ms`, after each transaction with exactly-once,
+        and at the end. What it raises is logged, and the task goes on. Source: SourceTask.commit.
         """
 
     def commit_record(self, record: SourceRecord, written: Origin | None) -> None:
-        """Called once a record in the order polled, when it is written; None: it was dropped.
+        """Called once a record in the order polled, when it is written.
 
-        On the task's thread, between polls. Overriding it costs a report a record.
+        record:   as `poll` returned it, before transformations.
+        written:  topic, partition and offset it has now; None: it was dropped, by a transformation or
+                  because an error of it was tolerated.
+
+        On the task's thread, between polls. What it raises is logged. Overriding it costs a report a
+        record. Source: SourceTask.commitRecord, which is called on the producer's thread.
         """
 
 
@@ -50,9 +61,15 @@ class SourceConnector(Connector[C]):
     task_class: ClassVar[type[SourceTask[Any]]]
 
     def exactly_once(self) -> Support | None:
-        """Say whether each record is written once with these settings; None: not known."""
+        """Say whether each record is written once with these settings; None: not known.
+
+        Asked when `exactly.once.support=required`, in validation, without `start`. Source: KIP-618.
+        """
         return None
 
     def transaction_boundaries(self) -> Support | None:
-        """Say whether its tasks can cut transactions (`transaction.boundary=connector`); None: not known."""
+        """Say whether its tasks can cut transactions (`transaction.boundary=connector`); None: not known.
+
+        Asked in validation, without `start`. Source: KIP-618.
+        """
         return Support.UNSUPPORTED

@@ -14,7 +14,9 @@ class Transformation(Plugin[C]):
     def apply(self, record: R) -> R | None:
         """Give the record that goes on, made by `record.replace`; None drops it.
 
-        Called once a record, in order, and again only after RetriableError: it may keep state.
+        Called once a record, in order, and again only after RetriableError, within `errors.retry.timeout`:
+        it may keep state. Whatever else it raises is the record's failure: with `errors.tolerance=all` the
+        record is skipped, else the task fails. On the task's thread. Source: Transformation.java.
         """
         raise NotImplementedError(f"{type(self).__name__} must override apply")
 

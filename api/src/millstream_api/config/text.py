@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from math import isfinite, isnan
 from typing import Annotated, Any
+
+from millstream_api.doubles import double_text
 
 __all__ = [
     "ConfigType",
@@ -115,7 +116,7 @@ def java_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return _java_double(value)
+        return double_text(value)
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(java_text, value))}]"
     return str(value)
@@ -131,18 +132,3 @@ def setting_text(value: Any) -> str | None:
 def invalid(name: str, value: Any, reason: str) -> str:
     """Say, in Java's words, that a setting's value will not do."""
     return f"Invalid value {java_text(value)} for configuration {name}: {reason}"
-
-
-def _java_double(number: float) -> str:
-    """Source: Double.toString, Java 17; Python's repr gives the same digits."""
-    if not isfinite(number):
-        return "NaN" if isnan(number) else "Infinity" if number > 0 else "-Infinity"
-    size = abs(number)
-    if size == 0 or 1e-3 <= size < 1e7:
-        return repr(number)
-    mantissa, _, exponent = repr(size).partition("e")
-    whole, _, fraction = mantissa.partition(".")
-    digits = (whole + fraction).lstrip("0")
-    power = int(exponent or 0) + len(whole) - 1 - (len(whole + fraction) - len(digits))
-    digits = digits.rstrip("0")
-    return f"{'-' if number < 0 else ''}{digits[0]}.{digits[1:] or '0'}E{power}"

@@ -5,6 +5,7 @@ import re
 from decimal import Decimal
 from struct import Struct
 
+from millstream_api.doubles import double_text, parts, spelled
 from millstream_api.errors import DataError
 from millstream_api.logical import scale_of
 from millstream_api.schema import Type
@@ -55,46 +56,12 @@ def java_float(value: float, width: int = 64) -> str:
     The digits are the fewest that read back as the same number of that width. (Java before 19 writes
     one digit too many for a few numbers: JDK-4511638.)
     """
-    if width == 32:
-        value = float32(value)
-    size = abs(value)
-    if width == 64 and 1e-3 <= size < 1e7:
-        return repr(value)
-    if value == 0:
-        return "-0.0" if math.copysign(1, value) < 0 else "0.0"
-    if value != value:
-        return "NaN"
-    sign = "-" if value < 0 else ""
-    if size == math.inf:
-        return f"{sign}Infinity"
-    digits, exponent = _shortest32(size) if width == 32 else _shortest64(size)
-    return sign + _spelled(digits, exponent)
-
-
-def _spelled(digits: str, exponent: int) -> str:
-    """Write digits d.ddd times ten to the exponent, plain from 10^-3 up to below 10^7."""
-    if not -3 <= exponent < 7:
-        return f"{digits[0]}.{digits[1:] or '0'}E{exponent}"
-    if exponent < 0:
-        return f"0.{'0' * (-exponent - 1)}{digits}"
-    whole = digits[: exponent + 1].ljust(exponent + 1, "0")
-    return f"{whole}.{digits[exponent + 1 :] or '0'}"
-
-
-def _parts(scientific: str) -> tuple[str, int]:
-    mantissa, _, exponent = scientific.partition("e")
-    return mantissa.replace(".", "").rstrip("0"), int(exponent)
-
-
-def _shortest64(size: float) -> tuple[str, int]:
-    text = repr(size)
-    if "e" not in text:
-        _, digits, exponent = Decimal(text).as_tuple()
-        joined = "".join(map(str, digits))
-        return joined.rstrip("0"), len(joined) + int(exponent) - 1
-    if size < 1e-300 and "." not in text:
-        return _parts(f"{size:.1e}")  # of one-digit forms Java takes the nearest with two: 4.9E-324
-    return _parts(text)
+    if width == 64:
+        return double_text(value)
+    value = float32(value)
+    if value == 0 or not math.isfinite(value):
+        return double_text(value)
+    return ("-" if value < 0 else "") + spelled(*_shortest32(abs(value)))
 
 
 def _shortest32(size: float) -> tuple[str, int]:
@@ -103,8 +70,8 @@ def _shortest32(size: float) -> tuple[str, int]:
         text = f"{size:.{places}e}"
         found = text if _reads_as(text, size) else _above(text, size)
         if found:
-            return _parts(f"{size:.1e}" if places == 0 else found)
-    return _parts(f"{size:.9e}")
+            return parts(f"{size:.1e}" if places == 0 else found)
+    return parts(f"{size:.9e}")
 
 
 def _reads_as(text: str, size: float) -> bool:

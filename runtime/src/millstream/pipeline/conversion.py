@@ -265,9 +265,10 @@ class SinkConversion:
         decoded: list[RecordBatch] = []
         for group in groups:
             for half in self._decoded(group, "key", journal):
-                decoded.extend(stamped(batch, journal) for batch in self._decoded(half, "value", journal))
+                decoded.extend(self._decoded(half, "value", journal))
         with_headers = self._with_headers(merged([batch for batch in decoded if len(batch)]), journal)
-        left = (below(batch, journal.limit) for batch in with_headers)
+        done = [stamped(batch, journal) for batch in with_headers]
+        left = (below(batch, journal.limit) for batch in done)
         return [batch for batch in left if len(batch)]
 
     def _decoded(self, batch: RecordBatch, role: Role, journal: Journal) -> Sequence[RecordBatch]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from millstream.errors import DataError
+from millstream_api import java_float
 
 _SHORT = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
 _SPECIAL = re.compile('["\\\\\x00-\x1f\ud800-\udfff\U00010000-\U0010ffff]')
@@ -62,37 +63,6 @@ def java_hash(text: str) -> int:
     return found
 
 
-def double_text(number: float) -> str:
-    """Double.toString (spec §15.1)."""
-    if math.isnan(number):
-        return "NaN"
-    if math.isinf(number):
-        return "Infinity" if number > 0 else "-Infinity"
-    if number == 0:
-        return "-0.0" if math.copysign(1, number) < 0 else "0.0"
-    sign = "-" if number < 0 else ""
-    mantissa, _, exponent = format_exponent(abs(number))
-    digits, power = mantissa, int(exponent)
-    if -3 <= power < 7:
-        if power < 0:
-            return f"{sign}0.{'0' * (-power - 1)}{digits}"
-        digits = digits.ljust(power + 2, "0")
-        return f"{sign}{digits[: power + 1]}.{digits[power + 1 :]}"
-    return f"{sign}{digits[0]}.{digits[1:] or '0'}E{power}"
-
-
-def format_exponent(number: float) -> tuple[str, str, str]:
-    """The shortest digits that give the number back, without a point, and the power of ten of the first."""
-    text = repr(number)
-    mantissa, _, exponent = text.partition("e")
-    whole, _, fraction = mantissa.partition(".")
-    power = int(exponent or 0) + len(whole) - 1
-    digits = whole + fraction
-    stripped = digits.lstrip("0")
-    power -= len(digits) - len(stripped)
-    return stripped.rstrip("0") or "0", "e", str(power)
-
-
 def _refuse(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
@@ -112,7 +82,7 @@ def _put(parts: list[str], value: Any) -> None:
     elif isinstance(value, int):
         parts.append(int.__repr__(value))
     elif isinstance(value, float):
-        parts.append(double_text(value) if math.isfinite(value) else f'"{double_text(value)}"')
+        parts.append(java_float(value) if math.isfinite(value) else f'"{java_float(value)}"')
     elif isinstance(value, (bytes, bytearray, memoryview)):
         parts.append(f'"{base64.b64encode(value).decode()}"')
     elif isinstance(value, Mapping):
