@@ -10,7 +10,6 @@ import pytest
 
 from millstream.broker.connect import open_broker
 from millstream.broker.ports import Broker
-from millstream.errors import BrokerError
 
 SPEC = importlib.util.spec_from_file_location("broker_contract", Path(__file__).with_name("broker_contract.py"))
 assert SPEC is not None
@@ -29,8 +28,3 @@ class TestEmbedded(broker_contract.BrokerContract):  # type: ignore[misc, name-d
         assert broker.shared is (request.param == "file")
         yield broker
         broker.close()
-
-
-def test_a_broker_that_is_not_embedded_is_refused_with_the_setting_to_change() -> None:
-    with pytest.raises(BrokerError, match=r"cannot open the broker 'kafka:9092'.*bootstrap.servers=sqlite:<path"):
-        open_broker("kafka:9092")

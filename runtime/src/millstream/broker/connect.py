@@ -3,23 +3,21 @@
 from collections.abc import Mapping
 
 from millstream.broker.ports import Broker
-from millstream.errors import BrokerError
 
 EMBEDDED = "sqlite:"
 
 
 def open_broker(bootstrap: str, settings: Mapping[str, str] | None = None) -> Broker:
-    """Open the log at `bootstrap`: `sqlite:<path>`, `sqlite::memory:` or `sqlite::memory:<name>`.
+    """Open the log at `bootstrap`: `sqlite:<path>`, `sqlite::memory:`, `sqlite::memory:<name>`, or Kafka's brokers.
 
     settings: worker settings as text; the embedded log reads `log.sync`, `log.retention.ms`, `log.retention.bytes`,
-              `num.partitions`, `max.message.bytes`.
-    Raises BrokerError saying what is wrong with the file, its folder or its file system.
+              `num.partitions`, `max.message.bytes`; Kafka's clients `producer.*`, `consumer.*`, `admin.*`.
+    Raises BrokerError saying what is wrong with the file, its folder or its file system; brokers are not asked yet.
     """
     if bootstrap.startswith(EMBEDDED):
         from millstream.broker.embedded.log import open_embedded
 
         return open_embedded(bootstrap, settings or {})
-    raise BrokerError(
-        f"cannot open the broker {bootstrap!r}: this version has the embedded log alone; "
-        "set bootstrap.servers=sqlite:<path of a file>"
-    )
+    from millstream.broker.kafka.broker import KafkaBroker
+
+    return KafkaBroker(bootstrap, settings or {})

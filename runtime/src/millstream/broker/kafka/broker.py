@@ -1,0 +1,126 @@
+"""A Kafka cluster behind the ports."""
+
+import logging
+import threading
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaException
+
+from millstream.broker.kafka.admin import KafkaAdmin
+from millstream.broker.kafka.consumer import KafkaConsumer
+from millstream.broker.kafka.failures import Watch
+from millstream.broker.kafka.making import Making
+from millstream.broker.kafka.producer import KafkaProducer
+from millstream.broker.kafka.topics import Topics
+from millstream.broker.ports import AdminSettings, ConsumerSettings, ProducerSettings
+from millstream.errors import BrokerError
+from millstream.lifecycle import SystemClock
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
+
+log = logging.getLogger(__name__)
+
+STEP_SECONDS = 1.0
+SAY_SECONDS = 5.0
+MAX_AGE_MS = 300_000
+LIMIT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class NoClaim:
+    """Kafka needs no claim: groups and transactional ids fence."""
+
+    epoch: int = 0
+
+    def release(self) -> None:
+        """There is nothing to let go."""
+
+
+class KafkaBroker:
+    """settings: the worker's as text; its `producer.*`, `consumer.*`, `admin.*` reach the clients made here."""
+
+    def __init__(self, bootstrap: str, settings: Mapping[str, str]) -> None:
+        self.bootstrap = bootstrap
+        self.shared = True
+        self._making = Making(bootstrap, settings)
+        self._clock = SystemClock()
+        self._lock = threading.Lock()
+        self._admins: dict[tuple[tuple[str, str], ...], tuple[AdminClient, Watch]] = {}
+        self._cluster_id: str | None = None
+
+    @property
+    def cluster_id(self) -> str:
+        """Asked once. Raises BrokerError when the brokers cannot be reached, or refuse, within
+        `default.api.timeout.ms`."""
+        if self._cluster_id is None:
+            self._cluster_id = self._reach()
+        return self._cluster_id
+
+    def own(self) -> NoClaim:
+        return NoClaim()
+
+    def producer(self, settings: ProducerSettings) -> KafkaProducer:
+        watch = Watch(settings.client_id, self.bootstrap)
+        java = self._making.settings("producer", settings.overrides)
+        max_age = int(java.get("metadata.max.age.ms", MAX_AGE_MS)) / 1000
+        topics = Topics(watch, self._clock, lambda topic: self._limit(settings, topic), max_age)
+        return KafkaProducer(self._making, settings, topics, watch, self._clock)
+
+    def consumer(self, settings: ConsumerSettings) -> KafkaConsumer:
+        return KafkaConsumer(self._making, settings, Watch(settings.client_id, self.bootstrap), self._clock)
+
+    def admin(self, settings: AdminSettings) -> KafkaAdmin:
+        client, watch = self._shared_admin(settings.client_id, self._making.settings("admin", settings.overrides))
+        return KafkaAdmin(client, watch, self._making.api_seconds("admin", settings.overrides), self._clock)
+
+    def retain(self, sinks: Collection[str]) -> int:
+        """Retention is the brokers' business."""
+        return 0
+
+    def tell(self) -> None:
+        """Log which of the worker's client settings are not followed as they are written."""
+        self._making.tell()
+
+    def close(self) -> None:
+        with self._lock:
+            self._admins.clear()
+
+    def _shared_admin(self, client_id: str, java: dict[str, str]) -> "tuple[AdminClient, Watch]":
+        """One client for equal settings: each has threads and connections of its own."""
+        key = tuple(sorted(java.items()))
+        with self._lock:
+            if key not in self._admins:
+                watch = Watch(client_id, self.bootstrap)
+                self._admins[key] = (self._making.admin({"client.id": client_id, **java}, watch), watch)
+            return self._admins[key]
+
+    def _limit(self, settings: ProducerSettings, topic: str) -> int | None:
+        """A topic's max.message.bytes, asked with the producer's own rights."""
+        java = self._making.admin_of("producer", settings.overrides)
+        client, watch = self._shared_admin(f"{settings.client_id}-admin", java)
+        return KafkaAdmin(client, watch, LIMIT_SECONDS, self._clock).limit(topic)
+
+    def _reach(self) -> str:
+        client, watch = self._shared_admin("millstream", self._making.settings("admin", {}))
+        seconds = self._making.api_seconds("admin", {})
+        started = said = self._clock.monotonic()
+        while True:
+            left = started + seconds - self._clock.monotonic()
+            try:
+                return client.list_topics(timeout=max(min(left, STEP_SECONDS), 0.01)).cluster_id or ""
+            except KafkaException:
+                client.poll(0)  # what is wrong is told there
+            watch.check()
+            now = self._clock.monotonic()
+            if now - started >= seconds:
+                raise BrokerError(
+                    "Failed to connect to and describe Kafka cluster. Check worker's broker connection and security "
+                    f"properties. bootstrap.servers {self.bootstrap} could not be reached within {seconds:g} s "
+                    f"(default.api.timeout.ms): {watch.problem}"
+                )
+            if now - said >= SAY_SECONDS:
+                said = now
+                log.warning("bootstrap.servers %s cannot be reached yet: %s", self.bootstrap, watch.problem)

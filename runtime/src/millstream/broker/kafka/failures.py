@@ -1,0 +1,134 @@
+"""What librdkafka's and the brokers' errors mean to the operator: the setting to change, the right to grant."""
+
+import threading
+
+from confluent_kafka import KafkaError, KafkaException
+
+from millstream.errors import BrokerError, FencedError, RecordTooLargeError, UnknownTopicError
+
+PASSING = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._TIMED_OUT_QUEUE,
+        KafkaError._MSG_TIMED_OUT,
+        KafkaError._RESOLVE,
+        KafkaError._WAIT_COORD,
+        KafkaError._WAIT_CACHE,
+        KafkaError._RETRY,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.NOT_ENOUGH_REPLICAS,
+        KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        KafkaError.KAFKA_STORAGE_ERROR,
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.CONCURRENT_TRANSACTIONS,
+        KafkaError.THROTTLING_QUOTA_EXCEEDED,
+    }
+)
+NEW = frozenset(
+    {
+        *(KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.COORDINATOR_NOT_AVAILABLE),
+        *(KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.NOT_COORDINATOR),
+    }
+)
+"""Of a topic, or a group, that its brokers have just been given."""
+UNKNOWN = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
+FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
+TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
+RIGHTS = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "the topic: READ and DESCRIBE to read it, WRITE and DESCRIBE to write it, "
+    "CREATE to make it",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "the consumer group: READ (connect-NAME unless consumer.override.group.id "
+    "says another)",
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "the transactional id: WRITE and DESCRIBE",
+}
+IDEMPOTENT = (
+    "the right IDEMPOTENT_WRITE on the cluster is missing; grant it, or set producer.enable.idempotence=false in the "
+    "worker (producer.override.enable.idempotence=false in the connector)"
+)
+LOGIN = "check sasl.jaas.config and sasl.mechanism"
+TRUST = (
+    "check ssl.truststore.location (or ssl.truststore.certificates): it must hold the CA of the brokers' certificates"
+)
+
+
+def error_of(error: KafkaException | KafkaError) -> KafkaError:
+    """The KafkaError inside whatever librdkafka's binding raised."""
+    if isinstance(error, KafkaError):
+        return error
+    inner = error.args[0] if error.args else None
+    return inner if isinstance(inner, KafkaError) else KafkaError(KafkaError._FAIL, str(error))
+
+
+def explained(error: KafkaException | KafkaError, doing: str) -> BrokerError:
+    """The error as one of ours; doing: what was tried, such as `writing to topic 'a'`."""
+    found = error_of(error)
+    code, said = found.code(), found.str()
+    if code in UNKNOWN:
+        return UnknownTopicError(f"{doing}: it does not exist ({said})")
+    if code in FENCED:
+        return FencedError(f"{doing}: a newer incarnation of this producer has taken over ({said})")
+    if code in TOO_LARGE:
+        return RecordTooLargeError(f"{doing}: {said}; {TOO_LARGE_REMEDY}")
+    if code in RIGHTS:
+        return BrokerError(f"{doing}: not authorized ({said}); grant rights on {RIGHTS[code]}")
+    if code == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
+        return BrokerError(f"{doing}: not authorized ({said}); {IDEMPOTENT}")
+    return BrokerError(f"{doing}: {said}", retriable=code in PASSING or found.retriable())
+
+
+TOO_LARGE_REMEDY = (
+    "raise max.message.bytes of the topic, message.max.bytes of the brokers or producer.max.request.size of the worker"
+)
+
+
+class Watch:
+    """Hears of one client's troubles: says what is wrong while it is wrong, and what cannot pass by itself.
+
+    `heard` is called on whatever thread polls the client."""
+
+    def __init__(self, client: str, bootstrap: str) -> None:
+        self._client = client
+        self._bootstrap = bootstrap
+        self._lock = threading.Lock()
+        self._problem: str | None = None
+        self._hopeless: BrokerError | None = None
+
+    def heard(self, error: KafkaError) -> None:
+        said, code = error.str(), error.code()
+        hopeless: BrokerError | None = None
+        if error.fatal():
+            hopeless = explained(error, f"the client {self._client!r} can no longer be used")
+        elif code == KafkaError._AUTHENTICATION:
+            hopeless = BrokerError(f"logging in to bootstrap.servers {self._bootstrap} failed: {said}; {LOGIN}")
+        elif code == KafkaError._SSL and "certificate verify failed" in said:
+            hopeless = BrokerError(f"TLS with bootstrap.servers {self._bootstrap} failed: {said}; {TRUST}")
+        elif code in (KafkaError.CLUSTER_AUTHORIZATION_FAILED, *RIGHTS):
+            hopeless = explained(error, f"the client {self._client!r}")
+        with self._lock:
+            if code != KafkaError._ALL_BROKERS_DOWN or self._problem is None:
+                self._problem = said
+            self._hopeless = self._hopeless or hopeless
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the connection as far as was heard."""
+        return self._problem or "no answer; security.protocol may be another than that of the brokers' listener"
+
+    def check(self) -> None:
+        """Raise what cannot pass by itself: a wrong password, an untrusted certificate, a missing right."""
+        if self._hopeless is not None:
+            raise self._hopeless
+
+    def unreachable(self, doing: str) -> BrokerError:
+        return BrokerError(
+            f"{doing}: bootstrap.servers {self._bootstrap} cannot be reached: {self.problem}", retriable=True
+        )

@@ -1,0 +1,186 @@
+"""Hands the rows of a batch to librdkafka, one call each and nothing else a row."""
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import repeat
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaError, KafkaException, Message
+
+from millstream.broker.kafka.failures import TOO_LARGE, TOO_LARGE_REMEDY, error_of, explained
+from millstream.broker.kafka.flight import Lane, Pending, arrived
+from millstream.broker.ports import Outgoing
+from millstream.errors import BrokerError, RecordTooLargeError
+
+if TYPE_CHECKING:
+    from confluent_kafka import Producer
+
+BY_KEY = -1
+Refused = Callable[[Pending, KafkaError, Message], None]
+Report = Callable[[KafkaError | None, Message], None]
+
+
+class Hand:
+    """refused: hears of each record that was not written.   report_each: whether of written ones is heard, too."""
+
+    def __init__(self, refused: Refused, ignore_keys: bool, report_each: bool) -> None:
+        self._refused = refused
+        self._ignore_keys = ignore_keys
+        self._report_each = report_each
+        self._sticky: dict[str, tuple[int, int]] = {}  # topic -> (partition, bytes it got)
+
+    def over(self, client: "Producer", pending: Pending, partitions: int, turn: int) -> tuple[int, Lane | None]:
+        """Give how many messages librdkafka took, and the one partition they are for.
+
+        Rows that it refuses at once are noted. partitions: of the topic; turn: bytes after which keyless rows go to
+        the next one.
+        """
+        batch = pending.batch
+        keyless = batch.keys is None or self._ignore_keys
+        if self._report_each:
+            pending.origins = [None] * len(batch.values)
+        if keyless and batch.partitions is None:
+            partition = self._turn(batch.topic, partitions, pending.size, turn)
+            where: Iterable[int] = repeat(partition)
+            lane: Lane | None = (batch.topic, partition)
+        else:
+            where, lane = self._chosen(batch, partitions, pending.size, turn)
+        if self._report_each or pending.failures or batch.headers is not None or batch.timestamps is not None:
+            count = self._each(client, pending, where)
+        else:
+            count = self._plain(client, pending, where)
+        return count, lane
+
+    def again(self, client: "Producer", rows: Sequence[tuple[Pending, int]]) -> None:
+        """Rows whose batch was refused, in order; they are counted already."""
+        for pending, row in rows:
+            report = self._report_row(pending, row) if self._report_each else self._report(pending)
+            _one(client, pending.batch, row, (_explicit(pending.batch, row), report))
+
+    def _plain(self, client: "Producer", pending: Pending, where: Iterable[int]) -> int:
+        batch, produce = pending.batch, client.produce
+        topic, report = batch.topic, self._report(pending)
+        keys: Iterable[bytes | None] = repeat(None) if batch.keys is None else batch.keys
+        rows = enumerate(zip(batch.values, keys, where, strict=False))
+        while True:
+            row = -1
+            try:
+                for row, (value, key, partition) in rows:  # noqa: B007 - which row it was, when one is refused
+                    produce(topic, value, key, partition, report)
+            except KafkaException as error:
+                pending.failures[row] = _at_once(pending.batch, row, error)
+            else:
+                return len(batch.values) - len(pending.failures)
+
+    def _each(self, client: "Producer", pending: Pending, where: Iterable[int]) -> int:
+        count, report = 0, self._report(pending)
+        for row, partition in zip(range(len(pending.batch.values)), where, strict=False):
+            if row in pending.failures:
+                continue
+            try:
+                hear = self._report_row(pending, row) if self._report_each else report
+                _one(client, pending.batch, row, (partition, hear))
+            except KafkaException as error:
+                pending.failures[row] = _at_once(pending.batch, row, error)
+            else:
+                count += 1
+        return count
+
+    def _report(self, pending: Pending) -> Report:
+        return partial(self._hear, pending)
+
+    def _hear(self, pending: Pending, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._refused(pending, error, message)
+
+    def _report_row(self, pending: Pending, row: int) -> Report:
+        def hear(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                self._refused(pending, error, message)
+            else:
+                arrived(pending, row, message)
+
+        return hear
+
+    def _chosen(self, batch: Outgoing, partitions: int, size: int, turn: int) -> tuple[list[int], Lane | None]:
+        """The partition of each row: the one it names, its key's, or that of all keyless rows."""
+        sticky = self._turn(batch.topic, partitions, size, turn)
+        count = len(batch.values)
+        named = batch.partitions or [None] * count
+        keys = [None] * count if batch.keys is None or self._ignore_keys else batch.keys
+        where = [
+            sticky if name is None and key is None else BY_KEY if name is None else name
+            for name, key in zip(named, keys, strict=True)
+        ]
+        one = where[0] if where and where.count(where[0]) == count else BY_KEY
+        if one == BY_KEY and partitions == 1 and where.count(BY_KEY) + where.count(0) == count:
+            one = 0
+        return where, None if one == BY_KEY else (batch.topic, one)
+
+    def _turn(self, topic: str, partitions: int, size: int, turn: int) -> int:
+        partition, got = self._sticky.get(topic, (random.randrange(partitions), 0))
+        if got >= turn or partition >= partitions:
+            partition, got = (partition + 1) % partitions, 0
+        self._sticky[topic] = (partition, got + size)
+        return partition
+
+
+def _one(client: "Producer", batch: Outgoing, row: int, way: tuple[int, Report]) -> None:
+    partition, report = way
+    stamp = batch.timestamps[row] if batch.timestamps is not None else None
+    client.produce(
+        batch.topic,
+        batch.values[row],
+        None if batch.keys is None else batch.keys[row],
+        partition,
+        report,
+        timestamp=stamp or 0,  # 0: now
+        headers=list(batch.headers[row]) if batch.headers is not None else None,
+    )
+
+
+def size_of(batch: Outgoing) -> int:
+    """Bytes of all keys and values; of headers an estimate."""
+    size = _bytes(batch.values)
+    if batch.keys is not None:
+        size += _bytes(batch.keys)
+    if batch.headers is not None:
+        size += sum(len(name) + len(value or b"") for row in batch.headers for name, value in row)
+    return size
+
+
+def payload(batch: Outgoing, row: int) -> int:
+    """Bytes of one row."""
+    size = len(batch.values[row] or b"")
+    if batch.keys is not None:
+        size += len(batch.keys[row] or b"")
+    if batch.headers is not None:
+        size += sum(len(name) + len(value or b"") for name, value in batch.headers[row])
+    return size
+
+
+def too_large(batch: Outgoing, row: int, limit: str) -> RecordTooLargeError:
+    size = payload(batch, row)
+    return RecordTooLargeError(
+        f"a record of {size} bytes for topic {batch.topic!r} is larger than {limit}; {TOO_LARGE_REMEDY}"
+    )
+
+
+def _bytes(column: Sequence[bytes | None]) -> int:
+    try:
+        return sum(map(len, column))  # type: ignore[arg-type]  # None raises, and is counted below
+    except TypeError:
+        return sum(len(one) for one in column if one is not None)
+
+
+def _explicit(batch: Outgoing, row: int) -> int:
+    named = batch.partitions[row] if batch.partitions is not None else None
+    return BY_KEY if named is None else named
+
+
+def _at_once(batch: Outgoing, row: int, error: KafkaException) -> BrokerError:
+    inner = error_of(error)
+    if inner.code() in TOO_LARGE:
+        return too_large(batch, row, "producer.max.request.size lets through")
+    return explained(inner, f"writing to topic {batch.topic!r}")

@@ -1,0 +1,110 @@
+"""Makes librdkafka's clients from Java's settings, and says once what of them is not followed."""
+
+import logging
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from millstream.broker.kafka.failures import Watch, error_of
+from millstream.errors import ConfigError
+from millstream.settings.client import Client, client_definitions
+from millstream.settings.librdkafka import translate
+
+log = logging.getLogger(__name__)
+librdkafka = logging.getLogger("librdkafka")
+
+API_MS = 60_000  # default.api.timeout.ms
+
+
+class Making:
+    """worker: the worker's settings as text, `${…}` resolved; `producer.*` and the like are read here.
+
+    said: the notes that were logged, so that each is logged once."""
+
+    def __init__(self, bootstrap: str, worker: Mapping[str, str]) -> None:
+        self.bootstrap = bootstrap
+        self._worker = worker
+        self._said: set[tuple[Client, str, str]] = set()
+
+    def settings(self, client: Client, overrides: Mapping[str, str]) -> dict[str, str]:
+        """Java's settings of one client: the worker's, then `overrides` (§2.4)."""
+        prefix = f"{client}."
+        own = {name.removeprefix(prefix): text for name, text in self._worker.items() if name.startswith(prefix)}
+        return {"bootstrap.servers": self.bootstrap, **self._inherited(client), **own, **overrides}
+
+    def api_seconds(self, client: Client, overrides: Mapping[str, str]) -> float:
+        """How long a question to the brokers may take, `default.api.timeout.ms`."""
+        return int(self.settings(client, overrides).get("default.api.timeout.ms", API_MS)) / 1000
+
+    def producer(self, java: Mapping[str, str], more: Mapping[str, Any], watch: Watch) -> Producer:
+        made: Producer = self._made(Producer, "producer", self.translated("producer", java), more, watch)
+        return made
+
+    def consumer(self, java: Mapping[str, str], more: Mapping[str, Any], watch: Watch) -> Consumer:
+        made: Consumer = self._made(Consumer, "consumer", self.translated("consumer", java), more, watch)
+        return made
+
+    def admin(self, java: Mapping[str, str], watch: Watch) -> AdminClient:
+        made: AdminClient = self._made(AdminClient, "admin", self.translated("admin", java), {}, watch)
+        return made
+
+    def translated(self, client: Client, java: Mapping[str, str]) -> dict[str, str]:
+        """librdkafka's settings; notes that were not made before are logged."""
+        translation = translate(client, java)
+        for name, instead in translation.notes.items():
+            if (client, name, java[name]) not in self._said:
+                self._said.add((client, name, java[name]))
+                log.warning("%s.%s is not followed as it is written: %s", client, name, instead)
+        return translation.settings
+
+    def tell(self) -> None:
+        """Say what of the worker's settings is not followed, whether or not a client will be made."""
+        for client in ("producer", "consumer", "admin"):
+            self.translated(client, self.settings(client, {}))
+
+    def admin_of(self, client: Client, overrides: Mapping[str, str]) -> dict[str, str]:
+        """Settings of an admin client that reaches the brokers as this client does."""
+        known = {one.name for one in client_definitions("admin")}
+        return {name: text for name, text in self.settings(client, overrides).items() if name in known}
+
+    def _inherited(self, client: Client) -> dict[str, str]:
+        """Of settings without prefix an admin client alone has those that are its own; Java warns of the others."""
+        if client != "admin":
+            return {}
+        known = {one.name for one in client_definitions("admin")} - {"metric.reporters", "config.providers"}
+        return {name: text for name, text in self._worker.items() if name in known and not _metric(name)}
+
+    def _made(
+        self, kind: Any, client: Client, settings: Mapping[str, str], more: Mapping[str, Any], watch: Watch
+    ) -> Any:
+        try:
+            return kind({**settings, **more, "error_cb": watch.heard}, logger=librdkafka)
+        except KafkaException as error:
+            said = error_of(error).str()
+            raise ConfigError({f"{client} client": f"the settings of the {client} are not possible: {said}"}) from error
+
+
+def _metric(name: str) -> bool:
+    return name.startswith("metrics.")
+
+
+def check_resolvable(bootstrap: str) -> None:
+    """Raise ConfigError when no host of `bootstrap.servers` has an address, as Java does at once."""
+    problems = []
+    for server in (part.strip() for part in bootstrap.split(",")):
+        host, colon, port = server.rpartition("://")[2].rpartition(":")
+        if not colon or not port.isdigit() or not host:
+            problem = f"bootstrap.servers has {server!r}; expected host:port"
+            raise ConfigError({"bootstrap.servers": problem})
+        try:
+            socket.getaddrinfo(host.strip("[]"), int(port))
+        except OSError as error:
+            problems.append(f"{server} ({error.strerror})")
+        else:
+            return
+    raise ConfigError(
+        {"bootstrap.servers": f"No resolvable bootstrap urls given in bootstrap.servers: {', '.join(problems)}"}
+    )

@@ -1,0 +1,339 @@
+"""Writes rows to Kafka. What is out is in `flight.py`, how rows are handed over in `handing.py`."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaError, KafkaException, Message
+
+from millstream.broker.kafka.failures import TOO_LARGE, Watch, error_of, explained
+from millstream.broker.kafka.flight import Done, Flight, Pending
+from millstream.broker.kafka.handing import Hand, payload, size_of, too_large
+from millstream.broker.kafka.making import Making
+from millstream.broker.kafka.topics import Topic, Topics
+from millstream.broker.ports import Delivered, Outgoing, ProducerSettings
+from millstream.errors import BrokerError, IllegalStateError, UnknownTopicError
+from millstream.lifecycle import Clock, spawn
+
+if TYPE_CHECKING:
+    from confluent_kafka import Producer
+
+log = logging.getLogger(__name__)
+
+BUFFER_BYTES = 33_554_432  # buffer.memory
+BARRIER_SECONDS = 0.25
+STALL_SECONDS = 1.0
+SLOW_SECONDS = 5.0
+STEP_SECONDS = 0.05
+WARM_SECONDS = 5.0
+OVERHEAD = 1_024  # of a batch with one record: header, varints, and what record headers add at most is counted apart
+LEAST_BATCH = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a producer's settings come to."""
+
+    java: Mapping[str, str]
+    buffer: int
+    batch_size: int
+    in_order: bool
+    compressed: bool
+    largest: int
+    max_age: float
+    api_seconds: float
+
+    @classmethod
+    def of(cls, making: Making, settings: ProducerSettings) -> "Terms":
+        java = making.settings("producer", settings.overrides) | {"client.id": settings.client_id}
+        found = making.translated("producer", java)
+        return cls(
+            java,
+            int(java.get("buffer.memory", BUFFER_BYTES)),
+            int(found["batch.size"]),
+            found["enable.idempotence"] == "true" and found["message.timeout.ms"] == "0",
+            found.get("compression.codec", "none").lower() != "none",
+            int(found["message.max.bytes"]),
+            int(found["topic.metadata.refresh.interval.ms"]) / 1000,
+            making.api_seconds("producer", settings.overrides),
+        )
+
+
+class Line:
+    """One librdkafka producer after the other: another is made when its batches have to become smaller."""
+
+    def __init__(self, making: Making, settings: ProducerSettings, terms: Terms, watch: Watch) -> None:
+        self._making = making
+        self._settings = settings
+        self._terms = terms
+        self._watch = watch
+        self.batch_size = terms.batch_size
+        self.ready = False  # transactions are initialised
+        self.client: Producer = self._make()
+
+    def remake(self, batch_size: int) -> None:
+        """Only while nothing is out."""
+        self.batch_size = batch_size
+        self.client = self._make()
+        self.ready = False
+
+    def _make(self) -> "Producer":
+        more: dict[str, str | int | bool] = {"batch.size": self.batch_size}
+        if not self._settings.create_topics:
+            more["allow.auto.create.topics"] = False
+        if not self._settings.report_each:
+            more["delivery.report.only.error"] = True
+        if self._settings.transactional_id is not None:
+            more |= {"transactional.id": self._settings.transactional_id, "enable.idempotence": True}
+        return self._making.producer(self._terms.java, more, self._watch)
+
+
+class Sending:
+    """The part of a producer that hands rows over and learns what became of them."""
+
+    def __init__(self, making: Making, settings: ProducerSettings, topics: Topics, watch: Watch, clock: Clock) -> None:
+        self._settings = settings
+        self._watch = watch
+        self._clock = clock
+        self._topics = topics
+        self.terms = Terms.of(making, settings)
+        self.line = Line(making, settings, self.terms, watch)
+        self._flight = Flight(lambda: len(self.line.client), self.terms.in_order)
+        ignore_keys = self.terms.java.get("partitioner.ignore.keys", "false").lower() == "true"
+        self._hand = Hand(self._refused, ignore_keys, settings.report_each)
+        self._again: list[tuple[Pending, int]] = []
+        self._alone = False  # each record is a batch of its own now
+        self.failure: Exception | None = None  # of a transaction's rows
+
+    def hand_over(self, batch: Outgoing, done: Done) -> None:
+        topic = self._topic(batch.topic, done, len(batch.values))
+        if topic is None:
+            return
+        size = size_of(batch)
+        self._make_room(size)
+        self._fit(topic)
+        pending = Pending(batch, done, size, self._clock.monotonic())
+        limit = topic.limit
+        if limit is not None and size > limit and not self.terms.compressed:
+            for row in range(len(batch.values)):
+                if payload(batch, row) > limit:
+                    pending.failures[row] = too_large(batch, row, f"max.message.bytes of the topic, {limit}")
+        count, lane = self._hand.over(self.line.client, pending, topic.partitions, self.line.batch_size)
+        self.failure = self.failure or next(iter(pending.failures.values()), None)
+        self._flight.add(pending, count, lane)
+
+    def serve(self, seconds: float = 0.0) -> None:
+        """Take reports, tell what is over."""
+        client = self.line.client
+        client.poll(seconds)
+        since = self._flight.unclear_since
+        if since is not None and len(client) and self._clock.monotonic() - since >= BARRIER_SECONDS:
+            client.flush(STEP_SECONDS)
+        self._settle()
+
+    def drain(self, seconds: float) -> int:
+        """Wait at most so long for all that is out; gives the rows still out."""
+        deadline = self._clock.monotonic() + seconds
+        while True:
+            left = deadline - self._clock.monotonic()
+            self.line.client.flush(max(left, 0.0))
+            self._settle()
+            if self._flight.empty or left <= 0:
+                return self._flight.rows
+
+    def give_up(self) -> None:
+        """Nothing more is waited for: what is out is told as failed."""
+        client = self.line.client
+        client.purge()
+        client.poll(0)
+        client.flush(STEP_SECONDS)
+        for pending, row in self._again:
+            pending.failures.setdefault(row, BrokerError("the producer was closed before this was written"))
+        self._again = []
+        self._flight.land()
+
+    def _settle(self) -> None:
+        if not self._again:
+            self._flight.land()
+            if self._alone and self._flight.empty:
+                self._alone = False
+                self.line.remake(max(self.terms.batch_size // 2, LEAST_BATCH))
+        elif not len(self.line.client):
+            self._resend()
+
+    def _topic(self, name: str, done: Done, rows: int) -> Topic | None:
+        error: BrokerError | None = None
+        found: Topic | None = None
+        try:
+            found = self._topics.find(self.line.client, name, self._settings.create_topics)
+        except BrokerError as failure:
+            if failure.retriable:
+                raise
+            error = failure
+        if found is None:
+            missing = f"topic {name!r} does not exist, and this producer may not create it; create it first"
+            refusal: Exception = error or UnknownTopicError(missing)
+            done(Delivered(dict.fromkeys(range(rows), refusal)))
+        return found
+
+    def _make_room(self, size: int) -> None:
+        """Wait until so many bytes may go out. Raises a retriable BrokerError when the brokers take nothing in."""
+        started = moved = self._clock.monotonic()
+        held = len(self.line.client)
+        while self._again or (self._flight.size and self._flight.size + size > self.terms.buffer):
+            if self._flight.unclear_since is None:
+                self.line.client.poll(STEP_SECONDS)
+            else:
+                self.line.client.flush(STEP_SECONDS)
+            self._settle()
+            self._watch.check()
+            now, before, held = self._clock.monotonic(), held, len(self.line.client)
+            if held < before:
+                moved = now
+            if now - moved >= STALL_SECONDS or now - started >= SLOW_SECONDS:
+                raise self._watch.unreachable(f"{self._flight.rows} rows wait for the brokers (buffer.memory is full)")
+
+    def _fit(self, topic: Topic) -> None:
+        """librdkafka never splits a batch: none may become larger than the topic takes."""
+        if topic.limit is None or self.line.batch_size <= max(topic.limit - OVERHEAD, 1):
+            return
+        if self.drain(STALL_SECONDS):
+            raise self._watch.unreachable("batches have to become smaller, and rows are out")
+        self.line.remake(max(topic.limit - OVERHEAD, 1))
+
+    def _refused(self, pending: Pending, error: KafkaError, message: Message) -> None:
+        """A report of a record that was not written."""
+        self._flight.refused()
+        name = pending.batch.topic
+        failure = explained(error, f"writing to topic {name!r}")
+        row = pending.refuse(message, failure)
+        if error.code() in TOO_LARGE:
+            if not self._alone and self.line.batch_size > 1 and self._settings.transactional_id is None:
+                del pending.failures[row]
+                self._again.append((pending, row))
+                return
+            pending.failures[row] = too_large(pending.batch, row, "the topic or its brokers take")
+        self.failure = self.failure or pending.failures[row]
+        if isinstance(failure, UnknownTopicError):
+            self._topics.forget(name)
+
+    def _resend(self) -> None:
+        """A batch was refused for its size: each of its rows again, alone, so that the large one alone fails."""
+        rows, self._again = self._again, []
+        log.warning("a batch of %d rows was larger than the topic takes; each is sent again, alone", len(rows))
+        self.line.remake(1)
+        self._alone = True
+        self._hand.again(self.line.client, rows)
+
+
+class KafkaProducer:
+    def __init__(self, making: Making, settings: ProducerSettings, topics: Topics, watch: Watch, clock: Clock) -> None:
+        self._settings = settings
+        self._watch = watch
+        self._sending = Sending(making, settings, topics, watch, clock)
+        self._topics = topics
+        self._open = False
+        self._closed = False
+        client = self._sending.line.client
+        spawn(f"{settings.client_id} warm-up", lambda _: _connect(client))
+
+    @property
+    def transactional(self) -> bool:
+        return self._settings.transactional_id is not None
+
+    def begin(self) -> None:
+        self._check()
+        if not self.transactional:
+            raise IllegalStateError("this producer has no transactional id, and so no transactions")
+        if self._open:
+            raise IllegalStateError("a transaction is open already: commit or abort it before the next begin")
+        self._transact("beginning a transaction", self._begin)
+        self._sending.failure = None
+        self._open = True
+
+    def send(self, batch: Outgoing, done: Done) -> None:
+        self._check()
+        if self.transactional and not self._open:
+            raise IllegalStateError("a transactional producer sends between begin and commit alone")
+        self._sending.hand_over(batch, done)
+
+    def poll(self) -> None:
+        self._check()
+        self._sending.serve()
+        self._watch.check()
+
+    def commit(self) -> None:
+        if not self._open:
+            raise IllegalStateError("no transaction is open: begin comes before commit")
+        if self._sending.drain(SLOW_SECONDS):
+            raise self._watch.unreachable("committing a transaction")
+        if self._sending.failure is not None:
+            raise self._sending.failure
+        self._transact("committing a transaction", lambda: self._sending.line.client.commit_transaction(SLOW_SECONDS))
+        self._open = False
+        self._sending.serve()
+
+    def abort(self) -> None:
+        if not self._open:
+            raise IllegalStateError("no transaction is open: begin comes before abort")
+        self._open = False
+        self._transact("aborting a transaction", lambda: self._sending.line.client.abort_transaction(SLOW_SECONDS))
+        self._sending.serve()
+
+    def flush(self, timeout: float) -> int:
+        return self._sending.drain(timeout)
+
+    def durable(self) -> None:
+        """Acknowledged means written by as many brokers as `acks` and `min.insync.replicas` ask for."""
+
+    def partitions(self, topic: str) -> int:
+        found = self._topics.find(self._sending.line.client, topic, create=False)
+        return 0 if found is None else found.partitions
+
+    def warm(self, topics: Iterable[str]) -> None:
+        for topic in topics:
+            self._topics.find(self._sending.line.client, topic, create=False)
+
+    def close(self, timeout: float) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._open:
+                self.abort()
+            self._sending.drain(timeout)
+        finally:
+            self._sending.give_up()
+
+    def _begin(self) -> None:
+        line = self._sending.line
+        if not line.ready:
+            line.client.init_transactions(self._sending.terms.api_seconds)
+            line.ready = True
+        line.client.begin_transaction()
+
+    def _transact(self, doing: str, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except KafkaException as error:
+            self._sending.serve()
+            self._watch.check()
+            inner = error_of(error)
+            failure = explained(inner, doing)
+            if inner.txn_requires_abort() or inner.retriable():
+                failure = BrokerError(str(failure), retriable=True)
+            raise failure from error
+
+    def _check(self) -> None:
+        if self._closed:
+            raise IllegalStateError(f"the producer {self._settings.client_id!r} is closed; nothing can be sent")
+        self._watch.check()
+
+
+def _connect(client: "Producer") -> None:
+    """Have a broker connection and a producer id before the first record asks for them: 1.4 ms instead of 505."""
+    try:
+        client.list_topics(timeout=WARM_SECONDS)
+    except KafkaException as error:
+        log.debug("no broker answered yet: %s", error)
