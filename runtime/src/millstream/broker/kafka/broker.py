@@ -14,7 +14,7 @@ from millstream.broker.kafka.failures import Watch
 from millstream.broker.kafka.making import Making
 from millstream.broker.kafka.producer import KafkaProducer
 from millstream.broker.kafka.topics import Topics
-from millstream.broker.ports import AdminSettings, ConsumerSettings, ProducerSettings
+from millstream.broker.ports import AdminSettings, ConsumerSettings, ProducerSettings, SinkGroup
 from millstream.errors import BrokerError
 from millstream.lifecycle import SystemClock
 
@@ -76,7 +76,7 @@ class KafkaBroker:
         client, watch = self._shared_admin(settings.client_id, self._making.settings("admin", settings.overrides))
         return KafkaAdmin(client, watch, self._making.api_seconds("admin", settings.overrides), self._clock)
 
-    def retain(self, sinks: Collection[str]) -> int:
+    def retain(self, sinks: Collection[SinkGroup]) -> int:
         """Retention is the brokers' business."""
         return 0
 

@@ -1,0 +1,60 @@
+"""Kafka keeps the contract of the broker ports, as the embedded log does."""
+
+import importlib.util
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from millstream.broker.connect import open_broker
+from millstream.broker.ports import Broker
+from services.kafka import Kafka
+
+CONTRACT = Path(__file__).parents[2] / "runtime" / "tests" / "broker_contract.py"
+SPEC = importlib.util.spec_from_file_location("broker_contract", CONTRACT)
+assert SPEC is not None
+assert SPEC.loader is not None
+broker_contract = importlib.util.module_from_spec(SPEC)
+sys.modules["broker_contract"] = broker_contract
+SPEC.loader.exec_module(broker_contract)
+
+WAIT_S = 20.0
+
+
+class Sweeper:
+    """Removes the topics and groups that came since it was made: the contract's tests use the same names."""
+
+    def __init__(self, settings: dict[str, str]) -> None:
+        self._admin = AdminClient(settings)
+        self._topics, self._groups = self._found()
+
+    def sweep(self) -> None:
+        topics, groups = self._found()
+        if new := sorted(groups - self._groups):
+            for future in self._admin.delete_consumer_groups(new).values():
+                future.result(WAIT_S)
+        if new := sorted(topics - self._topics):
+            for future in self._admin.delete_topics(new).values():
+                future.result(WAIT_S)
+            deadline = time.monotonic() + WAIT_S
+            while self._found()[0] & set(new):
+                assert time.monotonic() < deadline, f"{new} are not gone"
+
+    def _found(self) -> tuple[set[str], set[str]]:
+        groups = self._admin.list_consumer_groups().result(WAIT_S)
+        names = self._admin.list_topics(timeout=WAIT_S).topics
+        return {name for name in names if not name.startswith("__")}, {group.group_id for group in groups.valid}
+
+
+class TestKafka(broker_contract.BrokerContract):  # type: ignore[misc, name-defined]
+    @pytest.fixture
+    def broker(self, kafka: Kafka) -> Iterator[Broker]:
+        sweeper = Sweeper(kafka.client())
+        broker = open_broker(kafka.address())
+        assert broker.shared
+        yield broker
+        broker.close()
+        sweeper.sweep()
