@@ -29,7 +29,7 @@ AGAIN_SECONDS = 0.02
 ABSENT = frozenset({KafkaError.GROUP_ID_NOT_FOUND, *UNKNOWN})
 
 
-class KafkaAdmin:
+class Asking:
     """seconds: how long a question may take (`default.api.timeout.ms`)."""
 
     def __init__(self, client: "AdminClient", watch: Watch, seconds: float, clock: Clock) -> None:
@@ -38,6 +38,34 @@ class KafkaAdmin:
         self._seconds = seconds
         self._clock = clock
         self._rest = StopToken()  # never set: to wait on
+
+    def _asked(self, doing: str, question: Callable[[], T]) -> T:
+        """Ask, again while a topic is so new that its brokers do not know it."""
+        deadline = self._clock.monotonic() + self._seconds
+        while True:
+            try:
+                return question()
+            except KafkaException as error:
+                self._client.poll(0)  # what is wrong with the connection is told there
+                self._watch.check()
+                code = error_of(error).code()
+                if code not in NEW or self._clock.monotonic() >= deadline:
+                    raise self._why(error, doing) from error
+            self._rest.wait(AGAIN_SECONDS)
+
+    def _why(self, error: KafkaException, doing: str) -> Exception:
+        inner = error_of(error)
+        if inner.code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            return ConflictError(f"{doing}: it already exists")
+        if inner.code() in ABSENT:
+            return UnknownTopicError(f"{doing}: {inner.str()}")
+        if inner.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN):
+            return self._watch.unreachable(doing)
+        return explained(error, doing)
+
+
+class Topics(Asking):
+    """Topics, and where they begin and end."""
 
     def names(self) -> frozenset[str]:
         found = self._asked("listing topics", lambda: self._client.list_topics(timeout=self._seconds))
@@ -76,61 +104,9 @@ class KafkaAdmin:
     def end_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         return self._offsets(partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]  # no annotations
 
-    def group_offsets(self, group: str) -> Mapping[TopicPartition, int]:
-        def ask() -> Any:
-            future = self._client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
-            return next(iter(future.values())).result(self._seconds)
-
-        try:
-            found = self._asked(f"reading the positions of group {group!r}", ask)
-        except UnknownTopicError:
-            return {}
-        return {TopicPartition(at.topic, at.partition): at.offset for at in found.topic_partitions if at.offset >= 0}
-
-    def alter_group_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
-        if not offsets:
-            return
-        for partition, offset in offsets.items():
-            if offset < 0:
-                raise BrokerError(f"offset {offset} for {partition.topic}-{partition.partition} is negative")
-        self.end_offsets(offsets)  # raises for one that does not exist
-        wanted = ConsumerGroupTopicPartitions(group, [At(p.topic, p.partition, at) for p, at in offsets.items()])
-
-        def ask() -> Any:
-            future = self._client.alter_consumer_group_offsets([wanted])
-            return next(iter(future.values())).result(self._seconds)
-
-        answer = self._asked(f"setting positions of group {group!r}", ask)
-        for at in answer.topic_partitions:
-            if at.error is not None:
-                raise explained(at.error, f"setting the position of {at.topic}-{at.partition} in group {group!r}")
-
-    def delete_group_offsets(self, group: str, partitions: Iterable[TopicPartition]) -> None:
-        """librdkafka's binding cannot delete some: the group, which has no members, is made anew without them."""
-        gone = set(partitions)
-        if not gone:
-            return
-        before = self.group_offsets(group)
-        kept = {partition: offset for partition, offset in before.items() if partition not in gone}
-        if len(kept) < len(before):
-            self.delete_group(group)
-            self.alter_group_offsets(group, kept)
-
-    def delete_group(self, group: str) -> None:
-        def ask() -> Any:
-            return self._client.delete_consumer_groups([group])[group].result(self._seconds)
-
-        try:
-            self._asked(f"deleting group {group!r}", ask)
-        except UnknownTopicError:
-            return
-
     def cluster_id(self) -> str:
         found = self._asked("reading the cluster id", lambda: self._client.list_topics(timeout=self._seconds))
         return found.cluster_id or ""
-
-    def close(self) -> None:
-        """The client is the broker's, and shared."""
 
     def _create(self, new: NewTopic) -> Exception | None:
         if not new.name:
@@ -185,29 +161,61 @@ class KafkaAdmin:
 
         return self._asked("reading offsets", ask)
 
-    def _asked(self, doing: str, question: Callable[[], T]) -> T:
-        """Ask, again while a topic is so new that its brokers do not know it."""
-        deadline = self._clock.monotonic() + self._seconds
-        while True:
-            try:
-                return question()
-            except KafkaException as error:
-                self._client.poll(0)  # what is wrong with the connection is told there
-                self._watch.check()
-                code = error_of(error).code()
-                if code not in NEW or self._clock.monotonic() >= deadline:
-                    raise self._why(error, doing) from error
-            self._rest.wait(AGAIN_SECONDS)
 
-    def _why(self, error: KafkaException, doing: str) -> Exception:
-        inner = error_of(error)
-        if inner.code() == KafkaError.TOPIC_ALREADY_EXISTS:
-            return ConflictError(f"{doing}: it already exists")
-        if inner.code() in ABSENT:
-            return UnknownTopicError(f"{doing}: {inner.str()}")
-        if inner.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN):
-            return self._watch.unreachable(doing)
-        return explained(error, doing)
+class KafkaAdmin(Topics):
+    """Groups, too."""
+
+    def group_offsets(self, group: str) -> Mapping[TopicPartition, int]:
+        def ask() -> Any:
+            future = self._client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
+            return next(iter(future.values())).result(self._seconds)
+
+        try:
+            found = self._asked(f"reading the positions of group {group!r}", ask)
+        except UnknownTopicError:
+            return {}
+        return {TopicPartition(at.topic, at.partition): at.offset for at in found.topic_partitions if at.offset >= 0}
+
+    def alter_group_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+        if not offsets:
+            return
+        for partition, offset in offsets.items():
+            if offset < 0:
+                raise BrokerError(f"offset {offset} for {partition.topic}-{partition.partition} is negative")
+        self.end_offsets(offsets)  # raises for one that does not exist
+        wanted = ConsumerGroupTopicPartitions(group, [At(p.topic, p.partition, at) for p, at in offsets.items()])
+
+        def ask() -> Any:
+            future = self._client.alter_consumer_group_offsets([wanted])
+            return next(iter(future.values())).result(self._seconds)
+
+        answer = self._asked(f"setting positions of group {group!r}", ask)
+        for at in answer.topic_partitions:
+            if at.error is not None:
+                raise explained(at.error, f"setting the position of {at.topic}-{at.partition} in group {group!r}")
+
+    def delete_group_offsets(self, group: str, partitions: Iterable[TopicPartition]) -> None:
+        """librdkafka's binding cannot delete some: the group, which has no members, is made anew without them."""
+        gone = set(partitions)
+        if not gone:
+            return
+        before = self.group_offsets(group)
+        kept = {partition: offset for partition, offset in before.items() if partition not in gone}
+        if len(kept) < len(before):
+            self.delete_group(group)
+            self.alter_group_offsets(group, kept)
+
+    def delete_group(self, group: str) -> None:
+        def ask() -> Any:
+            return self._client.delete_consumer_groups([group])[group].result(self._seconds)
+
+        try:
+            self._asked(f"deleting group {group!r}", ask)
+        except UnknownTopicError:
+            return
+
+    def close(self) -> None:
+        """The client is the broker's, and shared."""
 
 
 _SET = ConfigSource.DYNAMIC_TOPIC_CONFIG.value

@@ -227,7 +227,9 @@ class Sending:
         self._hand.again(self.line.client, rows)
 
 
-class KafkaProducer:
+class Transacting:
+    """The part of a producer that begins and ends transactions."""
+
     def __init__(self, making: Making, settings: ProducerSettings, topics: Topics, watch: Watch, clock: Clock) -> None:
         self._settings = settings
         self._watch = watch
@@ -252,17 +254,6 @@ class KafkaProducer:
         self._sending.failure = None
         self._open = True
 
-    def send(self, batch: Outgoing, done: Done) -> None:
-        self._check()
-        if self.transactional and not self._open:
-            raise IllegalStateError("a transactional producer sends between begin and commit alone")
-        self._sending.hand_over(batch, done)
-
-    def poll(self) -> None:
-        self._check()
-        self._sending.serve()
-        self._watch.check()
-
     def commit(self) -> None:
         if not self._open:
             raise IllegalStateError("no transaction is open: begin comes before commit")
@@ -280,6 +271,43 @@ class KafkaProducer:
         self._open = False
         self._transact("aborting a transaction", lambda: self._sending.line.client.abort_transaction(SLOW_SECONDS))
         self._sending.serve()
+
+    def _begin(self) -> None:
+        line = self._sending.line
+        if not line.ready:
+            line.client.init_transactions(self._sending.terms.api_seconds)
+            line.ready = True
+        line.client.begin_transaction()
+
+    def _transact(self, doing: str, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except KafkaException as error:
+            self._sending.serve()
+            self._watch.check()
+            inner = error_of(error)
+            failure = explained(inner, doing)
+            if inner.txn_requires_abort() or inner.retriable():
+                failure = BrokerError(str(failure), retriable=True)
+            raise failure from error
+
+    def _check(self) -> None:
+        if self._closed:
+            raise IllegalStateError(f"the producer {self._settings.client_id!r} is closed; nothing can be sent")
+        self._watch.check()
+
+
+class KafkaProducer(Transacting):
+    def send(self, batch: Outgoing, done: Done) -> None:
+        self._check()
+        if self.transactional and not self._open:
+            raise IllegalStateError("a transactional producer sends between begin and commit alone")
+        self._sending.hand_over(batch, done)
+
+    def poll(self) -> None:
+        self._check()
+        self._sending.serve()
+        self._watch.check()
 
     def flush(self, timeout: float) -> int:
         return self._sending.drain(timeout)
@@ -305,30 +333,6 @@ class KafkaProducer:
             self._sending.drain(timeout)
         finally:
             self._sending.give_up()
-
-    def _begin(self) -> None:
-        line = self._sending.line
-        if not line.ready:
-            line.client.init_transactions(self._sending.terms.api_seconds)
-            line.ready = True
-        line.client.begin_transaction()
-
-    def _transact(self, doing: str, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except KafkaException as error:
-            self._sending.serve()
-            self._watch.check()
-            inner = error_of(error)
-            failure = explained(inner, doing)
-            if inner.txn_requires_abort() or inner.retriable():
-                failure = BrokerError(str(failure), retriable=True)
-            raise failure from error
-
-    def _check(self) -> None:
-        if self._closed:
-            raise IllegalStateError(f"the producer {self._settings.client_id!r} is closed; nothing can be sent")
-        self._watch.check()
 
 
 def _connect(client: "Producer") -> None:

@@ -1,0 +1,84 @@
+"""The part of a consumer that speaks for its group."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import TopicPartition as At
+
+from millstream.broker.kafka.failures import explained
+from millstream.broker.kafka.places import Questions
+from millstream.errors import BrokerError, IllegalStateError
+from millstream_api.records import TopicPartition
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer
+
+Done = Callable[[Exception | None], None]
+DOING = "committing positions"
+
+
+class Commits:
+    """Commits under way. Answers come in the order of the questions, inside a poll."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Done | None] = deque()
+
+    def asked(self, done: Done | None) -> None:
+        self._waiting.append(done)
+
+    def answered(self, error: KafkaError | None, offsets: Sequence[At]) -> None:
+        done = self._waiting.popleft() if self._waiting else None
+        if done is not None:
+            first = error or next((at.error for at in offsets if at.error is not None), None)
+            done(None if first is None else explained(first, DOING))
+
+    def give_up(self, group: str) -> None:
+        while self._waiting:
+            done = self._waiting.popleft()
+            if done is not None:
+                done(BrokerError(f"the consumer of group {group!r} was closed before its commit was answered"))
+
+
+class Committing:
+    """group None: it has no positions to commit."""
+
+    def __init__(self, client: "Consumer", group: str | None, commits: Commits, questions: Questions) -> None:
+        self._client = client
+        self._group = group
+        self._commits = commits
+        self._questions = questions
+
+    def commit(self, offsets: Mapping[TopicPartition, int], done: Done | None = None) -> None:
+        self._need_group()
+        try:
+            self._client.commit(offsets=_ats(offsets), asynchronous=True)
+        except KafkaException as error:
+            raise explained(error, DOING) from error
+        self._commits.asked(done)
+
+    def commit_now(self, offsets: Mapping[TopicPartition, int]) -> None:
+        self._need_group()
+        try:
+            answers = self._client.commit(offsets=_ats(offsets), asynchronous=False)
+        except KafkaException as error:
+            raise explained(error, DOING) from error
+        for at in answers or ():
+            if at.error is not None:
+                raise explained(at.error, f"committing the position of {at.topic}-{at.partition}")
+
+    def committed(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        self._need_group()
+        return self._questions.committed(partitions)
+
+    def end_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return {partition: self._questions.bounds(partition)[1] for partition in partitions}
+
+    def _need_group(self) -> None:
+        if self._group is None:
+            raise IllegalStateError("a consumer without a group has no committed positions")
+
+
+def _ats(offsets: Mapping[TopicPartition, int]) -> list[At]:
+    return [At(partition.topic, partition.partition, offset) for partition, offset in offsets.items()]

@@ -1,0 +1,147 @@
+"""Where a consumer is in its partitions, and which of them rest."""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
+
+from confluent_kafka import KafkaException
+from confluent_kafka import TopicPartition as At
+
+from millstream.broker.kafka.failures import NEW, Watch, error_of, explained
+from millstream.lifecycle import Clock, StopToken
+from millstream_api.records import TopicPartition
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer
+
+T = TypeVar("T")
+
+AGAIN_SECONDS = 0.02
+
+
+class Questions:
+    """What a consumer asks the brokers. seconds: how long an answer may take (`default.api.timeout.ms`)."""
+
+    def __init__(self, client: "Consumer", watch: Watch, seconds: float, clock: Clock) -> None:
+        self._client = client
+        self._watch = watch
+        self._seconds = seconds
+        self._clock = clock
+        self._rest = StopToken()  # never set: to wait on
+
+    def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        wanted = [At(*partition) for partition in partitions]
+        if not wanted:
+            return {}
+        found = self._asked("reading committed positions", lambda: self._client.committed(wanted, self._seconds))
+        for at in found:
+            if at.error is not None:
+                raise explained(at.error, f"reading the committed position of {at.topic}-{at.partition}")
+        return {TopicPartition(at.topic, at.partition): at.offset for at in found if at.offset >= 0}
+
+    def bounds(self, partition: TopicPartition) -> tuple[int, int]:
+        """The first offset there is, and the one that the next row will get."""
+        at = At(*partition)
+        doing = f"reading the offsets of {partition.topic}-{partition.partition}"
+        return self._asked(doing, lambda: self._client.get_watermark_offsets(at, self._seconds, False))
+
+    def _asked(self, doing: str, question: Callable[[], T | None]) -> T:
+        """Ask, again while a topic or group is so new that its brokers do not know it."""
+        deadline = self._clock.monotonic() + self._seconds
+        while True:
+            try:
+                answer = question()
+            except KafkaException as error:
+                self._watch.check()
+                if error_of(error).code() not in NEW or self._clock.monotonic() >= deadline:
+                    raise explained(error, doing) from error
+            else:
+                if answer is None:
+                    raise self._watch.unreachable(doing)
+                return answer
+            self._rest.wait(AGAIN_SECONDS)
+
+
+class Places:
+    """Positions are kept here: librdkafka's own begin with the first row.
+
+    of:       where the next row of each assigned partition will be.
+    paused:   those that give nothing.
+    noting:   a rebalance is under way: positions and pauses are only noted, the assignment that follows carries them.
+    piecewise: partitions come and go one by one (cooperative), else all at once (eager, or without a group).
+    """
+
+    def __init__(self, client: "Consumer", piecewise: bool) -> None:
+        self.of: dict[TopicPartition, int] = {}
+        self.paused: set[TopicPartition] = set()
+        self.noting = False
+        self._client = client
+        self._piecewise = piecewise
+        self._dropped: set[TopicPartition] = set()
+
+    def give(self, partitions: Iterable[TopicPartition]) -> None:
+        """Have librdkafka read these new ones, from where they are noted to be."""
+        new = list(partitions)
+        if self._piecewise:
+            _steer(lambda: self._client.incremental_assign(self._ats(new)))
+        else:
+            _steer(lambda: self._client.assign(self._ats(self.of)))
+            new = list(self.of)
+        if rest := self.paused.intersection(new):
+            _steer(lambda: self._client.pause(self._ats(rest)))
+
+    def take(self, partitions: Iterable[TopicPartition]) -> None:
+        """These are no longer read."""
+        gone = list(partitions)
+        for partition in gone:
+            self.of.pop(partition, None)
+            self.paused.discard(partition)
+            self._dropped.discard(partition)
+        if self._piecewise:
+            _steer(lambda: self._client.incremental_unassign([At(*partition) for partition in gone]))
+        else:
+            _steer(self._client.unassign)
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        if partition not in self.of:
+            raise KeyError(partition)
+        self.of[partition] = offset
+        if not self.noting:
+            self._move(partition)
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        mine = [partition for partition in partitions if partition in self.of]
+        self.paused.update(mine)
+        if mine and not self.noting:
+            _steer(lambda: self._client.pause(self._ats(mine)))
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        mine = [partition for partition in partitions if partition in self.paused]
+        self.paused.difference_update(mine)
+        if not mine or self.noting:
+            return
+        _steer(lambda: self._client.resume(self._ats(mine)))
+        for partition in self._dropped.intersection(mine):
+            self._move(partition)
+
+    def dropped(self, partition: TopicPartition) -> None:
+        """Rows that were under way when their partition was paused were not given: they are read again."""
+        self._dropped.add(partition)
+
+    def _move(self, partition: TopicPartition) -> None:
+        self._dropped.discard(partition)
+        try:
+            self._client.seek(self._ats([partition])[0])
+        except KafkaException:  # not yet being read: it is given anew, with its position
+            if self._piecewise:
+                _steer(lambda: self._client.incremental_unassign([At(*partition)]))
+            self.give([partition])
+
+    def _ats(self, partitions: Iterable[TopicPartition]) -> list[At]:
+        return [At(each.topic, each.partition, self.of[each]) for each in partitions if each in self.of]
+
+
+def _steer(step: Callable[[], None]) -> None:
+    try:
+        step()
+    except KafkaException as error:
+        raise explained(error, "steering the consumer") from error
