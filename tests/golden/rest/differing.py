@@ -21,7 +21,8 @@ class Difference:
     """Which answers differ, and how.
 
     recorded: only for answers whose recorded fields match these patterns.
-    ours:     field -> our value; a table {like = "pattern"} for one that varies.
+    ours:     field -> our value; a table {like = "pattern"} for one that varies. A field with `*` stands for all that
+              it matches and that no other entry names.
     messages: step -> our `message`; these are the steps, where given.
     """
 
@@ -85,13 +86,18 @@ class Listed:
     def _ours(self, recorded: Leaves, answer: Answer) -> Leaves:
         ours = leaves(answer)
         for path in [path for path in ours if path.endswith("(order)")]:
-            theirs = str(recorded.get(path, "")).split()
-            own = [name for name in str(ours[path]).split() if name in self.own_settings and name not in theirs]
-            self.used |= set(own)
-            ours[path] = " ".join(name for name in str(ours[path]).split() if name not in own)
+            theirs, names = (str(found.get(path, "")).split() for found in (recorded, ours))
+            own = {name for name in names if name not in theirs and self._is_own(name)}
+            ours[path] = " ".join(name for name in names if name not in own)
             places = tuple(path.replace("(order)", f"{name}.") for name in own)
             ours = {place: value for place, value in ours.items() if not place.startswith(places or "\0")}
         return ours
+
+    def _is_own(self, setting: str) -> bool:
+        """Whether we have a setting and Java lacks it; it may stand below a prefix such as `value.converter.`."""
+        own = [name for name in self.own_settings if f".{setting}".endswith(f".{name}")]
+        self.used |= set(own)
+        return bool(own)
 
     def expected(self, step: str, recorded: Leaves) -> dict[str, Any]:
         expected: dict[str, Any] = {}
@@ -99,17 +105,21 @@ class Listed:
             if fields := difference.expected(step, recorded):
                 self.used.add(f"difference {number}")
                 expected.update(fields)
-        return expected
+        return dict(sorted(expected.items(), key=lambda item: "*" in item[0]))
 
     def unexpected(self, step: str, recorded: Leaves, found: Mapping[str, tuple[Any, Any]]) -> Iterator[str]:
         expected = self.expected(step, recorded)
+        met = set()
         for path, (theirs, mine) in found.items():
-            if path not in expected:
+            listed = next((each for each in expected if path == each or fnmatchcase(path, each)), None)
+            if listed is None:
                 yield f"{step}: {path}: recorded {theirs!r}, ours {mine!r}"
-            elif not _is(expected[path], mine):
-                yield f"{step}: {path}: listed {expected[path]!r}, ours {mine!r}"
-        for path in expected:
-            if path not in found and not (expected[path] == ABSENT and path not in recorded):
+                continue
+            met.add(listed)
+            if not _is(expected[listed], mine):
+                yield f"{step}: {path}: listed {expected[listed]!r}, ours {mine!r}"
+        for path in expected.keys() - met:
+            if not (expected[path] == ABSENT and path not in recorded):
                 yield f"{step}: {path}: is as recorded, and listed as {expected[path]!r}"
 
     def _reason(self, entries: Mapping[str, str], step: str) -> str | None:
@@ -127,7 +137,7 @@ def _escaped(pattern: str) -> str:
 
 def _is(listed: Any, ours: Any) -> bool:
     if isinstance(listed, dict):
-        return isinstance(ours, str) and re.fullmatch(listed["like"], ours, re.DOTALL) is not None
+        return re.fullmatch(listed["like"], str(ours), re.DOTALL) is not None
     return type(listed) is type(ours) and bool(listed == ours)
 
 

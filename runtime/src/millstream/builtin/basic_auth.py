@@ -67,6 +67,9 @@ class BasicAuthSecurityRestExtension(RestExtension[BasicAuthConfig]):
         scheme, _, credentials = authorization.partition(" ")
         if scheme.lower() != "basic":
             return False
+        strange = re.search(r"[^A-Za-z0-9+/=]", credentials)
+        if strange is not None:
+            raise binascii.Error(f"Illegal base64 character {ord(strange[0]):x}")  # java.util.Base64's words
         user, colon, password = base64.b64decode(credentials, validate=True).decode("utf-8", "replace").partition(":")
         wanted = self._passwords.get(user)
         return bool(colon) and wanted is not None and hmac.compare_digest(password.encode(), wanted.encode())

@@ -22,13 +22,16 @@ LEVELS = {
     "ALL": ALL,
 }
 NAMES = {number: name for name, number in LEVELS.items()}
-#: where the Java worker's loggers have their like; the longest prefix counts
+#: where the Java worker's loggers have their like, and the classes that its documentation names; the longest counts
 JAVA_PREFIXES = {
     "org.apache.kafka.connect.runtime.rest": "millstream.rest",
     "org.apache.kafka.connect.runtime.isolation": "millstream.inventory",
     "org.apache.kafka.connect.runtime.standalone": "millstream.herder",
     "org.apache.kafka.connect.runtime.distributed": "millstream.herder",
     "org.apache.kafka.connect.runtime.errors": "millstream.pipeline",
+    "org.apache.kafka.connect.runtime.WorkerSourceTask": "millstream.task.source",
+    "org.apache.kafka.connect.runtime.WorkerSinkTask": "millstream.task.sink",
+    "org.apache.kafka.connect.runtime.Worker": "millstream.worker.worker",
     "org.apache.kafka.connect.runtime": "millstream.worker",
     "org.apache.kafka.connect.storage": "millstream.storage",
     "org.apache.kafka.connect.file": "millstream_file",
@@ -81,7 +84,7 @@ class Levels:
             return self._level(name, own) if own in self._existing() else None
 
     def set(self, namespace: str, level: str) -> list[str]:
-        """Set the level of every logger whose name begins with `namespace`; gives their names.
+        """Set the level of every logger whose name begins with `namespace`; gives the names of those that had another.
 
         NotFoundError for an unknown level: 404, as in Java.
         """
@@ -90,29 +93,26 @@ class Levels:
             raise NotFoundError(f"invalid log level '{level}'.")
         with self._lock:
             matched = self._matched(namespace)
-            for asked, own in matched.items():
-                self._set(asked, own, number)
-            if namespace.lower() != ROOT and namespace not in matched:
+            before = {asked: self._level(asked, own).level for asked, own in matched.items()}
+            changed = sorted(asked for asked, had in before.items() if had != level_name(number))
+            for own in matched.values():
+                logging.getLogger(own or None).setLevel(number)
+            self._changed.update(dict.fromkeys(changed, self._clock.now_ms()))
+            if namespace.lower() != ROOT:
                 self._asked[namespace] = ours(namespace)
-                self._set(namespace, ours(namespace), number)
         self._worker.set_levels({own or ROOT: number for own in {*matched.values(), ours(namespace)} if own != ROOT})
-        return sorted(matched)
+        return changed
 
     def _matched(self, namespace: str) -> dict[str, str]:
-        """Names that begin with it (no dot needed), each with our logger's."""
+        """It and the names that begin with it (no dot needed), each with our logger's."""
         if namespace.lower() == ROOT:
             return {ROOT: "", **{name: name for name in self._existing()}, **self._asked}
         own = ours(namespace)
         found = {name: name for name in self._existing() if name.startswith(own)}
         if own != namespace:
             found = {namespace + name.removeprefix(own): name for name in found}
-        return found | {asked: to for asked, to in self._asked.items() if asked.startswith(namespace)}
-
-    def _set(self, asked: str, own: str, number: int) -> None:
-        logger = logging.getLogger(own or None)
-        if level_name(logger.getEffectiveLevel()) != level_name(number):
-            self._changed[asked] = self._clock.now_ms()
-        logger.setLevel(number)
+        found |= {asked: to for asked, to in self._asked.items() if asked.startswith(namespace)}
+        return {namespace: own, **found}
 
     def _level(self, asked: str, own: str) -> Level:
         effective = logging.getLogger(own or None).getEffectiveLevel()

@@ -63,14 +63,16 @@ class Validation:
             )
         problem = None if version is None else self._inventory.version_problem(plugin, version)
         if problem is not None:
-            raise NotFoundError(problem)
+            raise PluginError(problem)
         words = f"retrieving the configuration definition of {plugin.name}"
         own = yield from probe(self._crew, RunProbe("definitions", target_of(plugin)), words)
         if plugin.kind not in (Kind.SOURCE, Kind.SINK):
             return own
         names = {each["name"] for each in own}
         framework = config_of("source" if plugin.kind is Kind.SOURCE else "sink").definitions()
-        return [*own, *(defined(each) for each in framework if each.name not in names)]
+        rest = [defined(each) for each in framework if each.name not in names]
+        installed = {"default_value": plugin.reported_version}
+        return [*own, *(each | (installed if each["name"] == "connector.plugin.version" else {}) for each in rest)]
 
 
 def refuse_invalid(report: Report) -> None:

@@ -1,6 +1,7 @@
 """Everything there is to say about a connector's settings, put together in a child: all classes may be loaded here."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Literal, cast
 
 from millstream.errors import message_of
@@ -9,7 +10,7 @@ from millstream.host.installed import Places, inventory, parsed, plugin_class
 from millstream.inventory.inventory import Inventory
 from millstream.inventory.loading import load
 from millstream.settings.client import check_types, client_definitions, overrides, validated_clients
-from millstream.settings.framework import CONVERTERS, Surroundings
+from millstream.settings.framework import CONVERTERS, Surroundings, connector_version_problem
 from millstream.settings.guarantees import (
     Answer,
     asks_boundaries,
@@ -27,7 +28,7 @@ from millstream.settings.validation import (
     override_part,
     with_problems,
 )
-from millstream_api import Connector, OverrideRequest, Problem, SourceConnector, Support
+from millstream_api import Config, Connector, OverrideRequest, Problem, SourceConnector, Support
 
 Settings = Mapping[str, str | None]
 Side = Literal["source", "sink"]
@@ -54,8 +55,9 @@ def report(run: RunProbe, ask: Ask) -> dict[str, Any]:
     )
     framework = framework_part(kind, settings, at)
     connector_class = plugin_class(run.plugin)
-    known = connector_class.config_class
-    connector = Part(known.definitions(), known.validate({k: v for k, v in settings.items() if v is not None}))
+    connector = Part()
+    if connector_version_problem(settings, at) is None:
+        connector = _own(connector_class.config_class, settings)
     framework, converters = _converters(framework, settings, installed)
     overrides = _overrides(run, kind, settings, installed)
     if not _wrong(framework, connector, *converters.values(), *overrides.values()):
@@ -64,6 +66,13 @@ def report(run: RunProbe, ask: Ask) -> dict[str, Any]:
             framework = with_problems(framework, _transactions(settings, ask))
     name = run.settings.get("connector.class") or ""
     return merge(Parts(name, framework, connector, overrides, converters)).to_json()
+
+
+def _own(known: type[Config], settings: Settings) -> Part:
+    """What the connector's own definitions say. A null is shown as null; that it is wrong the runtime's part says."""
+    values = known.validate({name: text for name, text in settings.items() if text is not None})
+    nulls = {name for name, text in settings.items() if text is None}
+    return Part(known.definitions(), [replace(one, value=None) if one.name in nulls else one for one in values])
 
 
 def _wrong(*parts: Part) -> bool:

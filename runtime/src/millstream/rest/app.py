@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from millstream.herder.herder import Herder
 from millstream.rest import connectors, internal, loggers, metrics, offsets, plugins
-from millstream.rest.errors import answer_error
+from millstream.rest.errors import answer_error, refusal
 from millstream.rest.gate import RawPaths, check_media_types
 from millstream.rest.json import MEDIA_TYPE, empty
 
@@ -78,7 +79,7 @@ def _app(paths: Sequence[str], herder: Herder | None, settings: RestSettings) ->
     app = Starlette(
         routes=routes,
         middleware=[Middleware(RawPaths)],
-        exception_handlers={Exception: answer_error, 404: answer_error, 405: answer_error},
+        exception_handlers={404: answer_error, 405: _refuse_method},
     )
     app.router.redirect_slashes = False
     app.state.herder = herder
@@ -92,13 +93,23 @@ def _offered(by_method: dict[str, Endpoint]) -> list[str]:
     return [method for method in METHODS if method in every]
 
 
+async def _refuse_method(request: Request, error: Exception) -> Response:
+    """405; Starlette's `Allow` is a set, in any order."""
+    given = error.headers or {} if isinstance(error, HTTPException) else {}
+    known = given.get("Allow", "")
+    return await answer_error(request, refusal(405, {"Allow": ",".join(m for m in METHODS if m in known.split(", "))}))
+
+
 def _dispatch(by_method: dict[str, Endpoint]) -> Endpoint:
     allow = {"Allow": ",".join(_offered(by_method)), "Content-Type": MEDIA_TYPE}
 
     async def endpoint(request: Request) -> Response:
         if request.method == "OPTIONS":
             return empty(200, allow)
-        check_media_types(request)
-        return await by_method["GET" if request.method == "HEAD" else request.method](request)
+        try:
+            check_media_types(request)
+            return await by_method["GET" if request.method == "HEAD" else request.method](request)
+        except Exception as error:  # noqa: BLE001 - an answer is made of it; left to Starlette, each 404 is a traceback
+            return await answer_error(request, error)
 
     return endpoint

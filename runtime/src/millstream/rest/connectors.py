@@ -22,11 +22,16 @@ from millstream.rest.asking import ask, flag, herder_of, name_of, task_of
 from millstream.rest.errors import RestError
 from millstream.rest.json import empty, respond
 
+#: what Java's String.trim takes away
+BLANKS = "".join(map(chr, range(ord(" ") + 1)))
+#: what may stand in a segment of a path as it is; as Jersey's UriComponent, save that `/` and `%` are always encoded
+SEGMENT = "!$&'()*+,;=:@"
+
 
 def location(request: Request, name: str) -> dict[str, str]:
     """`Location` of a new connector, absolute, at the address the client used."""
     host = request.headers.get("host") or herder_of(request).identity.worker_id
-    return {"Location": f"{request.url.scheme}://{host}/connectors/{quote(name, safe='')}"}
+    return {"Location": f"{request.url.scheme}://{host}/connectors/{quote(name, safe=SEGMENT)}"}
 
 
 def view_of(request: Request) -> ConnectorView:
@@ -54,7 +59,7 @@ async def list_connectors(request: Request) -> Response:
 
 async def create(request: Request) -> Response:
     wish = bodies.create_request(await bodies.body_of(request, 'an object with "name" and "config"'))
-    name = wish.name.strip()
+    name = wish.name.strip(BLANKS)
     config = _same_name(dict(wish.config), name)
     made = await ask(request, type(wish)(name, config, wish.initial_state, wish.initial_offsets))
     return respond(models.connector_info(made), 201, location(request, name))

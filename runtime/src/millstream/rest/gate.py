@@ -1,19 +1,28 @@
 """Before a route runs: the path as it was sent, and what a request may bring and want."""
 
+import re
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from millstream.rest.errors import RestError, refusal
+from millstream.rest.errors import RestError, error_body, refusal
 from millstream.rest.json import MEDIA_TYPE
 
+#: what no path may hold
+REFUSED = (
+    (re.compile("//"), "Ambiguous URI empty segment"),
+    (re.compile("%([01][0-9a-f]|7f)", re.IGNORECASE), "Bad Request: a path holds no control characters"),
+)
 FORM = "application/x-www-form-urlencoded"
 
 
 class RawPaths:
-    """Routes see the path still percent-encoded, without a trailing slash: a name may hold `/`, `\\` or `%`."""
+    """Routes see the path still percent-encoded, without a trailing slash: a name may hold `/`, `\\` or `%`.
+
+    What Jetty refuses is refused: an empty segment, and a control character.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -22,6 +31,10 @@ class RawPaths:
         if scope["type"] == "http":
             raw = scope.get("raw_path") or scope["path"].encode()
             path = raw.partition(b"?")[0].decode("latin-1")
+            problem = next((sentence for pattern, sentence in REFUSED if pattern.search(path)), None)
+            if problem is not None:
+                await error_body(400, problem)(scope, receive, send)
+                return
             scope = {**scope, "path": path.rstrip("/") or "/"}
         await self._app(scope, receive, send)
 

@@ -5,6 +5,7 @@ from urllib.parse import unquote
 from starlette.requests import Request
 from starlette.responses import Response
 
+from millstream.errors import RemoteError
 from millstream.herder.requests import PluginDefinitions, Validate
 from millstream.herder.validation import no_class
 from millstream.inventory.inventory import CONNECTORS, LISTED
@@ -15,7 +16,7 @@ from millstream.rest.json import respond
 
 
 async def list_plugins(request: Request) -> Response:
-    only = request.query_params.get("connectorsOnly", "true").lower() == "true"
+    only = (request.query_params.get("connectorsOnly") or "true").lower() == "true"
     plugins = herder_of(request).inventory.of(*(CONNECTORS if only else LISTED))
     return respond([models.plugin_info(plugin) for plugin in plugins])
 
@@ -31,8 +32,11 @@ async def validate(request: Request) -> Response:
     if given is None:
         raise no_class(settings)
     if not _cut(given).endswith(_cut(asked)):
-        raise RestError(400, f"Included connector type {_cut(given)} does not match request type {_cut(asked)}")
-    return respond(await ask(request, Validate(settings)))
+        raise RestError(400, f"Included connector type {given} does not match request type {asked}")
+    try:
+        return respond(await ask(request, Validate(settings)))
+    except RemoteError as error:  # Java names the class here, since validation runs in another thread
+        raise RestError(500, f"{error.name}: {error}") from error
 
 
 def _cut(name: str) -> str:

@@ -21,6 +21,8 @@ CONVERTERS = {
     "value.converter": Kind.CONVERTER,
     "header.converter": Kind.HEADER_CONVERTER,
 }
+#: what the worker has where its settings name none: WorkerConfig.HEADER_CONVERTER_CLASS_DEFAULT
+WORKER_DEFAULTS = {"header.converter": "org.apache.kafka.connect.storage.SimpleHeaderConverter"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class _Given:
 
 def _converter(key: str, kind: Kind, at: Surroundings, wrong: dict[str, str], given: _Given) -> dict[str, Change]:
     """Say how the definitions of a converter and its version change; what is wrong with the version goes to `wrong`."""
-    fallback = at.row(at.worker.get(key), kind) if given.defaults else None
+    fallback = at.row(at.worker.get(key) or WORKER_DEFAULTS.get(key), kind) if given.defaults else None
     named = given.settings.get(key)
     row = fallback if named is None else at.row(named, kind)
     wanted = given.settings.get(f"{key}.plugin.version")
