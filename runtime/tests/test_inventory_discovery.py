@@ -70,9 +70,37 @@ def test_plugins_are_found_with_the_version_of_their_distribution_and_without_th
 
 
 BROKEN = {
-    "misspelt-hook": (HEADER + "@hookimpl\ndef register_source(): return ()\n", "unknown hook 'register_source'"),
-    "missing-driver": ("import a_driver_that_is_not_there\n", "No module named 'a_driver_that_is_not_there'"),
-    "ends-process": ("raise SystemExit(3)\n", "3"),
+    "misspelt-hook": (
+        HEADER + "@hookimpl\ndef register_source(): return ()\n",
+        "unknown hook 'register_source' in module 'misspelt_hook'; did you mean register_sources?",
+    ),
+    "unheard-of-hook": (
+        HEADER + "@hookimpl\ndef on_start(): return ()\n",
+        "unknown hook 'on_start' in module 'unheard_of_hook'; there are register_sources, register_sinks, ",
+    ),
+    "missing-driver": (
+        "import a_driver_that_is_not_there\n",
+        "the entry point `main = missing_driver` cannot be loaded: ModuleNotFoundError: No module named"
+        " 'a_driver_that_is_not_there'",
+    ),
+    "ends-process": ("raise SystemExit(3)\n", "the entry point `main = ends_process` cannot be loaded: SystemExit: 3"),
+    "without-hooks": (HEADER, "the module 'without_hooks' has no hook; mark a function such as register_sources"),
+    "without-mark": (
+        HEADER + "def register_sinks(): return ()\n",
+        "the module 'without_mark' has no hook; put @hookimpl above register_sinks",
+    ),
+    "gives-nothing": (
+        HEADER + "@hookimpl\ndef register_sinks(): pass\n",
+        "register_sinks gave None; it must yield references: yield PluginRef('module:Class')",
+    ),
+    "gives-one": (
+        HEADER + "@hookimpl\ndef register_sinks(): return PluginRef('a:B')\n",
+        "register_sinks gave PluginRef(target='a:B', aliases=(), stands_for=None); it must yield references",
+    ),
+    "text-for-aliases": (
+        HEADER + "@hookimpl\ndef register_sinks(): yield PluginRef('a:B', 'FooSink')\n",
+        "register_sinks yielded aliases='FooSink' for 'a:B'; expected a tuple of names: ('FooSource',)",
+    ),
     "bad-syntax": ("def (\n", "invalid syntax"),
     "wrong-yield": (
         HEADER + "@hookimpl\ndef register_sinks(): return ['a:B']\n",
@@ -86,7 +114,10 @@ BROKEN = {
         HEADER + "@hookimpl\ndef register_sinks():\n    yield PluginRef('a:B')\n    raise OSError('disk')\n",
         "disk",
     ),
-    "with-argument": (HEADER + "@hookimpl\ndef register_sinks(worker): return ()\n", "worker"),
+    "with-argument": (
+        HEADER + "@hookimpl\ndef register_sinks(worker): return ()\n",
+        "the hook register_sinks takes arguments; it must take none: `def register_sinks() -> …`",
+    ),
 }
 
 
@@ -102,6 +133,31 @@ def test_a_broken_distribution_is_a_row_and_one_line_in_the_log_and_the_others_g
     assert reason in str(inventory.failures[f"{name} 1.2"])
     (record,) = caplog.records
     assert record.getMessage().startswith(f"the plugins of {name} 1.2 cannot be used: ")
+
+
+@pytest.mark.parametrize(
+    ("entry_point", "reason"),
+    [
+        (
+            "main = no_such_module",
+            "the entry point `main = no_such_module` cannot be loaded: ModuleNotFoundError: No module named"
+            " 'no_such_module'; is it spelt as the module's file, and is that in the distribution?",
+        ),
+        (
+            "main = wrong_entry:Nope",
+            "the entry point `main = wrong_entry:Nope` cannot be loaded: AttributeError: module 'wrong_entry' has no"
+            " attribute 'Nope'",
+        ),
+        (
+            "main = wrong_entry:Hooks",
+            "the entry point `main = wrong_entry:Hooks` gives a type; name the module that has the hooks:"
+            " `main = wrong_entry`",
+        ),
+    ],
+)
+def test_a_wrong_entry_point_is_shown_as_it_is_written(entry_point, reason, environment):
+    environment.add("wrong-entry", GOOD + "class Hooks: pass\n", entry_points=f"[millstream]\n{entry_point}\n")
+    assert str(environment.discover().failures["wrong-entry 1.2"]) == reason
 
 
 def test_an_api_range_that_excludes_the_installed_one_is_refused_before_import(environment):
@@ -151,10 +207,17 @@ def test_of_two_copies_of_a_distribution_the_first_on_the_path_counts(environmen
 
 
 CODE = """
-from millstream_api import Config, SourceConnector
+from millstream_api import Config, SinkTask, SourceConnector, SourceTask
 class Source(SourceConnector[Config]):
+    config_class, task_class = Config, SourceTask
     class Inner(SourceConnector[Config]):
-        pass
+        config_class, task_class = Config, SourceTask
+class Settled(SourceConnector[Config]):
+    task_class = SourceTask
+class Idle(SourceConnector[Config]):
+    config_class = Config
+class Crossed(Idle):
+    task_class = SinkTask
 class Other:
     pass
 """
@@ -182,6 +245,22 @@ def test_a_class_is_loaded_by_its_target(environment):
         ),
         ("x_code:Source", "import sys; sys.exit('bye')", "its module ended the process on import: SystemExit('bye')"),
         ("x_code:Source", "raise ValueError('broken')", "ValueError: broken"),
+        (
+            "x_code:Settled",
+            CODE,
+            "its config_class is None; declare `config_class = …` in the class, a subclass of millstream_api.Config",
+        ),
+        (
+            "x_code:Idle",
+            CODE,
+            "its task_class is None; declare `task_class = …` in the class, a subclass of millstream_api.SourceTask",
+        ),
+        (
+            "x_code:Crossed",
+            CODE,
+            "its task_class is <class 'millstream_api.sink.SinkTask'>; declare `task_class = …` in the class, a"
+            " subclass of millstream_api.SourceTask",
+        ),
         ("x_code:Missing", CODE, "AttributeError: module 'x_code' has no attribute 'Missing'"),
         ("x_code:Other", CODE, "<class 'x_code.Other'> is not a subclass of millstream_api.SourceConnector"),
         ("x_code:CODE", "CODE = 1", "1 is not a subclass of millstream_api.SourceConnector"),

@@ -466,3 +466,54 @@ def test_close_reaches_every_plugin_and_a_failure_is_logged(caplog: pytest.LogCa
         Parts().source(one, two).close()
     assert closed == [one, two]
     assert [record.getMessage().split(".")[-1] for record in caplog.records] == ["Closing failed"] * 2
+
+
+@pytest.mark.parametrize(
+    ("polled", "said"),
+    [
+        (
+            batch(["a"], offset_at={"row": 1}),
+            "poll gave a batch for topic 'lines' whose offset_at is a dict; it must be a function that gives the source"
+            " offset after the row at an index",
+        ),
+        (
+            batch(["a"], boundary="Commit"),
+            "poll gave a batch for topic 'lines' with the boundary 'Commit'; it can be 'commit', 'abort' or None",
+        ),
+        (
+            batch(["a", "b"], keys=["k"]),
+            "poll gave a batch for topic 'lines' of 2 values and 1 keys; columns are equally long, or None",
+        ),
+    ],
+    ids=["offset_at", "boundary", "lengths"],
+)
+def test_a_batch_that_cannot_be_used_is_refused_by_what_is_wrong_with_it(polled: SourceBatch, said: str) -> None:
+    with pytest.raises(PluginError) as error:
+        slices([polled])
+    assert str(error.value) == said
+
+
+HEADERS = "headers of a record are no list of Header(name, value, schema); make them with millstream_api.Header"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"headers": {"a": "b"}}, HEADERS),
+        ({"headers": [("a", "b")]}, HEADERS),
+        ({"timestamp": 1.5}, "Invalid record timestamp: a float; milliseconds since 1970 are an int"),
+        ({"timestamp": "now"}, "Invalid record timestamp: a str; milliseconds since 1970 are an int"),
+        (
+            {"key": "k", "key_schema": "string"},
+            "the key schema of a record for topic 'lines' is a str; it must be a Schema, such as"
+            " millstream_api.STRING, or None",
+        ),
+    ],
+    ids=["headers as a dict", "headers as pairs", "timestamp as a float", "timestamp as text", "schema as text"],
+)
+def test_a_record_that_cannot_be_used_fails_the_task_behind_the_rows_before_it(fields: Any, said: str) -> None:
+    (part,) = slices([record("a", 0), record("b", 1, **fields), record("c", 2)])
+    assert part.failure is not None
+    assert str(part.failure.__cause__ or part.failure) == said
+    assert part.failed_row == 1
+    assert values(part) == {"lines": [b"a"]}

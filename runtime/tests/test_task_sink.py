@@ -337,6 +337,15 @@ def test_what_pre_commit_answers_is_believed_within_bounds(
     assert said in caplog.text
 
 
+def test_a_pre_commit_that_gives_no_mapping_fails_the_task(bench: Any) -> None:
+    bench.produce(["a"])
+    run(bench, answering(lambda offsets: 5))
+    assert (
+        "pre_commit of answering.<locals>.Answering gave 'int'; it must give a mapping of partition to offset: those it"
+        " was given, or fewer, or {}"
+    ) in bench.trace()
+
+
 def test_a_pre_commit_that_raises_rewinds_to_what_is_committed(bench: Any, caplog: pytest.LogCaptureFixture) -> None:
     left = [OSError("fsync failed")]
 

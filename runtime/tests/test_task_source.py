@@ -654,3 +654,24 @@ def test_parts_need_exactly_one_way_to_keep_offsets(bench: Any) -> None:
     changed = {name: getattr(parts, name) for name in parts.__slots__} | {"writer": bench.store}
     with pytest.raises(ValueError, match="either `rows` \\(transactions\\) or `writer` \\(at least once\\)"):
         type(parts)(**changed)
+
+
+@pytest.mark.parametrize(
+    ("polled", "kind"),
+    [(record("a", 1), "SourceRecord"), ((record("a", at) for at in range(2)), "generator"), ("text", "str")],
+    ids=["one record", "a generator", "text"],
+)
+def test_a_poll_that_gives_no_list_fails_the_task_with_what_would_be_right(bench: Any, polled: Any, kind: str) -> None:
+    run(bench, [lambda: polled])
+    assert bench.states()[-1] is State.FAILED
+    assert (
+        f"poll of Script gave a {kind}; it must give a list of SourceRecord and SourceBatch objects, [] for nothing yet"
+        in bench.trace()
+    )
+
+
+@pytest.mark.parametrize("exactly", [True, False])
+def test_a_source_partition_that_is_no_mapping_fails_the_task(bench: Any, exactly: bool) -> None:
+    run(bench, [[record("a", 1, partition="a.txt")]], exactly=exactly)
+    said = "a source partition is a str; it must be a mapping such as {'file': 'a.txt'}, or None"
+    assert said in bench.trace()

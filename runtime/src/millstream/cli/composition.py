@@ -46,8 +46,6 @@ class Standalone:
         if "bootstrap.servers" not in settings:
             log.info("no bootstrap.servers: topics live in the embedded log %s", raw["bootstrap.servers"])
         self._inventory = discover(frozenset(config.plugins_disabled))
-        for distribution, error in self._inventory.failures.items():
-            log.warning("the plugins of %s are not used: %s", distribution, error)
         self._broker = open_broker(raw["bootstrap.servers"], resolved)
         self._ownership = self._broker.own()
         self._listen(resolved)

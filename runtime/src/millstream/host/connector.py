@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from millstream.errors import ConfigError, WorkerError, message_of
+from millstream.errors import ConfigError, PluginError, WorkerError, message_of
 from millstream.host.channel import (
     Aim,
     Answer,
@@ -211,7 +211,11 @@ class ConnectorBody:
         self.end.tell(Answer(ask.number, configs))
 
     def _task_configs(self, plugin: Connector[Any], max_tasks: int) -> list[dict[str, str | None]]:
-        own = [_text(config, plugin) for config in plugin.task_configs(max_tasks)]
+        given: object = plugin.task_configs(max_tasks)
+        if not isinstance(given, Iterable) or isinstance(given, Mapping | str):
+            what = f"{type(plugin).__name__}.task_configs gave a {type(given).__name__}"
+            raise PluginError(f"{what}; it must give a list of mappings, one a task, [] for none")
+        own = [_text(config, plugin) for config in given]
         if len(own) > max_tasks:
             self._too_many(len(own), max_tasks)
         task_class: type[Any] = plugin.task_class  # type: ignore[attr-defined]  # both kinds of connector have it

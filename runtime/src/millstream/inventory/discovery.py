@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib.metadata import Distribution, EntryPoint, distributions, version
 from types import ModuleType
-from typing import cast
 
 import pluggy
 from packaging.requirements import InvalidRequirement, Requirement
@@ -79,9 +79,9 @@ class _Search:
         name = f"{dist.name}:{entry_point.name}"
         try:
             check_api_range(dist)
-            module = entry_point.load()
+            module = _loaded(entry_point)
+            _check_hooks(module, entry_point)
             self.manager.register(module, name=name)
-            self.manager.check_pending()
             for plugin in _collect(self.manager, module, dist):
                 self.plugins.setdefault((plugin.kind, plugin.target), plugin)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a third party's module does on import
@@ -112,6 +112,41 @@ def check_api_range(dist: Distribution) -> None:
             )
 
 
+def _loaded(entry_point: EntryPoint) -> ModuleType:
+    """Import the module an entry point names. Raises PluginError, with the line of the entry point."""
+    line = f"the entry point `{entry_point.name} = {entry_point.value}`"
+    try:
+        module = entry_point.load()
+    except (Exception, SystemExit) as error:
+        why = f"{type(error).__name__}: {message_of(error)}"
+        if isinstance(error, ModuleNotFoundError) and error.name == entry_point.module:
+            why += "; is it spelt as the module's file, and is that in the distribution?"
+        raise PluginError(f"{line} cannot be loaded: {why}") from error
+    if not isinstance(module, ModuleType):
+        raise PluginError(
+            f"{line} gives a {type(module).__name__}; name the module that has the hooks: "
+            f"`{entry_point.name} = {entry_point.module}`"
+        )
+    return module
+
+
+def _check_hooks(module: ModuleType, entry_point: EntryPoint) -> None:
+    """Raise PluginError for a module without hooks, and for one of them that nobody asks, by its name."""
+    marked = [name for name in vars(module) if hasattr(vars(module)[name], f"{hookspecs.NAMESPACE}_impl")]
+    for name in marked:
+        if name not in HOOKS:
+            close = get_close_matches(name, HOOKS, 1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(HOOKS)}"
+            raise PluginError(f"unknown hook {name!r} in module {entry_point.module!r}; {hint}")
+        code = getattr(vars(module)[name], "__code__", None)
+        if code is not None and code.co_argcount:
+            raise PluginError(f"the hook {name} takes arguments; it must take none: `def {name}() -> …`")
+    if not marked:
+        bare = sorted(set(vars(module)) & set(HOOKS))
+        hint = f"put @hookimpl above {bare[0]}" if bare else "mark a function such as register_sources with @hookimpl"
+        raise PluginError(f"the module {entry_point.module!r} has no hook; {hint}")
+
+
 def _collect(manager: pluggy.PluginManager, module: ModuleType, dist: Distribution) -> list[Plugin]:
     """Ask each hook of one module; a list, so that a hook that fails half way registers nothing."""
     return [plugin for hook in manager.get_hookcallers(module) or () for plugin in _ask(hook, module, dist)]
@@ -121,13 +156,25 @@ def _ask(hook: pluggy.HookCaller, module: ModuleType, dist: Distribution) -> Ite
     for impl in hook.get_hookimpls():
         if impl.plugin is not module:
             continue
-        for ref in cast(Iterable[object], impl.function()):
+        given: object = impl.function()
+        if not isinstance(given, Iterable) or isinstance(given, str):
+            raise PluginError(f"{hook.name} gave {given!r}; it must yield references: yield PluginRef('module:Class')")
+        for ref in given:
             if not isinstance(ref, hookspecs.PluginRef):
                 raise PluginError(f"{hook.name} yielded {ref!r}; expected PluginRef('module:Class')")
-            target, aliases = ref.target, tuple(ref.aliases)
+            target, aliases = ref.target, _aliases_of(ref, hook)
             if not all(part.isidentifier() for part in target.replace(":", ".", 1).split(".")) or ":" not in target:
                 raise PluginError(f"{hook.name} yielded the target {target!r}; expected 'module:Class'")
             yield Plugin(HOOKS[hook.name], target, aliases, dist.name, _version_of(dist), ref.stands_for)
+
+
+def _aliases_of(ref: hookspecs.PluginRef, hook: pluggy.HookCaller) -> tuple[str, ...]:
+    aliases: object = ref.aliases  # a class of strangers keeps no promise on its types
+    if not isinstance(aliases, tuple | list) or not all(isinstance(alias, str) for alias in aliases):
+        raise PluginError(
+            f"{hook.name} yielded aliases={aliases!r} for {ref.target!r}; expected a tuple of names: ('FooSource',)"
+        )
+    return tuple(aliases)
 
 
 def _version_of(dist: Distribution) -> str:

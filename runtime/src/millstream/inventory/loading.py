@@ -23,7 +23,20 @@ def load(plugin: Plugin) -> type[Any]:
         raise PluginError(
             f"cannot load {_who(plugin)}: {found!r} is not a subclass of millstream_api.{expected.__name__}"
         )
+    for name, wanted in _declares(plugin.kind).items():
+        declared = getattr(found, name, None)
+        if not isinstance(declared, type) or not issubclass(declared, wanted):
+            raise PluginError(
+                f"cannot load {_who(plugin)}: its {name} is {declared!r}; declare `{name} = …` in the class, "
+                f"a subclass of millstream_api.{wanted.__name__}"
+            )
     return found
+
+
+def _declares(kind: Kind) -> dict[str, type[Any]]:
+    """Give the classes that a plugin of a kind names, and what each of them extends."""
+    tasks = {Kind.SOURCE: api.SourceTask, Kind.SINK: api.SinkTask}
+    return {"config_class": api.Config, **({"task_class": tasks[kind]} if kind in tasks else {})}
 
 
 def interface(kind: Kind) -> type[Any]:

@@ -132,7 +132,7 @@ class SourceConversion:
         self._header = converters.header
         self._sites = dict(zip(("key", "value", "header"), converters.sites(), strict=True))
         self._encoders: Compiled[Encode] = Compiled(
-            lambda subject: (converters.key if subject.role == "key" else converters.value).encoder(subject)
+            lambda subject: (converters.key if subject.role == "key" else converters.value).encoder(_checked(subject))
         )
         self._silent: Compiled[bool] = Compiled(self._null_is_no_bytes)
 
@@ -161,7 +161,11 @@ class SourceConversion:
 
         def convert(at: int) -> list[Header]:
             topic = groups[owner[whole.rows[at]]].topic
-            return [Header(name, to_bytes(topic, name, value, schema)) for name, value, schema in headers[at]]
+            try:
+                return [Header(name, to_bytes(topic, name, value, schema)) for name, value, schema in headers[at]]
+            except Exception as error:
+                _check_headers(headers[at], error)
+                raise
 
         kept, converted = one_by_one(whole, self._sites["header"], journal, convert)
         rows: list[list[int]] = [[] for _ in groups]
@@ -237,16 +241,41 @@ def _outgoing(batch: RecordBatch) -> Routed:
     return Routed(Outgoing(batch.topic, batch.values, batch.keys, batch.partitions, batch.timestamps, rows), batch.rows)
 
 
+def _checked(subject: Subject) -> Subject:
+    schema: object = subject.schema  # a plugin that nobody type-checked may have given anything
+    if schema is not None and not isinstance(schema, Schema):
+        what = f"the {subject.role} schema of a record for topic {subject.topic!r} is a {type(schema).__name__}"
+        raise PluginError(f"{what}; it must be a Schema, such as millstream_api.STRING, or None")
+    return subject
+
+
+def _check_headers(headers: Any, error: Exception) -> None:
+    """Raise PluginError if it was the headers' form that a converter failed of."""
+    if not isinstance(headers, Sequence) or not all(isinstance(one, tuple) and len(one) == 3 for one in headers):
+        raise PluginError(
+            "headers of a record are no list of Header(name, value, schema); make them with millstream_api.Header"
+        ) from error
+
+
 def stamped(batch: RecordBatch, journal: Journal) -> RecordBatch:
     """Timestamps as Kafka has them: -1 is none; a row with another negative one ends the task (ConnectUtils.java)."""
     stamps: Any = batch.timestamps
-    if stamps is None or not len(stamps) or (None not in stamps and min(stamps) >= 0):
+    if stamps is None or not len(stamps) or (None not in stamps and _all_times(stamps)):
         return batch
     for row, stamp in zip(batch.rows, stamps, strict=True):
-        if stamp is not None and stamp < -1:
-            journal.cut(row, DataError(f"Invalid record timestamp {stamp}"))
+        if stamp is not None and not (isinstance(stamp, int) and stamp >= -1):
+            right = "" if isinstance(stamp, int) else f": a {type(stamp).__name__}; milliseconds since 1970 are an int"
+            journal.cut(row, DataError(f"Invalid record timestamp{right or f' {stamp}'}"))
             break
     return batch.replace(timestamps=[None if stamp == -1 else stamp for stamp in stamps])
+
+
+def _all_times(stamps: Sequence[Any]) -> bool:
+    """Whether all are whole and not negative; the sum of ints alone is an int, at C's speed."""
+    try:
+        return min(stamps) >= 0 and type(sum(stamps)) is int
+    except TypeError:
+        return False
 
 
 class SinkConversion:

@@ -174,7 +174,16 @@ def _parts(batch: SourceBatch) -> Iterator[tuple[Piece, Boundary | None]]:
 
 
 def check_lengths(batch: SourceBatch) -> None:
-    """Raise PluginError unless all columns are as long as `values`."""
+    """Raise PluginError unless all columns are as long as `values`, and what goes with them can be used."""
+    offset_at: object = batch.offset_at  # a plugin that nobody type-checked may have given anything
+    if not callable(offset_at):
+        what = f"poll gave a batch for topic {batch.topic!r} whose offset_at is a {type(offset_at).__name__}"
+        raise PluginError(f"{what}; it must be a function that gives the source offset after the row at an index")
+    if batch.boundary not in (None, "commit", "abort"):
+        raise PluginError(
+            f"poll gave a batch for topic {batch.topic!r} with the boundary {batch.boundary!r}; it can be 'commit', "
+            "'abort' or None"
+        )
     for name in ("keys", "partitions", "timestamps", "headers"):
         column = getattr(batch, name)
         if column is not None and len(column) != len(batch.values):

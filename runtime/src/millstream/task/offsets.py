@@ -5,10 +5,11 @@ acknowledged (SubmittedRecords.java). A dropped row never advances an offset; a 
 does, once it has been reported.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from millstream.broker.ports import Outgoing
+from millstream.errors import PluginError
 from millstream_api import Place
 
 Offsets = Sequence[tuple[Place | None, Place | None]]
@@ -38,7 +39,11 @@ def partition_key(partition: Place | None) -> Hashable:
     """What two equal source partitions share. `1`, `1.0` and `True` are three, as in the JSON they are stored as."""
     if partition is None:
         return None
-    return tuple(sorted((name, type(value).__name__, repr(value)) for name, value in partition.items()))
+    given: object = partition  # a plugin that nobody type-checked may have given anything
+    if not isinstance(given, Mapping):
+        kind = type(given).__name__
+        raise PluginError(f"a source partition is a {kind}; it must be a mapping such as {{'file': 'a.txt'}}, or None")
+    return tuple(sorted((name, type(value).__name__, repr(value)) for name, value in given.items()))
 
 
 class Newest:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from millstream.broker.ports import Consumer
+from millstream.errors import PluginError
 from millstream.lifecycle import Clock
 from millstream.task.counting import SinkTaskMetrics
 from millstream.task.errants import Errants
@@ -144,6 +145,11 @@ class Positions:
 
     def _wanted(self, answer: Any, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int] | None:
         """What to commit, None for nothing: the task's answer within the bounds of what it was given."""
+        if answer is not None and not isinstance(answer, Mapping):
+            raise PluginError(
+                f"pre_commit of {type(self._outside.task).__qualname__} gave {type(answer).__name__!r}; it must give a "
+                "mapping of partition to offset: those it was given, or fewer, or {}"
+            )
         committed = {tp: self._committed[tp] for tp in offsets}
         wanted = dict(committed)
         for partition, offset in (answer or {}).items():

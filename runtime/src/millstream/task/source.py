@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from millstream.errors import RetriableError
+from millstream.errors import PluginError, RetriableError
 from millstream.identity import TargetState
 from millstream.metrics.readings import Measuring
 from millstream.task.context import SourceTaskContext
@@ -120,9 +120,18 @@ class SourceTaskLoop:
         self._away = 0.0
         if not polled:  # None, Java's spelling of it, is taken as well
             return ()
+        _check_polled(self._task, polled)
         duration = (self._parts.clock.monotonic() - started) * 1000
         self._metrics.polled(sum(len(some) if isinstance(some, SourceBatch) else 1 for some in polled), duration)
         return polled
+
+
+def _check_polled(task: SourceTask[Any], polled: object) -> None:
+    if not isinstance(polled, Sequence) or isinstance(polled, str | bytes):
+        raise PluginError(
+            f"poll of {type(task).__qualname__} gave a {type(polled).__name__}; it must give a list of "
+            "SourceRecord and SourceBatch objects, [] for nothing yet"
+        )
 
 
 def _noting(step: Callable[[], None], fail: Callable[[BaseException], None]) -> Callable[[], None]:

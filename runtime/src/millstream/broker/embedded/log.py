@@ -52,10 +52,10 @@ def read_settings(settings: Mapping[str, str]) -> LogSettings:
         if number < least:
             problems[name] = f"{name}={text!r} is too small: it is at least {least}"
         found[attribute] = number
-    sync = settings.get("log.sync", "barrier")
-    if sync not in {"barrier", "full"}:
+    sync = settings.get("log.sync", "normal")
+    if sync not in {"normal", "full"}:
         problems["log.sync"] = (
-            f"log.sync={sync!r}: it is 'barrier' (before the outside is told) or 'full' (every commit)"
+            f"log.sync={sync!r}: it is 'normal' (before the outside is told) or 'full' (every commit)"
         )
     if problems:
         raise ConfigError(problems)
