@@ -176,6 +176,13 @@ def test_header_rules_are_read_and_a_wrong_one_is_named() -> None:
         header_rules("remove X: y")
 
 
+def test_a_header_with_a_date_is_so_many_milliseconds_from_the_answer() -> None:
+    [rule] = header_rules("setDate Expires: 3600000")
+    assert rule.at(1_700_000_000_000) == "Tue, 14 Nov 2023 23:13:20 GMT"
+    with pytest.raises(ConfigError, match="needs a length in milliseconds"):
+        header_rules("setDate Expires: tomorrow")
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

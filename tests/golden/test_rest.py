@@ -64,7 +64,9 @@ def test_every_reason_is_a_row_of_the_deviations(listed: Listed) -> None:
     assert {difference.reason for difference in listed.differences} == set(listed.reasons)
 
 
+@pytest.mark.timeout(240)
 def test_no_entry_of_the_list_is_without_use(exchanges: list[Exchange], listed: Listed, replay: Replay) -> None:
+    replay.begin(SCENARIOS)
     for scenario in SCENARIOS:
         for exchange, answer in replay.of(scenario):
             listed.problems(exchange, answer)

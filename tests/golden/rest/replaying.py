@@ -44,13 +44,14 @@ class Replay:
         self._outcomes: dict[str, Future[Outcome]] = {}
 
     def begin(self, scenarios: Iterable[str]) -> None:
-        wanted = set(scenarios)
-        for number, setting in enumerate(SETTINGS):
+        """Start the workers of scenarios that have not begun."""
+        wanted = set(scenarios) - self._outcomes.keys()
+        for setting in SETTINGS:
             ours = [each for each in setting.scenarios if each in wanted]
             outcomes = {scenario: Future[Outcome]() for scenario in ours}
             self._outcomes.update(outcomes)
             if ours:
-                self._pool.submit(self._run, setting, self.folder / str(number), outcomes)
+                self._pool.submit(self._run, setting, self.folder / "-".join(ours), outcomes)
 
     def of(self, scenario: str) -> Outcome:
         return self._outcomes[scenario].result()

@@ -76,7 +76,7 @@ class Standalone:
             inner = extended(app, self._extensions)
             if origins := config.access_control_allow_origin.strip():
                 inner = CrossOrigin(inner, origins.split(","), _listed(config.access_control_allow_methods))
-            return ResponseHeaders(inner, rules) if rules else inner
+            return ResponseHeaders(inner, rules, SystemClock()) if rules else inner
 
         self._extensions = load_extensions(config.rest_extension_classes, self._inventory, resolved)
         self._app = create_app(None, rest)

@@ -20,7 +20,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 #: in the order in which Java's `Allow` lists them
 METHODS = ("HEAD", "DELETE", "POST", "GET", "PUT", "PATCH", "OPTIONS")
-ADMIN = "/admin"
+ADMIN, METRICS = "/admin", "/metrics"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class RestSettings:
 PATHS: dict[str, dict[str, Endpoint]] = {
     "/": {"GET": internal.root},
     "/health": {"GET": internal.health},
-    "/metrics": {"GET": metrics.show},
+    METRICS: {"GET": metrics.show},
     "/connectors": {"GET": connectors.list_connectors, "POST": connectors.create},
     "/connectors/{name}": {"GET": connectors.info, "DELETE": connectors.delete},
     "/connectors/{name}/config": {
@@ -107,7 +107,8 @@ def _dispatch(by_method: dict[str, Endpoint]) -> Endpoint:
         if request.method == "OPTIONS":
             return empty(200, allow)
         try:
-            check_media_types(request)
+            if by_method is not PATHS[METRICS]:  # text, whatever a scraper says that it takes
+                check_media_types(request)
             return await by_method["GET" if request.method == "HEAD" else request.method](request)
         except Exception as error:  # noqa: BLE001 - an answer is made of it; left to Starlette, each 404 is a traceback
             return await answer_error(request, error)

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from email.utils import formatdate
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from millstream.errors import ConfigError
+from millstream.lifecycle import Clock
 
 DEFAULT_METHODS = ("GET", "POST", "HEAD")
 PREFLIGHT_MAX_AGE_S = "60"
@@ -17,11 +19,18 @@ HEADERS_SETTING = "response.http.headers.config"
 
 @dataclass(frozen=True, slots=True)
 class HeaderRule:
-    """add: beside a header of that name that is there already; else in its place."""
+    """add: beside a header of that name that is there already; else in its place.
+    dated: the value is a length from now in milliseconds, and the answer carries the moment.
+    """
 
     name: str
     value: str
     add: bool
+    dated: bool = False
+
+    def at(self, now_ms: int) -> str:
+        """The header's value in an answer of this moment."""
+        return formatdate((now_ms + int(self.value)) / 1000, usegmt=True) if self.dated else self.value
 
 
 def header_rules(setting: str) -> list[HeaderRule]:
@@ -39,7 +48,14 @@ def header_rules(setting: str) -> list[HeaderRule]:
                     " of the form '[action] [name]:[value]' with an action of set, add, setDate, addDate"
                 }
             )
-        rules.append(HeaderRule(match[2], match[3].strip(), match[1].startswith("add")))
+        action, name, value = match[1], match[2], match[3].strip()
+        dated = action.endswith("Date")
+        if dated and re.fullmatch(r"[+-]?\d+", value) is None:
+            problem = f"{item!r} needs a length in milliseconds from now, such as '{action} {name}: 3600000'"
+            raise ConfigError(
+                {HEADERS_SETTING: f"Invalid value {setting!r} for configuration {HEADERS_SETTING}: {problem}"}
+            )
+        rules.append(HeaderRule(name, value, action.startswith("add"), dated))
     return rules
 
 
@@ -68,9 +84,10 @@ class _EveryAnswer:
 class ResponseHeaders(_EveryAnswer):
     """`response.http.headers.config`."""
 
-    def __init__(self, app: ASGIApp, rules: Sequence[HeaderRule]) -> None:
+    def __init__(self, app: ASGIApp, rules: Sequence[HeaderRule], clock: Clock) -> None:
         super().__init__(app)
         self._rules = rules
+        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -80,10 +97,11 @@ class ResponseHeaders(_EveryAnswer):
 
     def _apply(self, headers: MutableHeaders) -> None:
         for rule in self._rules:
+            value = rule.at(self._clock.now_ms())
             if rule.add:
-                headers.append(rule.name, rule.value)
+                headers.append(rule.name, value)
             else:
-                headers[rule.name] = rule.value
+                headers[rule.name] = value
 
 
 class CrossOrigin(_EveryAnswer):
