@@ -203,7 +203,7 @@ def test_a_path_is_needed() -> None:
         open_embedded("sqlite:")
 
 
-def test_a_full_disk_is_said_once_and_nothing_is_skipped(
+def test_a_full_disk_is_told_to_the_writer_and_nothing_is_skipped(
     path: str, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     with closing(open_embedded(f"sqlite:{path}", {}, clock)) as broker:
@@ -219,11 +219,7 @@ def test_a_full_disk_is_said_once_and_nothing_is_skipped(
             with pytest.raises(BrokerError, match="the disk is full; free some space") as caught:
                 producer.commit()
             assert caught.value.retriable
-        assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 1
-        clock.advance(31)
-        with pytest.raises(BrokerError):
-            producer.commit()
-        assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 2
+        assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
         connection.execute("pragma max_page_count=1000000")
         producer.commit()
         assert len(told) == 1

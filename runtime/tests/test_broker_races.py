@@ -227,7 +227,7 @@ def test_a_checkpoint_that_fails_is_not_said_to_be_mended_by_the_commit_around_i
     write(broker, [b"b"])
     monkeypatch.undo()
     monkeypatch.setattr(store, "CHECKPOINT_BYTES", 1)
-    assert "can be written again" not in caplog.text
+    assert "can be tidied again" not in caplog.text
     assert read(broker) == [b"a", b"b"]
 
 

@@ -141,7 +141,8 @@ def test_a_source_begins_at_the_offsets_that_it_was_created_with(shared: Herding
     until(lambda: shared.offsets("later") == at(lines, {"position": 14}), "the rest of the file to be read")
     sink = shared.create("seen", FILE_SINK, file=str(lines.with_name("seen.txt")), topics="later")
     assert sink.status_code == 201
-    until(lambda: lines.with_name("seen.txt").read_text() == "three\n", "what was read to be only the third line")
+    seen = lines.with_name("seen.txt")
+    until(lambda: seen.exists() and seen.read_text() == "three\n", "what was read to be only the third line")
 
 
 def test_initial_offsets_of_a_stopped_connector_wait_for_its_start(shared: Herding, lines: Path) -> None:

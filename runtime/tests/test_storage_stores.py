@@ -426,7 +426,9 @@ def test_topics_of_a_connector_are_kept_and_reset(log: Log) -> None:
     assert store.topics("c:1") == []
 
 
-def test_what_a_full_disk_refused_is_written_later_unless_outdated(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_full_disk_refused_is_written_later_unless_outdated(
+    log: Log, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     store = log.statuses()
 
     def full() -> None:
@@ -436,6 +438,7 @@ def test_what_a_full_disk_refused_is_written_later_unless_outdated(log: Log, mon
     store.put("old", status(generation=1))
     store.put("c", status(generation=2))
     assert (store.get("c"), store.retry()) == (None, 1)
+    assert caplog.text.count("the disk is full") == 1
     monkeypatch.undo()
     assert store.retry() == 0
     assert store.all() == {"c": status(generation=2)}

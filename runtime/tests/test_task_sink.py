@@ -490,6 +490,21 @@ def test_a_commit_that_fails_is_logged_and_made_again(bench: Any, caplog: pytest
     assert "Commit of offsets failed; the next one includes it" in caplog.text
 
 
+def test_a_full_disk_is_said_once_although_each_commit_fails(bench: Any, caplog: pytest.LogCaptureFixture) -> None:
+    failed: list[str] = []
+
+    def faults(name: str) -> Exception | None:
+        if name != "commit":
+            return None
+        failed.append(name)
+        return BrokerError("the disk is full", retriable=True)
+
+    bench.produce(["a", "b", "c", "d"])
+    run(bench, faults=faults, settings={"offset_flush_interval_ms": 0})
+    assert len(failed) > 1
+    assert caplog.text.count("the disk is full") == 1
+
+
 def test_a_log_that_is_away_for_a_while_is_read_again_and_any_other_error_fails(bench: Any) -> None:
     errors: list[Exception] = [BrokerError("the log is busy", retriable=True)]
 

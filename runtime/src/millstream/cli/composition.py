@@ -25,6 +25,7 @@ from millstream.rest.security import CrossOrigin, ResponseHeaders, header_rules
 from millstream.rest.server import RestServer, Served
 from millstream.rest.tls import server_context
 from millstream.settings.reading import bootstrap_of, worker_config
+from millstream.storage.offsets import offset_topic
 from millstream.worker.budget import parse_size, read_limits
 from millstream.worker.worker import Worker, WorkerSetup
 
@@ -46,6 +47,7 @@ class Standalone:
         if "bootstrap.servers" not in settings:
             log.info("no bootstrap.servers: topics live in the embedded log %s", raw["bootstrap.servers"])
         self._inventory = discover(frozenset(config.plugins_disabled))
+        self._offsets = offset_topic(resolved)
         self._broker = open_broker(raw["bootstrap.servers"], resolved)
         self._ownership = self._broker.own()
         self._listen(resolved)
@@ -119,6 +121,7 @@ class Standalone:
             self._died,
             config.metrics_sample_window_ms,
             config.metrics_num_samples,
+            self._offsets,
         )
         self._herder = StandaloneHerder(parts)
         self._extensions.open(HerderCluster(self._herder))

@@ -25,6 +25,7 @@ from millstream.inventory.inventory import Inventory
 from millstream.lifecycle import Clock
 from millstream.metrics.readings import Measuring
 from millstream.storage.config_state import Event
+from millstream.storage.offsets import TOPIC
 from millstream.worker.worker import ChildView, Worker
 
 CLOSE_S = 10.0
@@ -32,7 +33,10 @@ CLOSE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class StandaloneParts:
-    """epoch: of this start on the log.   on_death: hears why the herder's thread ended before it was told to."""
+    """epoch: of this start on the log.   on_death: hears why the herder's thread ended before it was told to.
+
+    offsets: name of the topic of source offsets, as the children have it.
+    """
 
     broker: Broker
     epoch: int
@@ -43,6 +47,7 @@ class StandaloneParts:
     on_death: Callable[[BaseException | None], None]
     metrics_window_ms: int = 30_000
     metrics_samples: int = 2
+    offsets: str = TOPIC
 
 
 class StandaloneHerder:
@@ -54,7 +59,7 @@ class StandaloneHerder:
         self.ready = False
         self._parts = parts
         measuring = Measuring(parts.clock, parts.metrics_window_ms, parts.metrics_samples)
-        stores = open_stores(parts.broker, parts.epoch, parts.clock, _already_known)
+        stores = open_stores(parts.broker, parts.epoch, parts.clock, _already_known, parts.offsets)
         self._crew = crew = crew_of(parts.worker, parts.inventory, stores, parts.identity.worker_id, measuring)
         self.stages = crew.stages
         self._starting = crew.stages.begin(AWAITING_STARTUP)

@@ -19,11 +19,11 @@ from millstream.herder.requests import Place
 from millstream.lifecycle import Clock
 from millstream.storage.config_state import Event
 from millstream.storage.configs import ConfigStore, ConfigTopic
-from millstream.storage.offsets import OffsetStore
+from millstream.storage.offsets import TOPIC, OffsetStore, open_offsets
 from millstream.storage.statuses import StatusStore
 from millstream.storage.topic_log import InternalTopic, ensure_topic
 
-CONFIGS, STATUSES, OFFSETS = "connect-configs", "connect-status", "connect-offsets"
+CONFIGS, STATUSES = "connect-configs", "connect-status"
 #: config of a topic that is kept in the second file, so that REST never waits for records
 ASIDE = {"millstream.file": "meta"}
 WRITE_S = 30.0
@@ -45,13 +45,14 @@ class Stores:
         self.admin.close()
 
 
-def open_stores(broker: Broker, epoch: int, clock: Clock, hear: Callable[[Event], None]) -> Stores:
-    """Make the topics that are missing, and read all to their ends."""
+def open_stores(
+    broker: Broker, epoch: int, clock: Clock, hear: Callable[[Event], None], offsets: str = TOPIC
+) -> Stores:
+    """Make the topics that are missing, and read all to their ends.   offsets: name of the topic of source offsets."""
     admin = broker.admin(AdminSettings("millstream-admin"))
     wanted = (
         InternalTopic(NewTopic(CONFIGS, 1, config=ASIDE), "config.storage.topic", "connector configurations"),
         InternalTopic(NewTopic(STATUSES, 1, config=ASIDE), "status.storage.topic", "connector and task statuses"),
-        InternalTopic(NewTopic(OFFSETS, 1), "offset.storage.topic", "source connector offsets"),
     )
     partitions = {each.topic.name: ensure_topic(admin, each).partitions for each in wanted}
 
@@ -67,8 +68,7 @@ def open_stores(broker: Broker, epoch: int, clock: Clock, hear: Callable[[Event]
     configs.start()
     statuses = StatusStore((producer("statuses"), broker.consumer(reader("statuses"))), STATUSES, clock)
     statuses.start(partitions[STATUSES])
-    store = OffsetStore(broker.consumer(reader("offsets")), OFFSETS, clock)
-    store.start(partitions[OFFSETS])
+    store = open_offsets(broker, admin, offsets, "millstream-offsets", clock)
     return Stores(configs, statuses, Offsets(store, producer("offsets")), admin)
 
 

@@ -4,16 +4,13 @@ import threading
 from collections.abc import Sequence
 
 from millstream.broker.connect import open_broker
-from millstream.broker.ports import AdminSettings, Broker, ConsumerSettings, NewTopic, Outgoing
+from millstream.broker.ports import AdminSettings, Broker, Outgoing
 from millstream.errors import ConfigError
 from millstream.host.channel import Settings
 from millstream.host.installed import Places
 from millstream.lifecycle import SystemClock
-from millstream.storage.offsets import OffsetStore
-from millstream.storage.topic_log import InternalTopic, ensure_topic
+from millstream.storage.offsets import OffsetStore, offset_topic, open_offsets
 from millstream_api import Place
-
-OFFSET_TOPIC = "connect-offsets"
 
 
 def text(settings: Settings) -> dict[str, str]:
@@ -29,23 +26,13 @@ def bootstrap(places: Places) -> str:
     return found
 
 
-def offset_topic(places: Places) -> str:
-    """Give the topic of source offsets; standalone workers do not name one."""
-    return places.worker.get("offset.storage.topic") or OFFSET_TOPIC
-
-
 def open_store(broker: Broker, places: Places, client_id: str) -> OffsetStore:
     """Read the offsets topic to its end, made if it is missing."""
-    topic = offset_topic(places)
     admin = broker.admin(AdminSettings(f"{client_id}-admin"))
     try:
-        wanted = InternalTopic(NewTopic(topic, 1), "offset.storage.topic", "source connector offsets")
-        partitions = ensure_topic(admin, wanted).partitions
+        return open_offsets(broker, admin, offset_topic(places.worker), client_id, SystemClock())
     finally:
         admin.close()
-    store = OffsetStore(broker.consumer(ConsumerSettings(client_id)), topic, SystemClock())
-    store.start(partitions)
-    return store
 
 
 class TaskOffsets:

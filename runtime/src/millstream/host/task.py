@@ -25,7 +25,7 @@ from millstream.host.channel import (
 from millstream.host.composition import Composer, flag, number
 from millstream.host.connector import TooManyTasksError, too_many_tasks
 from millstream.host.installed import Places, listed, parsed, plugin_class, under
-from millstream.host.stored import TaskOffsets, bootstrap, offset_topic, text
+from millstream.host.stored import TaskOffsets, bootstrap, text
 from millstream.identity import TargetState, TaskId
 from millstream.lifecycle import SystemClock
 from millstream.metrics.readings import Measuring
@@ -33,6 +33,7 @@ from millstream.pipeline.poll import SinkPipeline, SourcePipeline
 from millstream.pipeline.reporting import Counters, LogReporter, Reporting
 from millstream.pipeline.tolerance import Handling, Tolerance
 from millstream.pipeline.topics import topic_creation
+from millstream.storage.offsets import offset_topic
 from millstream.task import events, failpoints
 from millstream.task.control import Control
 from millstream.task.sink import SinkParts, SinkSettings, SinkTaskLoop
@@ -200,7 +201,7 @@ class Workbench:
             tolerate_failures=(connector.get("errors.tolerance") or "none").strip().lower() == "all",
             boundary=boundary,  # type: ignore[arg-type]  # one of BOUNDARIES
             boundary_interval_ms=number(connector, "transaction.boundary.interval.ms", 0) if interval else None,
-            own_offsets_topic=offset_topic(self._places),
+            own_offsets_topic=offset_topic(self._places.worker),
         )
 
     def _sink(self, connector: Mapping[str, str | None], plugin: Any, pipeline: SinkPipeline) -> SinkParts:

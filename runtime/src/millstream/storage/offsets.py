@@ -5,16 +5,31 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from millstream.broker.ports import Consumer, Outgoing
+from millstream.broker.ports import Admin, Broker, Consumer, ConsumerSettings, NewTopic, Outgoing
 from millstream.errors import DataError
 from millstream.lifecycle import Clock
 from millstream.storage.java_json import dump_bytes, dumps, hash_map_order, loads
-from millstream.storage.topic_log import LogRow, TopicLog
+from millstream.storage.topic_log import InternalTopic, LogRow, TopicLog, ensure_topic
 
 log = logging.getLogger(__name__)
 
 Place = Mapping[str, Any]
 INT64 = range(-(2**63), 2**63)
+SETTING, TOPIC = "offset.storage.topic", "connect-offsets"
+
+
+def offset_topic(worker: Mapping[str, str | None]) -> str:
+    """The topic that a worker with these settings keeps source offsets in; standalone workers need not name one."""
+    return worker.get(SETTING) or TOPIC
+
+
+def open_offsets(broker: Broker, admin: Admin, topic: str, client_id: str, clock: Clock) -> "OffsetStore":
+    """Read the offsets topic to its end, made if it is missing. Raises ConfigError if it is not compacted."""
+    wanted = InternalTopic(NewTopic(topic, 1), SETTING, "source connector offsets")
+    partitions = ensure_topic(admin, wanted).partitions
+    store = OffsetStore(broker.consumer(ConsumerSettings(client_id)), topic, clock)
+    store.start(partitions)
+    return store
 
 
 class OffsetStore:

@@ -5,6 +5,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+from millstream.broker.complaint import Complaint
 from millstream.broker.ports import Consumer, Producer
 from millstream.errors import BrokerError
 from millstream.identity import State, Status, TaskId
@@ -123,6 +124,7 @@ class StatusStore(StatusCache):
         self._producer, consumer = clients
         self._topic = topic
         self._log = TopicLog(consumer, topic, clock, self._apply)
+        self._complaint = Complaint(clock, log, "states can be written again")
         self._writing = threading.Lock()
         self._pending: dict[str, _Pending] = {}
         self._generation = 0
@@ -191,8 +193,11 @@ class StatusStore(StatusCache):
                     self._log.read_to_end()
         except BrokerError as error:
             if error.retriable:
+                self._complaint.failed(f"could not write the status {key!r}; it is written later: {error}")
                 return False
             log.error("Could not write the status %r: %s", key, error)
+        else:
+            self._complaint.mended()
         with self._lock:
             if self._pending.get(key) is pending:
                 del self._pending[key]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from millstream.broker.complaint import Complaint
 from millstream.broker.ports import Delivered, Outgoing
 from millstream.errors import BrokerError, RetriableError
 from millstream.lifecycle import Clock
@@ -19,7 +20,6 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.1  # Java's "source send retry pause"; doubled up to the longest
 LONGEST_PAUSE_SECONDS = 5.0
-SAY_AGAIN_SECONDS = 30.0
 
 
 class Delivery(Protocol):
@@ -119,32 +119,27 @@ class Sent:
         return {row: origin for rows, given in self._origins for row, origin in zip(rows, given(), strict=True)}
 
 
-@dataclass(slots=True)
 class Patience:
     """Waiting while the broker is away: the task stays RUNNING, keeps its rows, and says so once and every 30 s."""
 
-    control: Control
-    clock: Clock
-    what: str
-    _pause: float = FIRST_PAUSE_SECONDS
-    _said: float | None = None
+    def __init__(self, control: Control, clock: Clock, what: str) -> None:
+        self._control = control
+        self._what = what
+        self._pause = FIRST_PAUSE_SECONDS
+        self._complaint = Complaint(clock, log, f"{what}: it succeeded now")
 
     def wait(self, error: Exception) -> None:
         """Wait a while. Raises StopAskedError when the task is to stop, `error` when it cannot pass by itself."""
         if not passing(error):
             raise error
-        now = self.clock.monotonic()
-        if self._said is None or now - self._said >= SAY_AGAIN_SECONDS:
-            log.error("%s: %s. Nothing is skipped; the task tries again until it succeeds", self.what, error)
-            self._said = now
-        if self.control.wait(self._pause):
-            raise self.control.error or StopAskedError
+        self._complaint.failed(f"{self._what}: {error}. Nothing is skipped; the task tries again until it succeeds")
+        if self._control.wait(self._pause):
+            raise self._control.error or StopAskedError
         self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
 
     def over(self) -> None:
-        if self._said is not None:
-            log.info("%s: it succeeded now", self.what)
-            self._said, self._pause = None, FIRST_PAUSE_SECONDS
+        self._complaint.mended()
+        self._pause = FIRST_PAUSE_SECONDS
 
 
 def passing(error: Exception) -> bool:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from millstream.broker.complaint import Complaint
 from millstream.broker.ports import Consumer
-from millstream.errors import PluginError
+from millstream.errors import BrokerError, PluginError
 from millstream.lifecycle import Clock
 from millstream.task.counting import SinkTaskMetrics
 from millstream.task.errants import Errants
@@ -40,6 +41,7 @@ class Positions:
         self._outside = outside
         self.current: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
+        self._complaint = Complaint(outside.clock, log, "offsets can be committed again")
         self._sequence = 0
         self._started: float | None = None  # monotonic seconds; None: no commit is under way
 
@@ -176,10 +178,13 @@ class Positions:
             return
         seconds, self._started = self._outside.clock.monotonic() - self._started, None
         if error is not None:
-            if offsets is not None:
+            if offsets is not None and isinstance(error, BrokerError):
+                self._complaint.failed(f"Commit of offsets failed; the next one includes it: {error}")
+            elif offsets is not None:
                 log.error("Commit of offsets failed; the next one includes it", exc_info=error)
         elif offsets is not None:
             self._committed.update({tp: offset for tp, offset in offsets.items() if tp in self._committed})
         metrics.committed(seconds * 1000, error is None)
         if error is None:
+            self._complaint.mended()
             metrics.commit_completed(sequence)

@@ -1,14 +1,8 @@
-"""What SQLite's errors mean to the operator, and how often a lasting one is said."""
+"""What SQLite's errors mean to the operator."""
 
-import logging
 import sqlite3
 
 from millstream.errors import BrokerError
-from millstream.lifecycle import Clock
-
-log = logging.getLogger(__name__)
-
-REPEAT_SECONDS = 30.0
 
 
 def explained(error: sqlite3.Error, path: str) -> BrokerError:
@@ -44,22 +38,3 @@ def explained(error: sqlite3.Error, path: str) -> BrokerError:
                 "the sqlite3 shell's .recover"
             )
     return BrokerError(f"the log {path!r} failed: {error}")
-
-
-class Complaint:
-    """Says a lasting failure once, and again every 30 seconds, and once when it is over."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._said: float | None = None
-
-    def failed(self, error: BrokerError) -> None:
-        now = self._clock.monotonic()
-        if self._said is None or now - self._said >= REPEAT_SECONDS:
-            self._said = now
-            log.error("%s", error)
-
-    def mended(self) -> None:
-        if self._said is not None:
-            self._said = None
-            log.info("the log can be written again")

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 
-from millstream.broker.embedded.failures import Complaint, explained
+from millstream.broker.complaint import Complaint
+from millstream.broker.embedded.failures import explained
 from millstream.broker.embedded.filesystem import prepare_folder
 from millstream.broker.embedded.locks import FileLock, Lock, ThreadLock
 from millstream.broker.embedded.schema import prepare
@@ -47,8 +48,7 @@ class Store:
         self.path = path
         self._memory = memory
         self._pid = os.getpid()
-        self._complaint = Complaint(clock)
-        self._checkpoint_complaint = Complaint(clock)
+        self._checkpoint_complaint = Complaint(clock, log, f"the log {path!r} can be tidied again")
         self._sync = "full" if sync_full or memory else "normal"
         self._unchecked = 0
         self._connection: sqlite3.Connection | None
@@ -112,13 +112,9 @@ class Store:
             if self._unchecked >= CHECKPOINT_BYTES and not self._memory:
                 self._checkpoint(connection)
         except sqlite3.Error as error:
-            failure = explained(error, self.path)
-            if failure.retriable:
-                self._complaint.failed(failure)
-            raise failure from error
+            raise explained(error, self.path) from error
         finally:
             self._lock.release()
-        self._complaint.mended()
 
     def wrote(self, size: int) -> None:
         """Bytes that went into the transaction under way: they decide when to checkpoint."""
@@ -166,7 +162,7 @@ class Store:
                 finally:
                     connection.execute(f"pragma busy_timeout={int(BUSY_SECONDS * 1000)}")
         except sqlite3.Error as error:
-            self._checkpoint_complaint.failed(explained(error, self.path))
+            self._checkpoint_complaint.failed(str(explained(error, self.path)))
         else:
             self._checkpoint_complaint.mended()
 
