@@ -154,8 +154,8 @@ class Inventory:
         if wanted in self.refused:
             claimants = " and ".join(str(plugin.target) for plugin in self.refused[wanted])
             message += f"; {wanted!r} is claimed by {claimants}: use one of these names"
-        message += "".join(f"; {wanted!r} is {other}" for other in self.lookup(wanted)[:1])
-        message += hint(wanted)
+        others = self.lookup(wanted)
+        message += f"; {wanted!r} is {others[0]}" if others else hint(wanted)
         if self.failures:
             message += f"; could not be used: {', '.join(self.failures)} (`millstream plugins list` says why)"
         return message
