@@ -1,12 +1,13 @@
 """What the REST API of a running worker has beside the recorded exchanges: metrics, headers, bodies of curl, errors."""
 
 import json
+import socket
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
-from running import WorkerProcess, until
+from running import Answer, WorkerProcess, until
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 HEADERS = 'set X-Frame-Options: DENY, "add X-Listed: a, b", setDate Expires: 3600000'
@@ -92,3 +93,47 @@ def test_an_error_answer_is_json_and_leaves_no_traceback(
     assert answer.json["error_code"] == status
     assert answer.json["message"]
     assert "Traceback" not in worker.log
+
+
+def test_a_client_that_goes_away_in_its_request_is_no_error_of_the_worker(worker: WorkerProcess) -> None:
+    host, port = worker.url.removeprefix("http://").split(":")
+    head = "POST /connectors HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(head.encode())
+    for _ in range(3):
+        assert worker.call("GET", "/health").status == 200
+    assert " ERROR " not in worker.log
+
+
+def test_while_it_starts_every_answer_is_a_503_that_says_when_to_ask_again(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    starting = WorkerProcess(tmp_path / "starting", url=f"http://127.0.0.1:{port}")
+    starting.properties["listeners"] = starting.url
+    starting.folder.mkdir()
+    (starting.folder / "c.json").write_text(
+        json.dumps({"name": "c", "connector.class": "FileStreamSource", "file": "none.txt", "topic": "lines"})
+    )
+    starting.arguments.append("c.json")
+    starting.launch()
+    answers: dict[str, list[Answer]] = {"/health": [], "/connectors": [], "/connectors/x/status": []}
+
+    def ready() -> bool:
+        try:
+            for path, found in answers.items():
+                found.append(starting.call("GET", path))
+        except OSError:
+            return False
+        return answers["/health"][-1].status == 200
+
+    try:
+        until(ready, "the worker to be ready")
+    finally:
+        starting.stop()
+    early = [answer for found in answers.values() for answer in found if answer.status not in (200, 404)]
+    assert {(answer.status, answer.headers["content-type"], answer.headers["retry-after"]) for answer in early} == {
+        (503, "application/json", "1")
+    }
+    assert {json.loads(answer.text)["status"] for answer in answers["/health"][:-1]} == {"starting"}
+    assert answers["/connectors/x/status"][-1].json["message"] == "No status found for connector x"

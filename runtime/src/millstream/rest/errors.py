@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from millstream.errors import (
@@ -67,6 +67,8 @@ async def answer_error(request: Request, error: Exception) -> Response:
     """Answer any exception that left a route."""
     if isinstance(error, RestError):
         return error_body(error.status, error.message, error.headers)
+    if isinstance(error, ClientDisconnect):
+        return error_body(400, "The client went away before the end of its request.")
     if isinstance(error, HTTPException):
         reason = REASONS.get(error.status_code, error.detail)
         return error_body(error.status_code, f"HTTP {error.status_code} {reason}", error.headers)

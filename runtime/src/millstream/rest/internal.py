@@ -1,8 +1,11 @@
 """The worker itself: what it is, whether it is well, and the paths between workers, which a standalone one has not."""
 
+from collections.abc import Mapping
+
 from starlette.requests import Request
 from starlette.responses import Response
 
+from millstream.herder.herder import Herder
 from millstream.herder.requests import Ping
 from millstream.rest import models
 from millstream.rest.asking import ask, herder_of
@@ -21,9 +24,10 @@ async def root(request: Request) -> Response:
 
 async def health(request: Request) -> Response:
     """200, 503 while it starts, 500 when its herder does not come round. Source: RootResource.java, KIP-1017."""
-    herder = herder_of(request)
-    if not herder.ready:
-        return _worker_status(503, "starting", STARTING, herder.stages.summary())
+    herder: Herder | None = request.app.state.herder
+    if herder is None or not herder.ready:
+        summary = None if herder is None else herder.stages.summary()
+        return _worker_status(503, "starting", STARTING, summary, {"Retry-After": "1"})
     try:
         await ask(request, Ping(), HEALTH_TIMEOUT_S)
     except RestError:
@@ -31,8 +35,10 @@ async def health(request: Request) -> Response:
     return _worker_status(200, "healthy", HEALTHY, None)
 
 
-def _worker_status(code: int, status: str, message: str, stage: str | None) -> Response:
-    return respond({"status": status, "message": f"{message} {stage}" if stage else message}, code)
+def _worker_status(
+    code: int, status: str, message: str, stage: str | None, headers: Mapping[str, str] | None = None
+) -> Response:
+    return respond({"status": status, "message": f"{message} {stage}" if stage else message}, code, headers)
 
 
 async def submit_tasks(request: Request) -> Response:
