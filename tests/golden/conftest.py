@@ -7,10 +7,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
+from golden.counting import Count
 
 HERE = Path(__file__).parent
 DIRECTORY = "--goldens"
-COUNTS = pytest.StashKey[dict[str, tuple[int, int]]]()
+COUNTS = pytest.StashKey[dict[str, Count]]()
 
 
 @dataclass
@@ -64,21 +65,15 @@ def not_replayed() -> NotReplayed:
 
 
 @pytest.fixture(scope="session")
-def counted(request: pytest.FixtureRequest) -> dict[str, tuple[int, int]]:
+def counted(request: pytest.FixtureRequest) -> dict[str, Count]:
     """How many steps of each file were replayed, of how many: printed at the end of the run."""
     return request.config.stash.setdefault(COUNTS, {})
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     counts = config.stash.get(COUNTS, {})
-    for file, (replayed, of) in counts.items():
-        terminalreporter.write_line(f"goldens: {file}: {replayed} of {of} replayed{_alike(file)}")
-    scenarios = [count for file, count in counts.items() if _alike(file)]
-    if scenarios:
-        alike, of = (sum(column) for column in zip(*scenarios, strict=True))
-        terminalreporter.write_line(f"goldens: rest, in all: {alike} of {of} replayed alike")
-
-
-def _alike(file: str) -> str:
-    """What the count of a file says: answers to REST requests are alike, or listed with what is ours."""
-    return " alike" if file.startswith("rest: ") else ""
+    for file, count in counts.items():
+        terminalreporter.write_line(f"goldens: {file}: {count}")
+    scenarios = [count for file, count in counts.items() if file.startswith("rest: ")]
+    if len(scenarios) > 1:
+        terminalreporter.write_line(f"goldens: rest, in all: {Count(*map(sum, zip(*scenarios, strict=True)))}")

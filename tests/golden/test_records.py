@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from golden.counting import Count
 
 from millstream.errors import java_name
 from millstream.inventory.discovery import discover
@@ -399,7 +400,7 @@ def test_every_case_is_answered_as_java_did(
     inventory: Inventory,
     tmp_path: Path,
     not_replayed: Any,
-    counted: dict[str, tuple[int, int]],
+    counted: dict[str, Count],
 ) -> None:
     found = []
     for number, case in enumerate(plain_cases):
@@ -407,7 +408,7 @@ def test_every_case_is_answered_as_java_did(
         folder.mkdir()
         ours = answer(case, inventory, folder, **LENIENT)
         found += differences(case, ours, not_replayed)
-    counted["records"] = (len(plain_cases), len(cases))
+    counted["records"] = Count(len(plain_cases), len(cases))
     assert found == []
     assert len(plain_cases) >= 45
 
