@@ -1,0 +1,274 @@
+import json
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
+
+from millstream.errors import ConfigError
+from millstream.settings.librdkafka import BY_CODEC, LOGIN, OWN, RENAMED, SAME, TLS, TOKEN, UNUSED, translate
+
+KEYS = json.loads(Path(__file__).with_name("golden").joinpath("kafka-client-keys.json").read_text())
+MADE = {"producer": Producer, "consumer": Consumer, "admin": AdminClient}
+FORMS = (SAME, RENAMED.keys(), OWN.keys(), TLS, LOGIN, UNUSED.keys(), BY_CODEC.keys())
+PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
+EVERY = [(client, name) for client in KEYS for name in KEYS[client]]
+BOOTSTRAP = {"bootstrap.servers": "127.0.0.1:1"}
+SAMPLES = {
+    "client.id": "c",
+    "group.id": "g",
+    "group.instance.id": "i",
+    "group.remote.assignor": "uniform",
+    "client.rack": "r",
+    "sasl.login.connect.timeout.ms": "1",
+    "sasl.login.read.timeout.ms": "1",
+}
+
+
+def test_every_setting_of_javas_clients_has_exactly_one_row():
+    for client, name in EVERY:
+        assert sum(name in form for form in FORMS) == 1, (client, name)
+
+
+def test_the_table_has_no_setting_that_java_has_not():
+    known = {name for names in KEYS.values() for name in names}
+    assert {name for form in FORMS for name in form} <= known
+
+
+@pytest.mark.parametrize(("client", "name"), EVERY)
+def test_a_setting_of_java_is_followed_or_named(client, name):
+    given = {**BOOTSTRAP, name: _sample(client, name)}
+    if client == "consumer":
+        given.setdefault("group.id", "g")
+    if name == "group.remote.assignor":
+        given["group.protocol"] = "consumer"
+    found = translate(client, given)
+    assert (name in found.notes) is (name in UNUSED)
+    settings = {key: text for key, text in found.settings.items() if not key.startswith("ssl.")}
+    MADE[client]({**settings, "log_level": 0})  # librdkafka takes every one of them
+
+
+def _sample(client, name):
+    default = KEYS[client][name]
+    if name in SAMPLES:
+        return SAMPLES[name]
+    return "127.0.0.1:1" if name == "bootstrap.servers" else default or "x"
+
+
+def test_javas_and_connects_defaults_where_librdkafkas_differ():
+    producer = translate("producer", BOOTSTRAP).settings
+    assert producer["message.timeout.ms"] == "0"  # for ever
+    assert (producer["enable.idempotence"], producer["max.in.flight.requests.per.connection"]) == ("true", "5")
+    assert producer["partitioner"] == "murmur2_random"
+    assert producer["message.max.bytes"] == "1048576"
+    consumer = translate("consumer", {**BOOTSTRAP, "group.id": "g"}).settings
+    assert consumer["isolation.level"] == "read_uncommitted"
+    assert consumer["check.crcs"] == "true"
+    assert consumer["enable.auto.commit"] == "false"
+    assert consumer["reconnect.backoff.max.ms"] == "1000"
+
+
+@pytest.mark.parametrize(
+    ("given", "idempotent", "in_flight"),
+    [
+        ({"enable.idempotence": "false"}, "false", "1"),
+        ({"acks": "1"}, "false", "1"),
+        ({"acks": "-1"}, "true", "5"),
+        ({"retries": "0"}, "false", "1"),
+        ({"max.in.flight.requests.per.connection": "9"}, "false", "9"),
+        ({"max.in.flight.requests.per.connection": "2"}, "true", "2"),
+    ],
+)
+def test_a_producer_is_idempotent_unless_its_settings_forbid_it(given, idempotent, in_flight):
+    found = translate("producer", {**BOOTSTRAP, **given}).settings
+    assert (found["enable.idempotence"], found["max.in.flight.requests.per.connection"]) == (idempotent, in_flight)
+
+
+def test_other_names_and_forms():
+    found = translate(
+        "producer",
+        {
+            "delivery.timeout.ms": "9000",
+            "compression.type": "gzip",
+            "compression.gzip.level": "3",
+            "compression.zstd.level": "9",
+            "send.buffer.bytes": "-1",
+            "metadata.max.age.ms": "1000",
+        },
+    ).settings
+    assert found["message.timeout.ms"] == "9000"
+    assert (found["compression.codec"], found["compression.level"]) == ("gzip", "3")
+    assert found["socket.send.buffer.bytes"] == "0"
+    assert (found["topic.metadata.refresh.interval.ms"], found["metadata.max.age.ms"]) == ("1000", "3000")
+
+
+@pytest.mark.parametrize(
+    ("given", "strategy", "note"),
+    [
+        ("org.apache.kafka.clients.consumer.RangeAssignor", "range", None),
+        ("class org.apache.kafka.clients.consumer.CooperativeStickyAssignor", "cooperative-sticky", None),
+        ("x.RangeAssignor,x.CooperativeStickyAssignor", "range", None),
+        ("x.RoundRobinAssignor, x.RangeAssignor", "roundrobin,range", None),
+        ("x.StickyAssignor", "range", "StickyAssignor is not there; partitions go by range"),
+    ],
+)
+def test_assignors_by_their_java_names(given, strategy, note):
+    found = translate("consumer", {"partition.assignment.strategy": given})
+    assert found.settings["partition.assignment.strategy"] == strategy
+    assert found.notes.get("partition.assignment.strategy") == note
+
+
+def test_the_new_group_protocol_leaves_to_the_broker_what_is_its_own():
+    found = translate("consumer", {"group.protocol": "consumer", "session.timeout.ms": "9000"}).settings
+    assert not {"session.timeout.ms", "partition.assignment.strategy"} & found.keys()
+
+
+def test_a_setting_that_neither_knows_is_named():
+    assert translate("admin", {"acks": "all"}).notes == {}
+    notes = translate("producer", {"abc": "1"}).notes
+    assert notes == {"abc": "Kafka's producer has no such setting; it is not used"}
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"security.protocol": "TLS"}, "security.protocol is 'TLS'; expected PLAINTEXT, SSL,"),
+        ({"linger.ms": "soon"}, "Invalid value soon for configuration linger.ms: Not a number of type LONG"),
+        ({"security.protocol": "SASL_SSL"}, "sasl.jaas.config is missing, and security.protocol asks for SASL"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_under_javas_name(given, sentence):
+    with pytest.raises(ConfigError) as caught:
+        translate("producer", given)
+    assert sentence in str(caught.value)
+
+
+def test_a_login_by_name_and_password():
+    found = translate(
+        "producer",
+        {
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required\n"
+            ' username="al\\"ice" password=secret;',
+        },
+    ).settings
+    assert found["sasl.mechanism"] == "SCRAM-SHA-512"
+    assert (found["sasl.username"], found["sasl.password"]) == ('al"ice', "secret")
+
+
+def test_login_settings_matter_to_sasl_alone():
+    found = translate("producer", {"sasl.mechanism": "PLAIN", "sasl.jaas.config": "nonsense"})
+    assert not any(name.startswith("sasl.") for name in found.settings)
+    assert found.notes == {}
+
+
+def test_a_login_by_token_of_an_oidc_provider():
+    found = translate(
+        "producer",
+        {
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "OAUTHBEARER",
+            "sasl.oauthbearer.token.endpoint.url": "https://login/token",
+            "sasl.jaas.config": "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required "
+            'clientId="me" clientSecret="secret" scope="kafka" extension_a="b";',
+        },
+    ).settings
+    assert found["sasl.oauthbearer.method"] == "oidc"
+    assert found["sasl.oauthbearer.client.id"] == "me"
+    assert found["sasl.oauthbearer.client.secret"] == "secret"
+    assert found["sasl.oauthbearer.scope"] == "kafka"
+    assert found["sasl.oauthbearer.extensions"] == "a=b"
+    assert found["sasl.oauthbearer.token.endpoint.url"] == "https://login/token"
+
+
+@pytest.mark.parametrize("name", sorted(set(TOKEN.values())))
+def test_librdkafka_has_what_settings_of_tokens_are_translated_to(name):
+    sample = {"sasl.oauthbearer.assertion.algorithm": "RS256", "sasl.oauthbearer.assertion.claim.jti.include": "true"}
+    Producer({"log_level": 0, name: sample.get(name, "1")})
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        (f'{PLAIN} required username="a" password="hidden"', "no JAAS entry"),
+        (
+            'x.Module required username="a" password="hidden";',
+            "names the login module 'x.Module', which cannot run",
+        ),
+        (f'{PLAIN} required username="a";', "lacks password"),
+        (f'{PLAIN} required username="a" = hidden;', 'something that is no option name="value" behind username'),
+    ],
+)
+def test_a_wrong_login_entry_is_named_without_its_content(entry, sentence):
+    with pytest.raises(ConfigError) as caught:
+        translate(
+            "admin", {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.jaas.config": entry}
+        )
+    assert sentence in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.fixture
+def stores(tmp_path):
+    for name, head in (("jks", b"\xfe\xed\xfe\xed\0\0"), ("p12", b"\x30\x82\x01\x02"), ("pem", b"-----BEGIN")):
+        tmp_path.joinpath(f"store.{name}").write_bytes(head)
+    return tmp_path
+
+
+def tls(**given):
+    return translate("producer", {"security.protocol": "SSL", **{k.replace("_", "."): v for k, v in given.items()}})
+
+
+def test_pem_stores_are_read_whatever_type_is_written(stores):
+    pem = str(stores / "store.pem")
+    found = tls(ssl_truststore_location=pem, ssl_truststore_type="JKS", ssl_keystore_location=pem).settings
+    assert found["ssl.ca.location"] == found["ssl.certificate.location"] == found["ssl.key.location"] == pem
+
+
+def test_a_pkcs12_key_store_is_read(stores):
+    p12 = str(stores / "store.p12")
+    found = tls(ssl_keystore_location=p12, ssl_keystore_password="changeit").settings
+    assert (found["ssl.keystore.location"], found["ssl.keystore.password"]) == (p12, "changeit")
+
+
+@pytest.mark.parametrize(
+    ("setting", "kind", "remedy"),
+    [
+        ("ssl_truststore_location", "jks", "keytool -list -rfc -keystore"),
+        ("ssl_truststore_location", "p12", "keytool -list -rfc -keystore"),
+        ("ssl_keystore_location", "jks", "keytool -importkeystore -srckeystore"),
+    ],
+)
+def test_other_stores_are_refused_with_the_command_that_converts_them(stores, setting, kind, remedy):
+    with pytest.raises(ConfigError) as caught:
+        tls(**{setting: str(stores / f"store.{kind}")})
+    assert setting.replace("_", ".") in str(caught.value)
+    assert remedy in str(caught.value)
+
+
+def test_a_store_that_is_not_there_is_named():
+    with pytest.raises(ConfigError, match=r"ssl.truststore.location '/nowhere/x' cannot be read: No such file"):
+        tls(ssl_truststore_location="/nowhere/x")
+
+
+def test_pem_in_the_settings_themselves_with_line_ends_as_a_properties_file_has_them():
+    found = tls(
+        ssl_truststore_certificates="-----BEGIN CERTIFICATE----- abc -----END CERTIFICATE-----",
+        ssl_keystore_key="-----BEGIN PRIVATE KEY-----\\nabc\\n-----END PRIVATE KEY-----",
+        ssl_keystore_certificate_chain="-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----",
+        ssl_key_password="p",
+    ).settings
+    assert found["ssl.ca.pem"] == "-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----\n"
+    assert found["ssl.key.pem"] == "-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----\n"
+    assert found["ssl.key.password"] == "p"
+
+
+def test_a_key_without_its_certificate_is_refused():
+    with pytest.raises(ConfigError, match=r"ssl\.keystore\.certificate\.chain is missing"):
+        tls(ssl_keystore_key="-----BEGIN PRIVATE KEY-----")
+
+
+def test_host_names_are_checked_unless_that_is_switched_off():
+    assert tls().settings["ssl.endpoint.identification.algorithm"] == "https"
+    assert tls(ssl_endpoint_identification_algorithm="").settings["ssl.endpoint.identification.algorithm"] == "none"
