@@ -569,8 +569,8 @@ class Refusing:
         self.errors = list(errors)
         self.asked = 0
 
-    def topics(self) -> dict[str, Any]:
-        return {}
+    def names(self) -> set[str]:
+        return set()
 
     def create_topics(self, topics: Any) -> dict[str, Any]:
         self.asked += 1

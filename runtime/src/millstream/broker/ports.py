@@ -90,6 +90,7 @@ class ProducerSettings:
     epoch:            `Ownership.epoch` of the worker this producer writes for; None is never fenced (command line).
     transactional_id: exactly-once on Kafka; None: begin/commit/abort are not offered there.
     overrides:        client settings, Java's keys, on top of the broker's own.
+    queue_bytes:      what may be out at most, where `buffer.memory` does not say; 0: Java's default.
     """
 
     client_id: str
@@ -98,6 +99,7 @@ class ProducerSettings:
     epoch: int | None = None
     transactional_id: str | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
+    queue_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ class ConsumerSettings:
     share:  (n, of): which member of the group this is, where the worker deals partitions out itself (embedded);
             Kafka's group protocol ignores it.
     epoch: as a producer's; commits of a fenced consumer raise FencedError.
+    queue_bytes: what may be fetched ahead; 0: the client's default.
     """
 
     client_id: str
@@ -115,6 +118,7 @@ class ConsumerSettings:
     share: tuple[int, int] = (0, 1)
     epoch: int | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
+    queue_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +201,8 @@ class Producer(Protocol):
 
 
 class Consumer(Protocol):
-    """Reads rows; committed transactions alone."""
+    """Reads rows; without a group those of committed transactions alone. In a Kafka group `isolation.level` decides,
+    as Java's."""
 
     def subscribe(
         self, topics: Sequence[str] | None, pattern: re.Pattern[str] | None, listener: RebalanceListener
@@ -259,6 +264,10 @@ class Consumer(Protocol):
 
 
 class Admin(Protocol):
+    def names(self) -> Collection[str]:
+        """The topics there are, as far as they may be seen; cheaper than `topics`."""
+        ...
+
     def topics(self) -> Mapping[str, TopicDescription]: ...
 
     def create_topics(self, topics: Iterable[NewTopic]) -> Mapping[str, Exception | None]:
@@ -312,6 +321,11 @@ class Broker(Protocol):
 
     @property
     def cluster_id(self) -> str: ...
+
+    def check(self) -> None:
+        """Return when it can be worked with. Raises BrokerError or ConfigError that says what is wrong: on Kafka within
+        `default.api.timeout.ms`. Logs the settings that are not followed as they are written."""
+        ...
 
     def own(self) -> Ownership:
         """Claim the log for a worker's life. On the embedded log: exclusive, and fences all earlier epochs.

@@ -10,7 +10,8 @@ from time import monotonic
 
 from starlette.types import ASGIApp
 
-from millstream.broker.connect import open_broker
+from millstream.broker.connect import EMBEDDED, open_broker
+from millstream.errors import ConfigError
 from millstream.herder.herder import WorkerIdentity
 from millstream.herder.requests import CreateConnector
 from millstream.herder.standalone import StandaloneHerder, StandaloneParts
@@ -25,6 +26,9 @@ from millstream.rest.security import CrossOrigin, ResponseHeaders, header_rules
 from millstream.rest.server import RestServer, Served
 from millstream.rest.tls import server_context
 from millstream.settings.reading import bootstrap_of, worker_config
+from millstream.settings.worker import StandaloneConfig
+from millstream.storage.kept_offsets import KeptOffsets
+from millstream.storage.offset_file import OffsetFile
 from millstream.storage.offsets import offset_topic
 from millstream.worker.budget import parse_size, read_limits
 from millstream.worker.worker import Worker, WorkerSetup
@@ -47,8 +51,10 @@ class Standalone:
         if "bootstrap.servers" not in settings:
             log.info("no bootstrap.servers: topics live in the embedded log %s", raw["bootstrap.servers"])
         self._inventory = discover(frozenset(config.plugins_disabled))
-        self._offsets = offset_topic(resolved)
+        self._file = _offsets_file(config, raw["bootstrap.servers"])
+        self._topic = offset_topic(resolved)
         self._broker = open_broker(raw["bootstrap.servers"], resolved)
+        self._broker.check()
         self._ownership = self._broker.own()
         self._listen(resolved)
         self._worker = Worker(
@@ -121,7 +127,7 @@ class Standalone:
             self._died,
             config.metrics_sample_window_ms,
             config.metrics_num_samples,
-            self._offsets,
+            self._topic if self._file is None else KeptOffsets(self._file),
         )
         self._herder = StandaloneHerder(parts)
         self._extensions.open(HerderCluster(self._herder))
@@ -160,6 +166,16 @@ class Standalone:
 
 def _without_bootstrap(settings: Mapping[str, str]) -> dict[str, str | None]:
     return {} if "bootstrap.servers" in settings else {"bootstrap.servers": None}
+
+
+def _offsets_file(config: StandaloneConfig, bootstrap: str) -> OffsetFile | None:
+    """This worker's, locked, where it is on Kafka; the embedded log keeps the offsets itself."""
+    if bootstrap.startswith(EMBEDDED):
+        return None
+    if not config.offset_storage_file_filename:
+        problem = 'Missing required configuration "offset.storage.file.filename" which has no default value.'
+        raise ConfigError({"offset.storage.file.filename": problem})
+    return OffsetFile(Path(config.offset_storage_file_filename).expanduser().absolute())
 
 
 def _listed(text: str) -> list[str]:

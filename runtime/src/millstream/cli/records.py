@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,11 +22,13 @@ from millstream.broker.ports import (
     Delivered,
     Incoming,
     Outgoing,
+    Producer,
     ProducerSettings,
     Start,
 )
 from millstream.cli.output import fail, json_option, print_json, print_table
-from millstream.errors import MillstreamError, UnknownTopicError
+from millstream.errors import BrokerError, MillstreamError, UnknownTopicError
+from millstream.lifecycle import StopToken, SystemClock
 from millstream.settings.properties import read_properties
 from millstream.settings.reading import bootstrap_of
 from millstream_api import TopicPartition
@@ -42,7 +45,7 @@ FLUSH_S = 60.0
 def with_log(function: Callable[Concatenate[Broker, P], None]) -> Callable[..., None]:
     """`--bootstrap` or `--config`: the command gets the log that they name, and it is closed after it."""
 
-    @click.option("--bootstrap", metavar="sqlite:PATH", help="The log's bootstrap.servers.")
+    @click.option("--bootstrap", metavar="SERVERS", help="sqlite:PATH, or Kafka's brokers as host:port,…")
     @click.option(
         "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A worker's properties file."
     )
@@ -61,9 +64,12 @@ def opened(bootstrap: str | None, config: Path | None) -> Broker:
     """The log that the options name; ends the command with the reason when it cannot be opened."""
     if bootstrap and config:
         raise click.UsageError("--bootstrap and --config exclude each other")
+    logging.getLogger("millstream.librdkafka").setLevel(logging.CRITICAL)  # the error that ends the command says it
     try:
         settings = read_properties(config) if config else {}
-        return open_broker(bootstrap or bootstrap_of(settings))
+        broker = open_broker(bootstrap or bootstrap_of(settings), settings)
+        broker.check()
+        return broker
     except (MillstreamError, OSError, ValueError) as error:
         fail(str(error))
 
@@ -212,7 +218,7 @@ def _quit_on_signals() -> None:
 def produce(broker: Broker, topic: str, key_separator: str | None, as_json: bool) -> None:
     """Write each line of standard input to TOPIC as a record.
 
-    Every record is on disk when the command ends with 0.
+    Every record is on disk, or acknowledged by the brokers, when the command ends with 0.
     """
     refused: list[Exception] = []
     producer = broker.producer(ProducerSettings(CLIENT_ID))
@@ -224,10 +230,11 @@ def produce(broker: Broker, topic: str, key_separator: str | None, as_json: bool
     try:
         for lines in _chunks(sys.stdin.buffer):
             batch = _from_json(topic, lines) if as_json else _from_lines(topic, lines, key_separator)
-            producer.send(batch, done)
-            producer.poll()
+            _hand_over(producer, batch, done)
             count += len(lines)
-        producer.flush(FLUSH_S)
+        left = producer.flush(FLUSH_S)
+        if left:
+            raise BrokerError(f"{left} records were not acknowledged within {FLUSH_S:.0f} s")
         producer.durable()
     except (MillstreamError, ValueError, KeyError) as error:
         fail(f"after {count} records: {error}")
@@ -235,6 +242,22 @@ def produce(broker: Broker, topic: str, key_separator: str | None, as_json: bool
         producer.close(FLUSH_S)
     if refused:
         fail(f"{len(refused)} of {count} records were refused, the first: {refused[0]}")
+
+
+def _hand_over(producer: Producer, batch: Outgoing, done: Callable[[Delivered], None]) -> None:
+    """Send; a log that takes nothing in is waited for as long as for the last records."""
+    clock, rest = SystemClock(), StopToken()
+    deadline = clock.monotonic() + FLUSH_S
+    while True:
+        try:
+            producer.send(batch, done)
+        except BrokerError as error:
+            if not error.retriable or clock.monotonic() >= deadline:
+                raise
+            rest.wait(POLL_S)
+        else:
+            producer.poll()
+            return
 
 
 def _chunks(stream: IO[bytes]) -> Iterator[list[bytes]]:

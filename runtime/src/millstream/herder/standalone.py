@@ -17,7 +17,7 @@ from millstream.herder.procedures import Procedure
 from millstream.herder.readings import readings
 from millstream.herder.restarting import Restarting
 from millstream.herder.stages import AWAITING_STARTUP
-from millstream.herder.stores import open_stores
+from millstream.herder.stores import Stores, open_stores, open_stores_beside
 from millstream.herder.tasks import Tasks
 from millstream.herder.upkeep import Upkeep
 from millstream.herder.validation import Validation
@@ -25,6 +25,7 @@ from millstream.inventory.inventory import Inventory
 from millstream.lifecycle import Clock
 from millstream.metrics.readings import Measuring
 from millstream.storage.config_state import Event
+from millstream.storage.kept_offsets import KeptOffsets
 from millstream.storage.offsets import TOPIC
 from millstream.worker.worker import ChildView, Worker
 
@@ -35,7 +36,7 @@ CLOSE_S = 10.0
 class StandaloneParts:
     """epoch: of this start on the log.   on_death: hears why the herder's thread ended before it was told to.
 
-    offsets: name of the topic of source offsets, as the children have it.
+    offsets: of sources: in the topic of this name, as the children have it, or, on Kafka, kept in a file.
     """
 
     broker: Broker
@@ -47,7 +48,7 @@ class StandaloneParts:
     on_death: Callable[[BaseException | None], None]
     metrics_window_ms: int = 30_000
     metrics_samples: int = 2
-    offsets: str = TOPIC
+    offsets: str | KeptOffsets = TOPIC
 
 
 class StandaloneHerder:
@@ -59,7 +60,7 @@ class StandaloneHerder:
         self.ready = False
         self._parts = parts
         measuring = Measuring(parts.clock, parts.metrics_window_ms, parts.metrics_samples)
-        stores = open_stores(parts.broker, parts.epoch, parts.clock, _already_known, parts.offsets)
+        stores = _stores(parts)
         self._crew = crew = crew_of(parts.worker, parts.inventory, stores, parts.identity.worker_id, measuring)
         self.stages = crew.stages
         self._starting = crew.stages.begin(AWAITING_STARTUP)
@@ -158,6 +159,13 @@ class StandaloneHerder:
             case ask.SetLevel():
                 return self._levels.set(request.namespace, request.level)
         return None
+
+
+def _stores(parts: StandaloneParts) -> Stores:
+    if isinstance(parts.offsets, str):
+        return open_stores(parts.broker, parts.epoch, parts.clock, _already_known, parts.offsets)
+    parts.worker.answer_with(parts.offsets.answer)
+    return open_stores_beside(parts.broker, parts.offsets, parts.clock, _already_known)
 
 
 def _already_known(event: Event) -> None:

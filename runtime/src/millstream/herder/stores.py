@@ -1,13 +1,20 @@
-"""Where a standalone worker on the embedded log keeps what it knows: a cluster's topics, in the log's own files."""
+"""Where a standalone worker keeps what it knows.
 
+On the embedded log: a cluster's topics, in the log's own files. On Kafka as Java's: source offsets in a file, all else
+in memory, where it is gone with the worker.
+"""
+
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+from millstream.broker.connect import open_broker
 from millstream.broker.ports import (
     Admin,
     AdminSettings,
     Broker,
+    Consumer,
     ConsumerSettings,
     NewTopic,
     Outgoing,
@@ -35,14 +42,29 @@ class Stores:
 
     configs: ConfigStore
     statuses: StatusStore
-    offsets: "Offsets"
+    offsets: "SourceOffsets"
     admin: Admin
+    memory: Broker | None = None
 
     def close(self) -> None:
         self.configs.close()
         self.statuses.close()
         self.offsets.close()
         self.admin.close()
+        if self.memory is not None:
+            self.memory.close()
+
+
+class SourceOffsets(Protocol):
+    """Source offsets, as an operator reads and moves them."""
+
+    def of(self, connector: str) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]: ...
+
+    def write(self, connector: str, offsets: list[tuple[Place | None, Place | None]]) -> None:
+        """Store these offsets, all or none, on disk when it returns. Raises MillstreamError."""
+        ...
+
+    def close(self) -> None: ...
 
 
 def open_stores(
@@ -50,26 +72,39 @@ def open_stores(
 ) -> Stores:
     """Make the topics that are missing, and read all to their ends.   offsets: name of the topic of source offsets."""
     admin = broker.admin(AdminSettings("millstream-admin"))
-    wanted = (
-        InternalTopic(NewTopic(CONFIGS, 1, config=ASIDE), "config.storage.topic", "connector configurations"),
-        InternalTopic(NewTopic(STATUSES, 1, config=ASIDE), "status.storage.topic", "connector and task statuses"),
-    )
-    partitions = {each.topic.name: ensure_topic(admin, each).partitions for each in wanted}
-
-    def producer(name: str) -> Producer:
-        return broker.producer(ProducerSettings(f"millstream-{name}", epoch=epoch))
-
-    def reader(name: str) -> ConsumerSettings:
-        return ConsumerSettings(f"millstream-{name}")
-
-    configs = ConfigStore(
-        (producer("configs"), broker.consumer(reader("configs"))), ConfigTopic(CONFIGS, True), clock, hear
-    )
-    configs.start()
-    statuses = StatusStore((producer("statuses"), broker.consumer(reader("statuses"))), STATUSES, clock)
-    statuses.start(partitions[STATUSES])
+    configs, statuses = _open_own(broker, admin, epoch, clock, hear)
     store = open_offsets(broker, admin, offsets, "millstream-offsets", clock)
-    return Stores(configs, statuses, Offsets(store, producer("offsets")), admin)
+    producer = broker.producer(ProducerSettings("millstream-offsets", epoch=epoch))
+    return Stores(configs, statuses, Offsets(store, producer), admin)
+
+
+def open_stores_beside(broker: Broker, offsets: "SourceOffsets", clock: Clock, hear: Callable[[Event], None]) -> Stores:
+    """Configs and statuses in memory; `offsets` are kept by whoever gives them; groups are the brokers'."""
+    memory = open_broker(f"sqlite::memory:{uuid.uuid4()}")
+    own = memory.admin(AdminSettings("millstream-admin"))
+    configs, statuses = _open_own(memory, own, memory.own().epoch, clock, hear)
+    return Stores(configs, statuses, offsets, broker.admin(AdminSettings("millstream-admin")), memory)
+
+
+def _open_own(
+    broker: Broker, admin: Admin, epoch: int, clock: Clock, hear: Callable[[Event], None]
+) -> tuple[ConfigStore, StatusStore]:
+    """Connector configs and statuses, in topics of their own."""
+    for name, setting, purpose in (
+        (CONFIGS, "config.storage.topic", "connector configurations"),
+        (STATUSES, "status.storage.topic", "connector and task statuses"),
+    ):
+        ensure_topic(admin, InternalTopic(NewTopic(name, 1, config=ASIDE), setting, purpose))
+
+    def clients(name: str) -> tuple[Producer, Consumer]:
+        producer = broker.producer(ProducerSettings(f"millstream-{name}", epoch=epoch))
+        return producer, broker.consumer(ConsumerSettings(f"millstream-{name}"))
+
+    configs = ConfigStore(clients("configs"), ConfigTopic(CONFIGS, True), clock, hear)
+    configs.start()
+    statuses = StatusStore(clients("statuses"), STATUSES, clock)
+    statuses.start(1)
+    return configs, statuses
 
 
 class Offsets:

@@ -6,6 +6,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from millstream.errors import ConfigError, PluginError, WorkerError, message_of
+from millstream.host.asking import Asking
 from millstream.host.channel import (
     Aim,
     Answer,
@@ -110,10 +111,14 @@ class ConnectorBody:
         self._places = Places(run.around)
         self._todo: SimpleQueue[Message | _Failed] = SimpleQueue()
         self._stop = StopToken()
-        self._stored = StoredOffsets(run.connector, self._places)
+        self._asking = Asking(end)
+        self._stored = StoredOffsets(run.connector, self._places, self._asking)
         self._instance: Instance | None = None
 
     def hear(self, message: Message) -> None:
+        if isinstance(message, Answer):
+            self._asking.answered(message)
+            return
         if isinstance(message, Stop) or (isinstance(message, Aim) and message.target != TargetState.STARTED.value):
             self._stop.set()  # who is in `context.wait` on the plugin's thread comes back to us
         self.put(message)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from millstream.errors import WorkerError
+from millstream.host.asking import Asking
 from millstream.host.channel import Answer, ChildEnd, Failure, Message, RunProbe
 from millstream.host.installed import Places, parsed, plugin_class
 from millstream.host.report import report
@@ -19,16 +20,19 @@ class ProbeBody:
     def __init__(self, run: RunProbe, end: ChildEnd) -> None:
         self._run = run
         self._end = end
+        self._asking = Asking(end)
 
     def hear(self, message: Message) -> None:
-        """There is nothing to say to a probe: it is killed when it takes too long."""
+        """A probe is told what it asked; else there is nothing to say to it: it is killed when it takes too long."""
+        if isinstance(message, Answer):
+            self._asking.answered(message)
 
     def run(self) -> bool:
         try:
             asked = QUESTIONS.get(self._run.what)
             if asked is None:
                 raise WorkerError(f"a probe has no answer to {self._run.what!r}; it knows {', '.join(QUESTIONS)}")
-            answer = Answer(0, asked(self._run))
+            answer = Answer(0, asked(self._run, self._asking))
         except BaseException as error:  # noqa: BLE001 - plugin code; told to who asked
             answer = Answer(0, failure=Failure.of(error))
         self._end.tell(answer)
@@ -61,12 +65,12 @@ class _ProbeContext:
         return self._stored.offsets(list(partitions))
 
 
-def definitions(run: RunProbe) -> list[dict[str, Any]]:
+def definitions(run: RunProbe, _: Asking) -> list[dict[str, Any]]:
     """The plugin's settings, in their order (`GET /connector-plugins/{name}/config`)."""
     return [defined(definition) for definition in plugin_class(run.plugin).config_class.definitions()]
 
 
-def validate(run: RunProbe) -> dict[str, Any]:
+def validate(run: RunProbe, asking: Asking) -> dict[str, Any]:
     """The plugin's settings with what is wrong with the given ones, then, when nothing is, what `probe` finds outside.
 
     `{"configs": [{"definition", "value"}], "problems": [[setting, sentence]], "probed": whether `probe` was called}`
@@ -82,17 +86,17 @@ def validate(run: RunProbe) -> dict[str, Any]:
     sound = not any(one.errors for one in examined)
     problems: list[list[str]] = []
     if sound and issubclass(kind, Connector):
-        problems = [[setting, sentence] for setting, sentence in _with(run, lambda plugin: plugin.probe())]
+        problems = [[setting, sentence] for setting, sentence in _with(run, asking, lambda plugin: plugin.probe())]
     return {"configs": configs, "problems": problems, "probed": sound}
 
 
-def alter_offsets(run: RunProbe) -> bool:
+def alter_offsets(run: RunProbe, asking: Asking) -> bool:
     """Whether the connector looked at the offsets that an operator wants to set; it raises to refuse them."""
     pairs = [(partition, offset) for partition, offset in run.arguments["offsets"]]
-    return bool(_with(run, lambda plugin: plugin.alter_offsets(pairs)))
+    return bool(_with(run, asking, lambda plugin: plugin.alter_offsets(pairs)))
 
 
-def exactly_once(run: RunProbe) -> dict[str, str | None]:
+def exactly_once(run: RunProbe, asking: Asking) -> dict[str, str | None]:
     """What a source says of exactly-once and its own transaction boundaries with these settings; None: nothing."""
 
     def both(plugin: Connector[Any]) -> dict[str, str | None]:
@@ -104,16 +108,16 @@ def exactly_once(run: RunProbe) -> dict[str, str | None]:
             "transaction_boundaries": boundaries.name if boundaries is not None else None,
         }
 
-    found: dict[str, str | None] = _with(run, both)
+    found: dict[str, str | None] = _with(run, asking, both)
     return found
 
 
-QUESTIONS: Mapping[str, Callable[[RunProbe], Any]] = {
+QUESTIONS: Mapping[str, Callable[[RunProbe, Asking], Any]] = {
     "definitions": definitions,
     "validate": validate,
     "alter_offsets": alter_offsets,
     "exactly_once": exactly_once,
-    "report": lambda run: report(run, lambda question: _with(run, question)),
+    "report": lambda run, asking: report(run, lambda question: _with(run, asking, question)),
 }
 
 
@@ -145,11 +149,11 @@ def examined_value(one: Validated) -> dict[str, Any]:
     }
 
 
-def _with(run: RunProbe, ask: Callable[[Connector[Any]], Any]) -> Any:
+def _with(run: RunProbe, asking: Asking, ask: Callable[[Connector[Any]], Any]) -> Any:
     """Ask a connector that is made but not started."""
     kind = plugin_class(run.plugin)
     places = Places(run.around)
-    stored = StoredOffsets(run.connector, places)
+    stored = StoredOffsets(run.connector, places, asking)
     try:
         config = parsed(kind.config_class, places.resolved(run.settings))
         answer = ask(kind(config, _ProbeContext(stored)))

@@ -1,16 +1,26 @@
-"""Stored source offsets in a child: read from the log by the child itself, as rows for the task's own transaction."""
+"""Stored source offsets in a child.
+
+On the embedded log the child reads the log itself, and gives rows for the task's own transaction; on Kafka, at least
+once, the worker keeps them, and the child asks it.
+"""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from millstream.broker.connect import open_broker
 from millstream.broker.ports import AdminSettings, Broker, Outgoing
 from millstream.errors import ConfigError
-from millstream.host.channel import Settings
+from millstream.host.asking import Asking
+from millstream.host.channel import Answer, Settings
 from millstream.host.installed import Places
 from millstream.lifecycle import SystemClock
-from millstream.storage.offsets import OffsetStore, offset_topic, open_offsets
+from millstream.storage.java_json import dumps
+from millstream.storage.kept_offsets import READ, WRITE
+from millstream.storage.offsets import OffsetStore, check_place, offset_of, offset_topic, open_offsets
 from millstream_api import Place
+
+EMBEDDED = "sqlite:"
+READ_SECONDS = 30.0
 
 
 def text(settings: Settings) -> dict[str, str]:
@@ -24,6 +34,11 @@ def bootstrap(places: Places) -> str:
     if not found:
         raise ConfigError({"bootstrap.servers": "bootstrap.servers is missing; set it, such as sqlite:millstream.db"})
     return found
+
+
+def is_embedded(places: Places) -> bool:
+    """Whether topics live in the embedded log."""
+    return bootstrap(places).startswith(EMBEDDED)
 
 
 def open_store(broker: Broker, places: Places, client_id: str) -> OffsetStore:
@@ -64,17 +79,41 @@ class TaskOffsets:
             return self._store
 
 
-class StoredOffsets:
-    """A connector's view: opens the log when it is asked for the first time."""
+class AskedOffsets:
+    """Both offset ports of a source task whose worker keeps the offsets; exact, as texts go over the channel."""
 
-    def __init__(self, connector: str, places: Places) -> None:
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
+
+    def offsets(self, partitions: Sequence[Place]) -> Sequence[Place | None]:
+        texts = self._asking.ask(READ, {"partitions": [_spelled(each) for each in partitions]}, READ_SECONDS)
+        return [None if text is None else offset_of(text.encode()) for text in texts]
+
+    def write(
+        self, offsets: Sequence[tuple[Place | None, Place | None]], done: Callable[[Exception | None], None]
+    ) -> None:
+        pairs = [[_spelled(partition), None if offset is None else _spelled(offset)] for partition, offset in offsets]
+
+        def told(answer: Answer) -> None:
+            done(None if answer.failure is None else answer.failure.error())
+
+        self._asking.put(WRITE, {"offsets": pairs}, told)
+
+
+class StoredOffsets:
+    """A connector's view: opens the log, or asks the worker, when it is asked for the first time."""
+
+    def __init__(self, connector: str, places: Places, asking: Asking) -> None:
         self._connector = connector
         self._places = places
+        self._asking = asking
         self._opening = threading.Lock()
         self._broker: Broker | None = None
         self._offsets: TaskOffsets | None = None
 
     def offsets(self, partitions: Sequence[Place]) -> Sequence[Place | None]:
+        if not is_embedded(self._places):
+            return AskedOffsets(self._asking).offsets(partitions)
         with self._opening:
             if self._offsets is None:
                 self._broker = open_broker(bootstrap(self._places), text(self._places.worker))
@@ -88,3 +127,8 @@ class StoredOffsets:
                 self._offsets.close()
                 self._broker.close()
                 self._offsets = self._broker = None
+
+
+def _spelled(place: Place | None) -> str:
+    check_place(place)
+    return dumps(place)

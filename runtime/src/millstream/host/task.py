@@ -8,8 +8,10 @@ from typing import Any
 from millstream.broker.connect import open_broker
 from millstream.broker.ports import AdminSettings, Broker, Consumer, ConsumerSettings, ProducerSettings
 from millstream.errors import ConfigError
+from millstream.host.asking import Asking
 from millstream.host.channel import (
     Aim,
+    Answer,
     Cancel,
     ChildEnd,
     Counted,
@@ -25,7 +27,7 @@ from millstream.host.channel import (
 from millstream.host.composition import Composer, flag, number
 from millstream.host.connector import TooManyTasksError, too_many_tasks
 from millstream.host.installed import Places, listed, parsed, plugin_class, under
-from millstream.host.stored import TaskOffsets, bootstrap, text
+from millstream.host.stored import AskedOffsets, TaskOffsets, bootstrap, is_embedded, text
 from millstream.identity import TargetState, TaskId
 from millstream.lifecycle import SystemClock
 from millstream.metrics.readings import Measuring
@@ -56,6 +58,7 @@ class TaskBody:
         self._control = Control(TargetState(run.target))
         self._consumer: Consumer | None = None
         self._share: tuple[int, int] | None = None
+        self._asking = Asking(end)
 
     def hear(self, message: Message) -> None:
         if isinstance(message, Aim):
@@ -64,6 +67,8 @@ class TaskBody:
             self._control.stop()
         elif isinstance(message, Cancel):
             self._control.cancel()
+        elif isinstance(message, Answer):
+            self._asking.answered(message)
         elif isinstance(message, Reshare):
             self._share = (message.member, message.members)
             if self._consumer is not None:
@@ -71,7 +76,7 @@ class TaskBody:
 
     def run(self) -> bool:
         """Until it is stopped or fails. A failure to put it together is the task's FAILED."""
-        parts = Workbench(self._run, self._control, self._tell)
+        parts = Workbench(self._run, self._control, self._tell, self._asking)
         try:
             loop = parts.loop()
             self._consumer = parts.consumer
@@ -97,10 +102,11 @@ class TaskBody:
 class Workbench:
     """Puts one task together, in Java's order (Worker.startTask), so that the first thing wrong is the same one."""
 
-    def __init__(self, run: RunTask, control: Control, tell: events.Tell) -> None:
+    def __init__(self, run: RunTask, control: Control, tell: events.Tell, asking: Asking) -> None:
         self._run = run
         self._control = control
         self._tell = tell
+        self._asking = asking
         self._places = Places(run.around)
         self._clock = SystemClock()
         self._id = TaskId(run.connector, run.task)
@@ -167,20 +173,29 @@ class Workbench:
                 report_each=task.commit_record is not SourceTask.commit_record,
                 epoch=self._run.around.epoch or None,
                 overrides=self._overrides("producer", connector),
+                queue_bytes=self._run.around.queue_bytes,
             )
         )
-        offsets = self._offsets = TaskOffsets(self._run.connector, broker, self._places)
+        admin = AdminSettings(f"connector-adminclient-{self._id}", self._overrides("admin", connector))
+        reader: AskedOffsets | TaskOffsets
+        if is_embedded(self._places):
+            reader = rows = self._offsets = TaskOffsets(self._run.connector, broker, self._places)
+            writer = None
+        else:
+            reader = writer = AskedOffsets(self._asking)
+            rows = None
         return SourceParts(
             id=self._id,
             plugin=lambda context: task(config, context),
             pipeline=pipeline,
             producer=producer,
-            admin=broker.admin(AdminSettings(f"connector-adminclient-{self._id}")),
-            reader=offsets,
+            admin=broker.admin(admin),
+            reader=reader,
             control=self._control,
             tell=self._tell,
             clock=self._clock,
-            rows=offsets,
+            rows=rows,
+            writer=writer,
             new_topic=creation.new_topic if creation is not None else None,
             settings=self._source_settings(connector),
             measuring=self._measuring(),
@@ -214,6 +229,7 @@ class Workbench:
                 share=(self._run.member, self._run.members),
                 epoch=self._run.around.epoch or None,
                 overrides=overrides,
+                queue_bytes=self._run.around.queue_bytes,
             )
         )
         self.consumer = consumer
@@ -240,8 +256,7 @@ class Workbench:
                 else "Must configure one of topics or topics.regex"
             )
             raise ConfigError({"topics": sentence, "topics.regex": sentence})
-        embedded = bootstrap(self._places).startswith("sqlite:")
-        interval = EMBEDDED_SINK_INTERVAL_MS if embedded else KAFKA_INTERVAL_MS
+        interval = EMBEDDED_SINK_INTERVAL_MS if is_embedded(self._places) else KAFKA_INTERVAL_MS
         return SinkSettings(
             topics=list(dict.fromkeys(topics)) or None,
             pattern=_pattern(regex) if regex else None,

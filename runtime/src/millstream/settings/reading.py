@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from millstream.errors import ConfigError
+from millstream.settings.client import client_definitions
 from millstream.settings.distributed import DistributedConfig
 from millstream.settings.worker import StandaloneConfig
 
@@ -46,18 +47,19 @@ def worker_config(settings: Mapping[str, str | None]) -> StandaloneConfig:
             }
         )
     config = StandaloneConfig.parse(settings)
-    _tell(settings)
+    _tell(settings, bootstrap_of(settings).startswith(EMBEDDED))
     return config
 
 
 def unknown_settings(settings: Mapping[str, str | None]) -> dict[str, str | None]:
     """Give the settings that the worker has no use for, each with the nearest one that it has, or None."""
     known = {one.name for config in (StandaloneConfig, DistributedConfig) for one in config.definitions()}
+    known |= {one.name for one in client_definitions("admin")}
     strange = [name for name in settings if name not in known | {*FORMER} and not name.startswith(FAMILIES)]
     return {name: next(iter(get_close_matches(name, sorted(known), 1, 0.75)), None) for name in strange}
 
 
-def _tell(settings: Mapping[str, str | None]) -> None:
+def _tell(settings: Mapping[str, str | None], embedded: bool) -> None:
     for name, nearest in unknown_settings(settings).items():
         hint = f"; did you mean {nearest!r}?" if nearest else ""
         log.warning("the worker does not know the setting %r, and does not use it%s", name, hint)
@@ -67,12 +69,14 @@ def _tell(settings: Mapping[str, str | None]) -> None:
     java = [name for name in JAVA_ONLY if name in settings]
     if java:
         log.info("these settings are for a JVM, and change nothing here: %s", ", ".join(java))
-    if "offset.storage.file.filename" in settings:
+    if embedded and "offset.storage.file.filename" in settings:
         log.info(
             "offset.storage.file.filename is not used: the embedded log keeps the offsets of sources; positions in that"
             " file are not read"
         )
     here = {one.name for one in StandaloneConfig.definitions()}
+    if not embedded:
+        here |= {one.name for one in client_definitions("admin")}
     elsewhere = [one.name for one in DistributedConfig.definitions() if one.name not in here and one.name in settings]
     if elsewhere:
         log.info("these settings are for distributed mode, and change nothing in standalone: %s", ", ".join(elsewhere))

@@ -32,15 +32,62 @@ def open_offsets(broker: Broker, admin: Admin, topic: str, client_id: str, clock
     return store
 
 
+class OffsetIndex:
+    """Stored offsets by connector and partition, whatever the spelling of their keys. Any thread.
+
+    where: the topic or file they are kept in, for the log.
+    """
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._lock = threading.Lock()
+        self._values: dict[bytes, bytes] = {}
+        self._keys: dict[tuple[str, str], bytes] = {}  # (connector, canonical partition) -> key bytes as stored last
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """value None: there is none any more."""
+        identity = _identity(key, self._where)
+        with self._lock:
+            if value is None:
+                self._values.pop(key, None)
+            else:
+                self._values[key] = value
+            if identity is not None and (value is not None or identity not in self._keys):
+                self._keys[identity] = key
+
+    def texts(self, connector: str, partitions: Iterable[str]) -> list[bytes | None]:
+        """Stored values in the order asked; partitions by their canonical texts."""
+        with self._lock:
+            return [self._values.get(self._keys.get((connector, text), b"")) for text in partitions]
+
+    def read(self, connector: str, partitions: Sequence[Place | None]) -> list[dict[str, Any] | None]:
+        found = self.texts(connector, [canonical(partition) for partition in partitions])
+        return [None if value is None else offset_of(value) for value in found]
+
+    def all(self, connector: str) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
+        """Every stored (partition, offset) of a connector, in the order in which their keys came."""
+        with self._lock:
+            keys = [
+                (text, key) for (name, text), key in self._keys.items() if name == connector and key in self._values
+            ]
+            stored = [(key, self._values[key]) for text, key in keys if text != "null"]
+        return [(loads(key)[1], offset_of(value)) for key, value in stored]
+
+    def key(self, connector: str, partition: Place | None) -> bytes:
+        """The key bytes stored for this partition, whatever their order of fields; new ones in the order given."""
+        text = canonical(partition)
+        with self._lock:
+            stored = self._keys.get((connector, text))
+        return dump_bytes([connector, partition]) if stored is None else stored
+
+
 class OffsetStore:
     """Methods may be called from any thread. Writing is the caller's: `rows` gives what to send."""
 
     def __init__(self, consumer: Consumer, topic: str, clock: Clock) -> None:
         self.topic = topic
         self._log = TopicLog(consumer, topic, clock, self._apply)
-        self._lock = threading.Lock()
-        self._values: dict[bytes, bytes] = {}
-        self._keys: dict[tuple[str, str], bytes] = {}  # (connector, canonical partition) -> key bytes as stored last
+        self._index = OffsetIndex(topic)
 
     def start(self, partitions: int) -> None:
         """Read the topic, which has so many partitions, to its end."""
@@ -55,21 +102,15 @@ class OffsetStore:
         Integers come back as int, fractions as float, bytes as base64 text. Raises DataError for a partition that
         could not have been stored.
         """
-        wanted = [(connector, canonical(partition)) for partition in partitions]
+        for partition in partitions:
+            check_place(partition)
         self._log.read_to_end()
-        with self._lock:
-            found = [self._values.get(self._keys.get(key, b"")) for key in wanted]
-        return [None if value is None else _offset_of(value) for value in found]
+        return self._index.read(connector, partitions)
 
     def all(self, connector: str) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
         """Every stored (partition, offset) of a connector, in the order in which their keys came."""
         self._log.read_to_end()
-        with self._lock:
-            keys = [
-                (text, key) for (name, text), key in self._keys.items() if name == connector and key in self._values
-            ]
-            stored = [(key, self._values[key]) for text, key in keys if text != "null"]
-        return [(loads(key)[1], _offset_of(value)) for key, value in stored]
+        return self._index.all(connector)
 
     def rows(self, connector: str, offsets: Iterable[tuple[Place | None, Place | None]]) -> Outgoing:
         """Rows that store these offsets; the offset None deletes. Raises DataError for what is not JSON-clean."""
@@ -83,10 +124,7 @@ class OffsetStore:
 
     def key(self, connector: str, partition: Place | None) -> bytes:
         """The key bytes stored for this partition, whatever their order of fields; new ones in the order given."""
-        text = canonical(partition)
-        with self._lock:
-            stored = self._keys.get((connector, text))
-        return dump_bytes([connector, partition]) if stored is None else stored
+        return self._index.key(connector, partition)
 
     def _apply(self, row: LogRow) -> None:
         if row.key is None:
@@ -94,14 +132,7 @@ class OffsetStore:
                 "Ignoring a row without a key at offset %d of partition %d of %r", row.offset, row.partition, self.topic
             )
             return
-        identity = _identity(row.key, self.topic)
-        with self._lock:
-            if row.value is None:
-                self._values.pop(row.key, None)
-            else:
-                self._values[row.key] = row.value
-            if identity is not None and (row.value is not None or identity not in self._keys):
-                self._keys[identity] = row.key
+        self._index.put(row.key, row.value)
 
     def close(self) -> None:
         self._log.close()
@@ -146,26 +177,26 @@ def _java_type(value: object) -> str:
     return "ARRAY" if isinstance(value, (list, tuple)) else type(value).__name__
 
 
-def _identity(key: bytes, topic: str) -> tuple[str, str] | None:
+def _identity(key: bytes, where: str) -> tuple[str, str] | None:
     try:
         parsed = loads(key)
     except ValueError:
-        log.warning("Ignoring a key that is not JSON in the offsets topic %r", topic)
+        log.warning("Ignoring a key that is not JSON in the stored offsets of %r", where)
         return None
     if not (isinstance(parsed, list) and len(parsed) == 2 and isinstance(parsed[0], str)):
-        log.warning("Ignoring a key in the offsets topic %r that is not [connector, partition]", topic)
+        log.warning("Ignoring a key in the stored offsets of %r that is not [connector, partition]", where)
         return None
     if parsed[1] is not None and not isinstance(parsed[1], dict):
-        log.warning("Ignoring a key in the offsets topic %r whose partition is no object", topic)
+        log.warning("Ignoring a key in the stored offsets of %r whose partition is no object", where)
         return None
     try:
         return parsed[0], canonical(parsed[1])
     except DataError as error:
-        log.warning("Ignoring a key in the offsets topic %r: %s", topic, error)
+        log.warning("Ignoring a key in the stored offsets of %r: %s", where, error)
         return None
 
 
-def _offset_of(value: bytes) -> dict[str, Any] | None:
+def offset_of(value: bytes) -> dict[str, Any] | None:
     try:
         parsed = loads(value)
     except ValueError as error:

@@ -70,7 +70,7 @@ class Topics:
         """Raises the broker's passing errors as they are, any other failure as one that names the topic."""
         if topic in self._known:
             return
-        if self._new_topic is not None and topic not in self._admin.topics():
+        if self._new_topic is not None and topic not in self._admin.names():
             self._create(self._new_topic(topic))
         self._known.add(topic)
 

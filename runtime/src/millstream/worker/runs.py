@@ -32,6 +32,7 @@ from millstream.host.channel import (
     TopicSeen,
 )
 from millstream.identity import State, TargetState
+from millstream.worker.answering import Answering, nobody, pass_on
 from millstream.worker.children import Child, Ending
 from millstream.worker.loop import Loop, Timer
 
@@ -59,6 +60,7 @@ class Facilities:
     connector_start_ms: int
     poll_warn_ms: int
     levels: dict[str, int] = field(default_factory=dict)
+    answering: Answering = nobody
 
 
 def failure(sentence: str, stack: str = "", lines: str = "") -> Failure:
@@ -117,6 +119,8 @@ class Supervised:
             return
         if isinstance(message, StateChanged):
             self.tell_state(message.state, message.failure)
+        elif isinstance(message, Ask) and self.child is not None:
+            pass_on(self._facilities.loop, self._facilities.answering, self.child, message)
         elif isinstance(message, Counted):
             self.metrics = message.values
             self._on_event(message)
@@ -412,6 +416,7 @@ class ProbeRun:
         around = replace(request.around, levels=dict(facilities.levels))
         self.child = Child(facilities.loop, replace(request, around=around), self)
         self._answer = answer
+        self._facilities = facilities
         self._timer = facilities.loop.after(timeout, lambda: self._too_late(timeout))
         facilities.launcher.launch(self.child)
 
@@ -425,6 +430,8 @@ class ProbeRun:
                 self._answer.set_exception(message.failure.error())
             else:
                 self._answer.set_result(message.result)
+        elif isinstance(message, Ask):
+            pass_on(self._facilities.loop, self._facilities.answering, self.child, message)
         elif isinstance(message, StateChanged) and message.failure is not None and not self._answer.done():
             self._answer.set_exception(message.failure.error())
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from millstream.errors import NotFoundError, WorkerError
 from millstream.host.channel import Event, RunConnector, RunProbe, RunTask, SetLevels, Settings, Surroundings
 from millstream.identity import TargetState, TaskId
+from millstream.worker.answering import Answering
 from millstream.worker.budget import read_limits, share
 from millstream.worker.loop import Loop
 from millstream.worker.runs import ConnectorRun, Facilities, Launcher, ProbeRun, Supervised, TaskRun, failure
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 CHILD_MODULES = ("millstream.host.task", "millstream.host.connector", "millstream.host.probe")
 """What every template imports before it is frozen."""
 EMBEDDED_MODULES = ("millstream.broker.embedded.log",)
+KAFKA_MODULES = ("millstream.broker.kafka.broker",)
 SIMPLE_HEADERS = "org.apache.kafka.connect.storage.SimpleHeaderConverter"
 LAST_WAIT = 2.0
 
@@ -91,6 +93,10 @@ class Worker:
         _allow_many_descriptors()
         self._loop.start("millstream-children", on_death=_lost)
         self._loop.post(self._facilities.launcher.warm)
+
+    def answer_with(self, answering: Answering) -> None:
+        """Before anything is started: who answers what children ask."""
+        self._facilities.answering = answering
 
     def start_connector(self, spec: RunConnector, on_event: OnEvent) -> None:
         """Run a connector; `on_event` hears RUNNING, PAUSED, STOPPED, FAILED, UNASSIGNED."""
@@ -273,7 +279,7 @@ def _preload(setup: WorkerSetup) -> Preload:
     embedded = (setup.settings.get("bootstrap.servers") or "").startswith("sqlite:")
     named = [setup.settings.get(f"{role}.converter") for role in ("key", "value", "header")]
     return Preload(
-        modules=[*CHILD_MODULES, *EMBEDDED_MODULES] if embedded else CHILD_MODULES,
+        modules=[*CHILD_MODULES, *(EMBEDDED_MODULES if embedded else KAFKA_MODULES)],
         disabled=setup.disabled,
         converters=[name or SIMPLE_HEADERS for name in named],
     )

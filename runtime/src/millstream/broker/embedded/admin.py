@@ -1,6 +1,6 @@
 """Topics, ends and groups of the embedded log."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from millstream.broker.embedded import groups
 from millstream.broker.embedded.catalog import FILE, Catalog
@@ -18,6 +18,9 @@ def cluster_id(catalog: Catalog) -> str:
 class EmbeddedAdmin:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
+
+    def names(self) -> Collection[str]:
+        return self._catalog.names()
 
     def topics(self) -> Mapping[str, TopicDescription]:
         return {

@@ -89,6 +89,9 @@ class EmbeddedBroker:
     def cluster_id(self) -> str:
         return self._cluster_id
 
+    def check(self) -> None:
+        """It was opened: it can be worked with."""
+
     def own(self) -> "EmbeddedOwnership":
         lock = None if self._files.memory else OwnerLock(self._files.owner, self._files.data)
         try:

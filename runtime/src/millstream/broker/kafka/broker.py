@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 from millstream.broker.kafka.admin import KafkaAdmin
 from millstream.broker.kafka.consumer import KafkaConsumer
 from millstream.broker.kafka.failures import Watch
-from millstream.broker.kafka.making import Making
+from millstream.broker.kafka.making import Making, check_resolvable
 from millstream.broker.kafka.producer import KafkaProducer
 from millstream.broker.kafka.topics import Topics
 from millstream.broker.ports import AdminSettings, ConsumerSettings, ProducerSettings, SinkGroup
@@ -80,9 +80,10 @@ class KafkaBroker:
         """Retention is the brokers' business."""
         return 0
 
-    def tell(self) -> None:
-        """Log which of the worker's client settings are not followed as they are written."""
+    def check(self) -> None:
         self._making.tell()
+        check_resolvable(self.bootstrap)
+        self._cluster_id = self._reach()
 
     def close(self) -> None:
         with self._lock:

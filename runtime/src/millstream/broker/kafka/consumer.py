@@ -183,7 +183,8 @@ def _composed(making: Making, settings: ConsumerSettings) -> tuple[dict[str, str
     java["group.id"] = settings.group or f"{settings.client_id}-reads-without-a-group"
     java.setdefault("auto.offset.reset", settings.reset)
     if settings.group is not None:
-        return java, {}
+        ahead = max(settings.queue_bytes // 1024, 1)
+        return java, {"queued.max.messages.kbytes": ahead} if settings.queue_bytes else {}
     java.setdefault("isolation.level", "read_committed")
     java["allow.auto.create.topics"] = "false"
     return java, {"enable.partition.eof": True}  # its position passes the ends of transactions

@@ -114,7 +114,7 @@ class Watch:
         elif code in (KafkaError.CLUSTER_AUTHORIZATION_FAILED, *RIGHTS):
             hopeless = explained(error, f"the client {self._client!r}")
         with self._lock:
-            if code != KafkaError._ALL_BROKERS_DOWN or self._problem is None:
+            if code != KafkaError._ALL_BROKERS_DOWN:  # a consequence, and never the reason
                 self._problem = said
             self._hopeless = self._hopeless or hopeless
 

@@ -9,12 +9,12 @@ from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from millstream.broker.kafka.failures import Watch, error_of
+from millstream.broker.kafka.lines import librdkafka
 from millstream.errors import ConfigError
 from millstream.settings.client import Client, client_definitions
 from millstream.settings.librdkafka import translate
 
 log = logging.getLogger(__name__)
-librdkafka = logging.getLogger("librdkafka")
 
 API_MS = 60_000  # default.api.timeout.ms
 

@@ -50,7 +50,7 @@ class Terms:
         found = making.translated("producer", java)
         return cls(
             java,
-            int(java.get("buffer.memory", BUFFER_BYTES)),
+            int(java.get("buffer.memory", settings.queue_bytes or BUFFER_BYTES)),
             int(found["batch.size"]),
             found["enable.idempotence"] == "true" and found["message.timeout.ms"] == "0",
             found.get("compression.codec", "none").lower() != "none",
