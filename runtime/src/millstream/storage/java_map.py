@@ -73,7 +73,10 @@ class _Reader:
         return taken
 
     def expect(self, wanted: bytes, what: str) -> None:
-        if self._data[self.at : self.at + len(wanted)] != wanted:
+        found = self._data[self.at : self.at + len(wanted)]
+        if found != wanted and wanted.startswith(found):
+            raise NoJavaMapError(f"it ends at byte {len(self._data)}, within {what}")
+        if found != wanted:
             raise NoJavaMapError(f"byte {self.at} does not begin {what}")
         self.at += len(wanted)
 

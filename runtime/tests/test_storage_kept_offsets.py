@@ -1,0 +1,148 @@
+import multiprocessing
+import os
+import stat
+
+import pytest
+
+from millstream.errors import ConfigError, DataError, WorkerError
+from millstream.storage.java_map import dump, load
+from millstream.storage.kept_offsets import READ, WRITE, KeptOffsets
+from millstream.storage.offset_file import OffsetFile
+
+WAIT_S = 10.0
+KEY = b'["c",{"b":1,"a":2}]'
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "offsets.bin"
+
+
+@pytest.fixture
+def kept(path):
+    path.write_bytes(dump({KEY: b'{"position":35}', b'["other",null]': b"{}"}))
+    kept = KeptOffsets(OffsetFile(path))
+    yield kept
+    kept.close()
+
+
+FOREIGN = [(b"SQLite", "is no offsets file of Kafka Connect: byte 0"), (dump({})[:-1], "it ends at byte 81")]
+
+
+def read(kept, *partitions, connector="c"):
+    return kept.answer(connector, READ, {"partitions": list(partitions)}).result(WAIT_S)
+
+
+def commit(kept, *pairs, connector="c"):
+    return kept.answer(connector, WRITE, {"offsets": [list(pair) for pair in pairs]})
+
+
+def test_a_position_is_found_whatever_the_order_of_its_partitions_fields(kept):
+    assert read(kept, '{"a":2,"b":1}', '{"a":2}') == ['{"position":35}', None]
+    assert read(kept, '{"b":1,"a":2}', connector="other") == [None]
+
+
+def test_a_commit_keeps_the_key_that_is_stored_and_is_in_the_file_when_it_is_answered(kept, path):
+    assert commit(kept, ('{"a":2,"b":1}', '{"position":40}'), ('{"new":1}', '{"x":1.0}')).result(WAIT_S) is None
+    found = load(path.read_bytes())
+    assert found[KEY] == b'{"position":40}'
+    assert found[b'["c",{"new":1}]'] == b'{"x":1.0}'
+    assert read(kept, '{"new":1}') == ['{"x":1.0}']
+
+
+def test_a_forgotten_offset_stays_as_null_as_javas(kept, path):
+    commit(kept, ('{"b":1,"a":2}', None)).result(WAIT_S)
+    assert load(path.read_bytes())[KEY] is None
+    assert read(kept, '{"b":1,"a":2}') == [None]
+    assert kept.of("c") == []
+
+
+def test_an_operator_reads_and_writes_the_same(kept, path):
+    assert kept.of("c") == [({"b": 1, "a": 2}, {"position": 35})]
+    kept.write("c", [({"b": 1, "a": 2}, {"position": 7}), ({"z": 1}, None)])
+    assert kept.of("c") == [({"b": 1, "a": 2}, {"position": 7})]
+    assert load(path.read_bytes())[KEY] == b'{"position":7}'
+    with pytest.raises(DataError):
+        kept.write("c", [({"a": []}, None)])
+
+
+def test_commits_that_wait_together_replace_the_file_once(kept, path, monkeypatch):
+    written = []
+    monkeypatch.setattr(OffsetFile, "write", lambda file, entries: written.append(entries))
+    answers = [commit(kept, (f'{{"p":{n}}}', "{}")) for n in range(200)]
+    assert [answer.result(WAIT_S) for answer in answers] == [None] * 200
+    assert len(written) <= 200
+    assert len(written[-1]) == 202
+
+
+def test_a_file_that_cannot_be_written_is_an_answer_and_the_position_stays_as_it_was(kept, path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(WorkerError, match=r"offset\.storage\.file\.filename .* cannot be written: No space left"):
+        commit(kept, ('{"b":1,"a":2}', '{"position":99}')).result(WAIT_S)
+    assert read(kept, '{"b":1,"a":2}') == ['{"position":35}']
+    assert sorted(file.name for file in path.parent.iterdir()) == ["offsets.bin", "offsets.bin.lock"]
+
+
+def test_what_nobody_knows_is_refused(kept):
+    with pytest.raises(WorkerError, match="no answer to 'weather'"):
+        kept.answer("c", "weather", {}).result(WAIT_S)
+
+
+def test_a_missing_or_empty_file_is_a_beginning(path):
+    for prepare in (lambda: None, lambda: path.write_bytes(b"")):
+        prepare()
+        kept = KeptOffsets(OffsetFile(path))
+        assert kept.of("c") == []
+        kept.close()
+
+
+def _hold(path, ready, over):
+    held = OffsetFile(path)
+    ready.set()
+    over.wait(WAIT_S)
+    held.close()
+
+
+def test_two_workers_on_one_file_are_an_error_that_names_the_other(path):
+    context = multiprocessing.get_context("spawn")
+    ready, over = context.Event(), context.Event()
+    other = context.Process(target=_hold_in_child, args=(path, ready, over))
+    other.start()
+    try:
+        assert ready.wait(WAIT_S)
+        with pytest.raises(ConfigError, match=rf"is in use by the worker with pid {other.pid}; stop that worker, or"):
+            OffsetFile(path)
+    finally:
+        over.set()
+        other.join(WAIT_S)
+    OffsetFile(path).close()
+
+
+_hold_in_child = _hold
+
+
+@pytest.mark.parametrize(("content", "sentence"), FOREIGN)
+def test_a_file_of_another_kind_is_refused_and_left_alone(path, content, sentence):
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=sentence):
+        OffsetFile(path)
+    assert path.read_bytes() == content
+
+
+def test_a_folder_that_is_not_there_is_named(path):
+    with pytest.raises(ConfigError, match=r"offset\.storage\.file\.filename .*its folder must exist"):
+        OffsetFile(path / "deeper")
+
+
+def test_the_file_is_replaced_in_one_step(path):
+    file = OffsetFile(path)
+    file.write({b"a": b"1"})
+    before = path.stat()
+    file.write({b"a": b"2"})
+    assert path.stat().st_ino != before.st_ino
+    assert stat.S_ISREG(path.stat().st_mode)
+    assert load(path.read_bytes()) == {b"a": b"2"}
+    file.close()
