@@ -43,10 +43,10 @@ def test_an_unknown_topic_names_those_there_are(tmp_path: Path) -> None:
     assert "topics: t" in done.stderr
 
 
-def test_kafka_as_the_log_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    done = run(tmp_path, "topics", "--bootstrap", "localhost:9092")
+def test_brokers_that_have_no_address_are_refused_with_a_sentence(tmp_path: Path) -> None:
+    done = run(tmp_path, "topics", "--bootstrap", "nowhere.invalid:9092")
     assert done.returncode == 1
-    assert "cannot open the broker 'localhost:9092'" in done.stderr
+    assert "No resolvable bootstrap urls given in bootstrap.servers: nowhere.invalid:9092" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -104,12 +104,23 @@ def test_a_worker_that_is_not_there_is_said_not_to_be(tmp_path: Path) -> None:
     assert "no worker answered at 'http://127.0.0.1:1'" in done.stderr
 
 
+NO_BROKER = {
+    "bootstrap.servers": "127.0.0.1:1",
+    "offset.storage.file.filename": "offsets.bin",
+    "default.api.timeout.ms": "300",
+}
+
+
 @pytest.mark.parametrize(
     ("properties", "code", "said"),
     [
         ({"group.id": "g"}, 2, "group.id asks for distributed mode, which is not built yet"),
         ({"value.converter": None}, 2, 'Missing required configuration "value.converter"'),
-        ({"bootstrap.servers": "localhost:9092"}, 2, "cannot open the broker 'localhost:9092'"),
+        ({"bootstrap.servers": "127.0.0.1:1"}, 2, 'Missing required configuration "offset.storage.file.filename"'),
+        ({**NO_BROKER, "bootstrap.servers": "nowhere.invalid:1"}, 2, "No resolvable bootstrap urls given in bootstrap"),
+        ({**NO_BROKER, "bootstrap.servers": "kafka"}, 2, "bootstrap.servers has 'kafka'; expected host:port"),
+        (NO_BROKER, 2, "127.0.0.1:1 could not be reached within 0.3 s (default.api.timeout.ms)"),
+        (NO_BROKER, 2, "Connection refused"),
         ({"listeners": "localhost:1"}, 2, "listeners"),
     ],
 )
