@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from millstream.errors import MillstreamError, trace_of
 from millstream.herder.classes import plugin_of, target_of, version_of
 from millstream.herder.crew import Crew
+from millstream.herder.leases import Leases
 from millstream.herder.procedures import Procedure
 from millstream.herder.stages import Stage
 from millstream.herder.tasks import Tasks
-from millstream.host.channel import Event, Reconfigure, RunConnector, StateChanged
+from millstream.host.channel import Event, Reconfigure, Resolved, RunConnector, StateChanged
 from millstream.identity import State, TargetState, TaskId
 from millstream.inventory.inventory import Plugin
 from millstream.storage.config_state import ConfigState
@@ -27,14 +28,16 @@ RETRY_S, RETRY_MOST_S = 0.25, 60.0
 class Incarnation:
     """One start of a connector; what an earlier one still tells is not heard.
 
-    starting: goes on until `start` has returned, or failed.
-    settled:  set once it is known how the start went: tasks are started, or it failed, or it is not to run.
+    starting:    goes on until `start` has returned, or failed.
+    settled:     set once it is known how the start went: tasks are started, or it failed, or it is not to run.
+    fingerprint: of settings that came from config providers; None: none did.
     """
 
     plugin: Plugin
     starting: Stage
     settled: "Future[None]" = field(default_factory=Future)
     retry_s: float = RETRY_S
+    fingerprint: str | None = None
 
     def settle(self) -> None:
         if not self.settled.done():
@@ -44,9 +47,11 @@ class Incarnation:
 class Fleet:
     """Used by the herder's thread alone. No method waits; a procedure's steps are between its yields."""
 
-    def __init__(self, crew: Crew, tasks: Tasks) -> None:
+    def __init__(self, crew: Crew, tasks: Tasks, leases: Leases) -> None:
         self._crew = crew
         self._tasks = tasks
+        self._leases = leases
+        self._applied: dict[str, str | None] = {}  # the fingerprint with which a connector's tasks were started
         self._connectors: dict[str, Incarnation] = {}
 
     def start_connector(self, name: str, state: ConfigState) -> "Future[None]":
@@ -102,6 +107,7 @@ class Fleet:
 
     def forget(self, name: str) -> None:
         """The connector is deleted, and nothing of it runs any more."""
+        self._applied.pop(name, None)
         states = self._crew.states
         view = states.views().get(name)
         for number in view.tasks if view else ():
@@ -114,7 +120,10 @@ class Fleet:
         if self._connectors.get(name) is not incarnation:
             return
         version = incarnation.plugin.reported_version
-        if isinstance(event, Reconfigure):
+        if isinstance(event, Resolved):
+            incarnation.fingerprint = event.fingerprint
+            self._leases.heard(name, event.ttls)
+        elif isinstance(event, Reconfigure):
             self._crew.agenda.perform(self._reconfigure(name, incarnation))
         elif isinstance(event, StateChanged):
             state = State[event.state]
@@ -144,7 +153,8 @@ class Fleet:
             return
         incarnation.retry_s = RETRY_S
         configs = reverse_transform(state.connectors[name], configs)
-        if task_configs_changed(state, name, configs, lambda settings: settings):
+        given = self._applied.get(name, incarnation.fingerprint) == incarnation.fingerprint
+        if not given or task_configs_changed(state, name, configs, lambda settings: settings):
             yield from self._tasks.stop(self._tasks.of(name))
             if self._connectors.get(name) is not incarnation:
                 return
@@ -153,6 +163,7 @@ class Fleet:
             for task in former[len(configs) :]:
                 self._crew.states.forget(task)
             state = self._crew.configs.snapshot()
+        self._applied[name] = incarnation.fingerprint
         for task in state.tasks_of(name):
             if task not in self._tasks:
                 self._tasks.start(task, state)

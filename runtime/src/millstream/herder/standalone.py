@@ -11,6 +11,7 @@ from millstream.herder.configuring import Configuring
 from millstream.herder.crew import crew_of
 from millstream.herder.fleet import Fleet
 from millstream.herder.herder import Level, Snapshot, WorkerIdentity
+from millstream.herder.leases import Leases
 from millstream.herder.levels import Levels
 from millstream.herder.moving import Moving
 from millstream.herder.procedures import Procedure
@@ -68,7 +69,8 @@ class StandaloneHerder:
         self._validation = Validation(crew)
         self._moving = Moving(crew)
         tasks = Tasks(crew)
-        fleet = Fleet(crew, tasks)
+        leases = Leases(crew, lambda name: self._restarting.restart(ask.RestartConnector(name)))
+        fleet = Fleet(crew, tasks, leases)
         self._configuring = Configuring(crew, fleet, tasks, self._validation, self._moving)
         self._restarting = Restarting(crew, fleet, tasks)
         self._upkeep = Upkeep(parts.broker, crew)

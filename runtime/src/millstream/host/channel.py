@@ -5,7 +5,8 @@ know is an `Unknown`, so that a template that outlives an upgrade of the files o
 Errors travel as type, message and trace (`Failure`).
 
     worker ─▶ child   RunTask | RunConnector | RunProbe (the first line), Aim, Stop, SetLevels, Ask, Answer
-    child ─▶ worker   Hello, StateChanged, TopicSeen, Counted, Progressed, Reconfigure, Ask, Answer, Ended
+    child ─▶ worker   Hello, StateChanged, TopicSeen, Counted, Progressed, Reconfigure, Resolved, Ask, Answer,
+                      Ended
 """
 
 import contextlib
@@ -253,6 +254,18 @@ class Reconfigure:
 
 
 @dataclass(frozen=True, slots=True)
+class Resolved:
+    """A connector starts with settings that came from config providers.
+
+    fingerprint: of all its settings, another one when a provider gave something else.
+    ttls:        path in a provider -> ms after which what it gave is stale and the connector is to start again.
+    """
+
+    fingerprint: str
+    ttls: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The last line: the child goes of its own accord. `rested`: a connector with nothing to do until it is asked."""
 
@@ -270,16 +283,16 @@ class Unknown:
 Run = RunTask | RunConnector | RunProbe
 Message = (
     Run | Aim | Stop | Cancel | Reshare | SetLevels | Ask | Answer | Hello | StateChanged | TopicSeen | Counted
-    | Progressed | LogLine | Reconfigure | Ended | Unknown
+    | Progressed | LogLine | Reconfigure | Resolved | Ended | Unknown
 )  # fmt: skip
-Event = StateChanged | TopicSeen | Counted | Progressed | LogLine | Reconfigure
+Event = StateChanged | TopicSeen | Counted | Progressed | LogLine | Reconfigure | Resolved
 """What the owner of a connector or task hears from the worker."""
 
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
         RunTask, RunConnector, RunProbe, Aim, Stop, Cancel, Reshare, SetLevels, Ask, Answer, Hello, StateChanged,
-        TopicSeen, Counted, Progressed, LogLine, Reconfigure, Ended,
+        TopicSeen, Counted, Progressed, LogLine, Reconfigure, Resolved, Ended,
     )
 }  # fmt: skip
 

@@ -1,5 +1,7 @@
 """A connector in its child: start, monitor, task configs, stop (spec/runtime.md §5.1)."""
 
+import hashlib
+import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from queue import Empty, SimpleQueue
@@ -16,6 +18,7 @@ from millstream.host.channel import (
     Message,
     Progressed,
     Reconfigure,
+    Resolved,
     RunConnector,
     StateChanged,
     Stop,
@@ -24,11 +27,12 @@ from millstream.host.installed import Places, parsed, plugin_class
 from millstream.host.stored import StoredOffsets
 from millstream.identity import State, TargetState
 from millstream.lifecycle import Spawned, StopToken, spawn
-from millstream.settings.substitution import variables
+from millstream.settings.substitution import Resolution, variables
 from millstream_api import Connector, Place
 
 log = logging.getLogger(__name__)
 
+RELOAD = "config.action.reload"
 REST_SECONDS = 10.0  # without a question, a connector that has nothing to watch lets its process go
 MONITOR_SECONDS = 3.0  # for a monitor to see that it is time to stop; the worker kills after 5
 
@@ -177,8 +181,12 @@ class ConnectorBody:
             self._tell(State.STOPPED)
 
     def _made(self, kind: type[Connector[Any]]) -> Connector[Any]:
-        settings = self._places.resolved(self._run.settings)
-        return kind(parsed(kind.config_class, settings), _Context(self, self._stop, self._stored))
+        raw = self._run.settings
+        resolution = self._places.resolution(raw)
+        if resolution.settings != raw:
+            self.end.tell(told_of(resolution))
+        config = parsed(kind.config_class, resolution.settings, raw)
+        return kind(config, _Context(self, self._stop, self._stored))
 
     def _halt(self) -> None:
         instance, self._instance = self._instance, None
@@ -238,6 +246,13 @@ class ConnectorBody:
             )  # fmt: skip
             return
         raise TooManyTasksError(too_many_tasks(self._run.connector, count, max_tasks))
+
+
+def told_of(resolution: Resolution) -> Resolved:
+    """What the worker is to know of settings that came from config providers."""
+    content = json.dumps(resolution.settings, sort_keys=True).encode()
+    reload = (resolution.settings.get(RELOAD) or "restart").strip().lower()
+    return Resolved(hashlib.sha256(content).hexdigest(), {} if reload == "none" else dict(resolution.ttls))
 
 
 def too_many_tasks(connector: str, count: int, max_tasks: int) -> str:

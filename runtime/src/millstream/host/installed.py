@@ -4,12 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from millstream.errors import ConfigError
 from millstream.host.channel import PluginTarget, Settings, Surroundings
+from millstream.host.masking import masked_problems
 from millstream.inventory.discovery import discover
 from millstream.inventory.inventory import Inventory, Plugin
 from millstream.inventory.loading import load
 from millstream.settings.plugins import Kind
-from millstream.settings.substitution import Provider, declared_providers, resolve
+from millstream.settings.substitution import Provider, Resolution, declared_providers, resolve
 
 
 @lru_cache(maxsize=4)
@@ -48,16 +50,28 @@ class Places:
 
     def resolved(self, settings: Settings) -> Settings:
         """Replace `${…}`. Raises ConfigError naming setting and provider."""
+        return self.resolution(settings).settings
+
+    def resolution(self, settings: Settings) -> Resolution:
+        """Replace `${…}`, and give for how long what was put in holds. Raises ConfigError."""
         if not any(value and "${" in value for value in settings.values()):
-            return dict(settings)
+            return Resolution(dict(settings))
         if self._providers is None:
             self._providers = _made(self._around)
-        return resolve(settings, self._providers).settings
+        return resolve(settings, self._providers)
 
 
-def parsed(kind: type[Any], settings: Settings) -> Any:
-    """Make the config object of a plugin class. Raises ConfigError with all problems."""
-    return kind.parse({name: value for name, value in settings.items() if value is not None})
+def parsed(kind: type[Any], settings: Settings, raw: Settings | None = None) -> Any:
+    """Make the config object of a plugin class. Raises ConfigError with all problems.
+
+    raw: the settings with `${…}`, which then stay in what the error says.
+    """
+    try:
+        return kind.parse({name: value for name, value in settings.items() if value is not None})
+    except ConfigError as error:
+        if raw is None:
+            raise
+        raise ConfigError(masked_problems(error.found, raw, settings)) from None
 
 
 def under(prefix: str, settings: Mapping[str, str | None]) -> dict[str, str | None]:

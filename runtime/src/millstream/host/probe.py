@@ -155,7 +155,7 @@ def _with(run: RunProbe, asking: Asking, ask: Callable[[Connector[Any]], Any]) -
     places = Places(run.around)
     stored = StoredOffsets(run.connector, places, asking)
     try:
-        config = parsed(kind.config_class, places.resolved(run.settings))
+        config = parsed(kind.config_class, places.resolved(run.settings), run.settings)
         answer = ask(kind(config, _ProbeContext(stored)))
         return list(answer) if not isinstance(answer, bool | dict) else answer
     finally:

@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 from millstream.errors import message_of
 from millstream.host.channel import RunProbe
 from millstream.host.installed import Places, inventory, parsed, plugin_class
+from millstream.host.masking import masked_report
 from millstream.inventory.inventory import Inventory
 from millstream.inventory.loading import load
 from millstream.settings.client import check_types, client_definitions, overrides, validated_clients
@@ -65,7 +66,8 @@ def report(run: RunProbe, ask: Ask) -> dict[str, Any]:
         if kind == "source":
             framework = with_problems(framework, _transactions(settings, ask))
     name = run.settings.get("connector.class") or ""
-    return merge(Parts(name, framework, connector, overrides, converters)).to_json()
+    told = merge(Parts(name, framework, connector, overrides, converters)).to_json()
+    return masked_report(told, run.settings, settings)
 
 
 def _own(known: type[Config], settings: Settings) -> Part:

@@ -119,7 +119,9 @@ class Workbench:
         self._check_count(connector)
         plugin = plugin_class(self._run.plugin)
         task = plugin.task_class
-        config = parsed(task.config_class or plugin.config_class, self._places.resolved(self._run.settings))
+        config = parsed(
+            task.config_class or plugin.config_class, self._places.resolved(self._run.settings), self._run.settings
+        )
         composer = Composer(self._places, connector, tuple(self._run.around.disabled))
         pipeline = self._pipeline(connector, composer, issubclass(plugin, SinkConnector))
         self._broker = open_broker(bootstrap(self._places), text(self._places.worker))

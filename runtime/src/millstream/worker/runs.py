@@ -22,6 +22,7 @@ from millstream.host.channel import (
     Progressed,
     Reconfigure,
     Reshare,
+    Resolved,
     Run,
     RunConnector,
     RunProbe,
@@ -124,7 +125,7 @@ class Supervised:
         elif isinstance(message, Counted):
             self.metrics = message.values
             self._on_event(message)
-        elif isinstance(message, TopicSeen | Progressed | Reconfigure):
+        elif isinstance(message, TopicSeen | Progressed | Reconfigure | Resolved):
             self._on_event(message)
         else:
             log.debug("[%s] said %r", self.label, message)

@@ -19,3 +19,8 @@ def register_sinks() -> Iterable[PluginRef]:
 @hookimpl
 def register_transformations() -> Iterable[PluginRef]:
     yield PluginRef("millstream_hostile.connectors:ChangesItsBatch")
+
+
+@hookimpl
+def register_config_providers() -> Iterable[PluginRef]:
+    yield PluginRef("millstream_hostile.lending:LendingProvider")
