@@ -140,11 +140,15 @@ def _piece(batch: Outgoing, partition: int, at: Sequence[int] | None, now_ms: in
         )
         stamps = None if stamps is None else [stamps[i] for i in at]
     newest = now_ms
-    if stamps is not None:
-        filled = [now_ms if stamp is None else stamp for stamp in stamps]
-        newest = max(filled)
-        if min(filled) != newest:
-            rows = Rows(rows.values, rows.keys, filled, rows.headers)
+    if stamps:
+        first = stamps[0]
+        if first is not None and stamps.count(first) == len(stamps):
+            newest = first
+        else:
+            filled = [now_ms if stamp is None else stamp for stamp in stamps]
+            newest = max(filled)
+            if min(filled) != newest:
+                rows = Rows(rows.values, rows.keys, filled, rows.headers)
     return Piece(partition, at, rows, newest, len(rows.values), () if compacted else _blobs(rows))
 
 
