@@ -5,6 +5,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -424,6 +425,68 @@ def test_calls_out_of_turn_are_refused(broker: EmbeddedBroker) -> None:
     consumer.close()
     with pytest.raises(IllegalStateError, match="is closed"):
         consumer.poll(1, 0)
+
+
+def test_the_clients_of_a_broker_share_a_connection_to_each_file_until_the_last_of_them_is_closed(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_embedded(f"sqlite:{path}").close()
+    opened: list[str] = []
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda name, **how: opened.append(name) or connect(name, **how))
+    broker = open_embedded(f"sqlite:{path}")
+    producer, admin = broker.producer(ProducerSettings("p")), broker.admin(AdminSettings("a"))
+    reader = broker.consumer(ConsumerSettings("c"))
+    assert opened == [path]
+    admin.topics()  # looks into the file of configs and statuses, too
+    assert opened == [path, path.replace(".db", "-meta.db")]
+    for closing_twice in (broker.close, broker.close, admin.close, admin.close):
+        closing_twice()
+    producer.send(Outgoing("t", [b"a"]), ignore)
+    producer.close(1)
+    reader.assign({T0: "beginning"})
+    assert [incoming.values for incoming in reader.poll(1, 0)] == [[b"a"]]
+    reader.close()
+    with pytest.raises(IllegalStateError, match="was closed by this client"):
+        admin.topics()
+    assert len(opened) == 2
+
+
+def test_a_consumer_waiting_at_the_end_sees_what_a_client_of_its_own_broker_writes(broker: EmbeddedBroker) -> None:
+    write(broker, [b"a"])
+    consumer = broker.consumer(ConsumerSettings("c"))
+    consumer.assign({T0: "end"})
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(consumer.poll, 10, 20.0)
+        write(broker, [b"b"])
+        assert [incoming.values for incoming in waiting.result(10)] == [[b"b"]]
+    consumer.close()
+
+
+def test_threads_that_share_a_broker_write_one_transaction_after_the_other(broker: EmbeddedBroker) -> None:
+    rows = [[b"%d-%d" % (writer, row) for row in range(20)] for writer in range(4)]
+
+    def work(writer: int) -> None:
+        producer = broker.producer(ProducerSettings(f"p{writer}"))
+        for value in rows[writer]:
+            producer.begin()
+            producer.send(Outgoing("t", [value]), ignore)
+            producer.send(Outgoing("u", [value]), ignore)
+            producer.commit()
+        producer.close(1)
+
+    with closing(broker.admin(AdminSettings("a"))) as admin:
+        admin.create_topics([NewTopic("t"), NewTopic("u")])
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    found = read(broker)
+    assert sorted(found) == sorted(value for some in rows for value in some)
+    for some in rows:
+        assert [value for value in found if value in some] == some
+    consumer = broker.consumer(ConsumerSettings("c"))
+    consumer.assign({TopicPartition("u", 0): "beginning"})
+    assert [value for incoming in consumer.poll(500, 0) for value in incoming.values] == found
+    consumer.close()
 
 
 def test_memory_is_shared_by_name_and_gone_with_its_last_client() -> None:

@@ -18,6 +18,7 @@ def cluster_id(catalog: Catalog) -> str:
 class EmbeddedAdmin:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
+        self._closed = False
 
     def names(self) -> Collection[str]:
         return self._catalog.names()
@@ -62,4 +63,6 @@ class EmbeddedAdmin:
         return cluster_id(self._catalog)
 
     def close(self) -> None:
-        self._catalog.close()
+        if not self._closed:
+            self._closed = True
+            self._catalog.close()

@@ -1,7 +1,9 @@
 """The topics of a log: which file each is in, its partitions' slots, its limits. One per client, with connections."""
 
 import json
+import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -49,30 +51,57 @@ class Topic:
 
 
 class Catalog:
-    """Topics never go, so what was found stays found."""
+    """The topics, and the two files they are in, shared by all clients of a broker; topics never go, so what was found
+    stays found. The second file is opened when somebody looks into it: most tasks never do."""
 
     def __init__(self, files: LogFiles, settings: LogSettings, clock: Clock) -> None:
         self.files = files
         self.settings = settings
         self.clock = clock
         self.data = Store(files.data, clock, files.memory, settings.sync_full)
-        try:
-            self.meta = Store(files.meta, clock, files.memory, settings.sync_full)
-        except BaseException:
-            self.data.close()
-            raise
+        self._meta: Store | None = None
+        self._lock = threading.Lock()
+        self._users = 1
         self._known: dict[str, Topic] = {}
+        if files.memory or not os.path.exists(files.meta):
+            try:
+                self._meta = self._open_meta()
+            except BaseException:
+                self.data.close()
+                raise
+
+    @property
+    def meta(self) -> Store:
+        with self._lock:
+            if self._meta is None:
+                self._meta = self._open_meta()
+            return self._meta
+
+    def _open_meta(self) -> Store:
+        return Store(self.files.meta, self.clock, self.files.memory, self.settings.sync_full)
+
+    def shared(self) -> "Catalog":
+        """The same, for one more client, who closes it as well."""
+        with self._lock:
+            self._users += 1
+        return self
+
+    def version(self) -> tuple[object, object]:
+        """Changes when anybody has committed to a file that was looked into."""
+        meta = self._meta
+        return self.data.version(), None if meta is None else meta.version()
 
     def find(self, name: str) -> Topic | None:
         topic = self._known.get(name)
         if topic is None:
-            for store in (self.data, self.meta):
-                with store.reading() as connection:
-                    found = _read(connection, store, name)
-                if found is not None:
-                    topic = self._known[name] = found
-                    break
+            topic = self._look(self.data, name) or self._look(self.meta, name)
+            if topic is not None:
+                self._known[name] = topic
         return topic
+
+    def _look(self, store: Store, name: str) -> Topic | None:
+        with store.reading() as connection:
+            return _read(connection, store, name)
 
     def names(self) -> list[str]:
         found: list[str] = []
@@ -116,8 +145,14 @@ class Catalog:
         return topic
 
     def close(self) -> None:
+        """One client has done with it; the last one closes the files."""
+        with self._lock:
+            self._users -= 1
+            if self._users:
+                return
         self.data.close()
-        self.meta.close()
+        if self._meta is not None:
+            self._meta.close()
 
 
 def next_offset(connection: sqlite3.Connection, slot: int) -> int:

@@ -33,13 +33,12 @@ class Tail:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._versions: tuple[int, int] | None = None
+        self._version: object = None
         self._busy = catalog.clock.monotonic()
 
     def changed(self) -> bool:
-        versions = (self._catalog.data.version(), self._catalog.meta.version())
-        before, self._versions = self._versions, versions
-        return versions != before
+        before, self._version = self._version, self._catalog.version()
+        return self._version != before
 
     def got_rows(self) -> None:
         self._busy = self._catalog.clock.monotonic()

@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 
 from millstream.broker.embedded import retention
 from millstream.broker.embedded.admin import EmbeddedAdmin, cluster_id
@@ -63,14 +63,14 @@ def read_settings(settings: Mapping[str, str]) -> LogSettings:
 
 
 class EmbeddedBroker:
-    """Each client it gives has connections of its own; this one keeps a pair for itself, which also keeps a log in
-    memory alive. Its own methods may be called from any one thread at a time."""
+    """It and the clients it gives share one connection to each file: six of them cost a task 9 of the 14 ms of its
+    start. The connections are there until the last of them is closed; so is a log in memory."""
 
     def __init__(self, bootstrap: str, files: LogFiles, settings: LogSettings, clock: Clock) -> None:
         self._bootstrap = bootstrap
         self._files = files
-        self._open: Callable[[], Catalog] = lambda: Catalog(files, settings, clock)
-        self._catalog = self._open()
+        self._catalog = Catalog(files, settings, clock)
+        self._closed = False
         self._cluster_id = cluster_id(self._catalog)
 
     @property
@@ -102,19 +102,21 @@ class EmbeddedBroker:
             raise
 
     def producer(self, settings: ProducerSettings) -> EmbeddedProducer:
-        return EmbeddedProducer(self._open(), settings)
+        return EmbeddedProducer(self._catalog.shared(), settings)
 
     def consumer(self, settings: ConsumerSettings) -> EmbeddedConsumer:
-        return EmbeddedConsumer(self._open(), settings)
+        return EmbeddedConsumer(self._catalog.shared(), settings)
 
     def admin(self, settings: AdminSettings) -> EmbeddedAdmin:
-        return EmbeddedAdmin(self._open())
+        return EmbeddedAdmin(self._catalog.shared())
 
     def retain(self, sinks: Collection[SinkGroup]) -> int:
         return retention.retain(self._catalog, sinks)
 
     def close(self) -> None:
-        self._catalog.close()
+        if not self._closed:
+            self._closed = True
+            self._catalog.close()
 
 
 class EmbeddedOwnership:

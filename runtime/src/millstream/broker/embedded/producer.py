@@ -47,7 +47,7 @@ class Outbox:
         if not self._sent:
             return
         try:
-            for store in (self._catalog.data, self._catalog.meta):
+            for store in dict.fromkeys(one.prepared.topic.store for one in self._sent):
                 sent = [one.prepared for one in self._sent if one.prepared.topic.store is store]
                 waiting = [prepared for prepared in sent if any(piece.base < 0 for piece in prepared.pieces)]
                 if waiting:

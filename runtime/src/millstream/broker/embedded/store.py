@@ -42,11 +42,13 @@ MEMORIES_LOCK = threading.Lock()
 
 
 class Store:
-    """Used by one thread at a time. Never crosses a fork: opening is per process."""
+    """Any thread may use it; one at a time does. Never crosses a fork: opening is per process."""
 
     def __init__(self, path: str, clock: Clock, memory: bool = False, sync_full: bool = False) -> None:
         self.path = path
         self._memory = memory
+        self._turn = threading.RLock()  # flock keeps processes apart, not the threads that share a descriptor
+        self._commits = 0
         self._pid = os.getpid()
         self._checkpoint_complaint = Complaint(clock, log, f"the log {path!r} can be tidied again")
         self._sync = "full" if sync_full or memory else "normal"
@@ -89,32 +91,32 @@ class Store:
         epoch:   raises FencedError if a later worker has claimed the log.
         durable: this transaction and all earlier ones survive a power failure.
         """
-        connection = self._use()
-        self._lock.acquire()
-        try:
-            barrier = durable and self._sync != "full"
-            if barrier:
-                connection.execute("pragma synchronous=full")
+        with self._turn:
+            connection = self._use()
+            self._lock.acquire()
             try:
-                connection.execute("begin immediate")
-                if epoch is not None:
-                    _check_epoch(connection, epoch, self.path)
-                yield connection
-                connection.execute("commit")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("rollback")
-                raise
+                with _durably(connection, durable and self._sync != "full"):
+                    yield from self._transaction(connection, epoch)
+                self._commits += 1
+                self._unchecked += TRANSACTION_BYTES
+                if self._unchecked >= CHECKPOINT_BYTES and not self._memory:
+                    self._checkpoint(connection)
+            except sqlite3.Error as error:
+                raise explained(error, self.path) from error
             finally:
-                if barrier:
-                    connection.execute("pragma synchronous=normal")
-            self._unchecked += TRANSACTION_BYTES
-            if self._unchecked >= CHECKPOINT_BYTES and not self._memory:
-                self._checkpoint(connection)
-        except sqlite3.Error as error:
-            raise explained(error, self.path) from error
-        finally:
-            self._lock.release()
+                self._lock.release()
+
+    def _transaction(self, connection: sqlite3.Connection, epoch: int | None) -> Iterator[sqlite3.Connection]:
+        try:
+            connection.execute("begin immediate")
+            if epoch is not None:
+                _check_epoch(connection, epoch, self.path)
+            yield connection
+            connection.execute("commit")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("rollback")
+            raise
 
     def wrote(self, size: int) -> None:
         """Bytes that went into the transaction under way: they decide when to checkpoint."""
@@ -123,13 +125,12 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Single statements; every cursor is read to its end or closed within the block."""
-        connection = self._use()
         guard: AbstractContextManager[object] = self._guard() if self._memory else nullcontext()
-        try:
-            with guard:
-                yield connection
-        except sqlite3.Error as error:
-            raise explained(error, self.path) from error
+        with self._turn, guard:
+            try:
+                yield self._use()
+            except sqlite3.Error as error:
+                raise explained(error, self.path) from error
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
@@ -139,16 +140,17 @@ class Store:
         finally:
             self._lock.release()
 
-    def version(self) -> int:
-        """A number that changes when another client has committed."""
-        connection = self._use()
-        if self._memory:
-            return connection.total_changes
-        try:
-            found: tuple[int] = connection.execute("pragma data_version").fetchone()
-        except sqlite3.Error as error:
-            raise explained(error, self.path) from error
-        return found[0]
+    def version(self) -> tuple[int, int]:
+        """Changes when anybody has committed, this store or another client."""
+        with self._turn:
+            connection = self._use()
+            if self._memory:
+                return 0, connection.total_changes
+            try:
+                found: tuple[int] = connection.execute("pragma data_version").fetchone()
+            except sqlite3.Error as error:
+                raise explained(error, self.path) from error
+            return found[0], self._commits
 
     def _checkpoint(self, connection: sqlite3.Connection) -> None:
         """What was committed stays so when this fails: it is tried again after the next bytes."""
@@ -177,20 +179,21 @@ class Store:
 
     def close(self) -> None:
         """Let go, under the lock: the last connection's close checkpoints. May be called twice."""
-        connection, self._connection = self._connection, None
-        if connection is None or self._pid != os.getpid():
-            return
-        if self._memory:
-            _leave_memory(self.path)
-            return
-        self._lock.acquire()
-        try:
-            connection.close()
-        except sqlite3.Error as error:
-            log.warning("closing the log did not end well: %s", explained(error, self.path))
-        finally:
-            self._lock.release()
-            self._lock.close()
+        with self._turn:
+            connection, self._connection = self._connection, None
+            if connection is None or self._pid != os.getpid():
+                return
+            if self._memory:
+                _leave_memory(self.path)
+                return
+            self._lock.acquire()
+            try:
+                connection.close()
+            except sqlite3.Error as error:
+                log.warning("closing the log did not end well: %s", explained(error, self.path))
+            finally:
+                self._lock.release()
+                self._lock.close()
 
 
 def _connect(path: str) -> sqlite3.Connection:
@@ -204,6 +207,19 @@ def _connect(path: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+@contextmanager
+def _durably(connection: sqlite3.Connection, barrier: bool) -> Iterator[None]:
+    """With `barrier` the transaction within, and all before it, are on the disk at its end."""
+    if not barrier:
+        yield
+        return
+    connection.execute("pragma synchronous=full")
+    try:
+        yield
+    finally:
+        connection.execute("pragma synchronous=normal")
 
 
 def _check_epoch(connection: sqlite3.Connection, epoch: int, path: str) -> None:
