@@ -1,11 +1,15 @@
 import logging
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from millstream.errors import PluginError
 from millstream.inventory.hints import FIRST_PARTY
 from millstream.inventory.inventory import CONNECTORS, LISTED, Inventory, Plugin, prune
-from millstream.inventory.versions import compare, parse_range, range_text, satisfied
+from millstream.inventory.versions import compare, parse_range, plainly_within, range_text, satisfied
 from millstream.settings.plugins import Kind
 
 FILE = "org.apache.kafka.connect.file"
@@ -219,3 +223,26 @@ def test_versions_are_ordered_by_number_and_then_by_word():
     assert not satisfied("1.0", [])
     assert parse_range("latest") is None
     assert range_text("latest") == "latest"
+
+
+PLAIN = st.lists(st.integers(0, 3), min_size=1, max_size=4).map(lambda numbers: ".".join(map(str, numbers)))
+CLAUSES = st.lists(st.tuples(st.sampled_from(["<", "<=", "==", "!=", ">=", ">"]), PLAIN).map("".join), max_size=3)
+
+
+@given(PLAIN, PLAIN)
+def test_plain_versions_are_ordered_as_pep_440_orders_them(left, right):
+    assert compare(left, right) == (Version(left) > Version(right)) - (Version(left) < Version(right))
+
+
+@given(CLAUSES, PLAIN, st.sampled_from(["{}", " {} ", "({})"]))
+def test_plain_ranges_hold_what_pep_440_says(clauses, version, form):
+    text = ",".join(clauses)
+    assert plainly_within(form.format(text), version) == SpecifierSet(text).contains(version, prereleases=True)
+
+
+@pytest.mark.parametrize(
+    ("specifier", "version"),
+    [(">=0.1", "0.2rc1"), ("~=0.1", "0.1.5"), ("==0.*", "0.1"), (">=0.1; extra == 'x'", "0.2"), ("((", "0.1")],
+)
+def test_what_takes_pep_440_is_not_judged_plainly(specifier, version):
+    assert not plainly_within(specifier, version)

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from packaging.version import InvalidVersion, Version
+from itertools import zip_longest
 
 INTERVAL = re.compile(r"\s*([\[(])\s*([^,\[\]()]*?)\s*(?:(,)\s*([^,\[\]()]*?)\s*)?([\])])\s*")
+
+CLAUSE = re.compile(r"\s*(<=|>=|==|!=|<|>)\s*(\d+(?:\.\d+)*)\s*")
+RELEASE = re.compile(r"\d+(?:\.\d+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +79,36 @@ def range_text(text: str) -> str:
 
 def compare(left: str, right: str) -> int:
     """Order two versions: as PEP 440 where both are, else by their parts, numbers before words."""
+    if RELEASE.fullmatch(left) and RELEASE.fullmatch(right):
+        return _order(left, right)
+    from packaging.version import InvalidVersion, Version  # most are plain, and its import is slow
+
     try:
         a, b = Version(left), Version(right)
         return (a > b) - (a < b)
     except InvalidVersion:
         x, y = _parts(left), _parts(right)
         return (x > y) - (x < y)
+
+
+def plainly_within(specifier: str, version: str) -> bool:
+    """Whether a version such as 0.1.0 is within a range such as `>=0.1,<0.2`; false, too, where that takes PEP 440."""
+    if not RELEASE.fullmatch(version):
+        return False
+    text = specifier.strip().removeprefix("(").removesuffix(")")
+    clauses = [CLAUSE.fullmatch(clause) for clause in text.split(",")] if text else []
+    return all(clause is not None and _holds(_order(version, clause[2]), clause[1]) for clause in clauses)
+
+
+def _holds(order: int, sign: str) -> bool:
+    return order in {"<": (-1,), "<=": (-1, 0), "==": (0,), "!=": (-1, 1), ">=": (0, 1), ">": (1,)}[sign]
+
+
+def _order(left: str, right: str) -> int:
+    for a, b in zip_longest(map(int, left.split(".")), map(int, right.split(".")), fillvalue=0):
+        if a != b:
+            return 1 if a > b else -1
+    return 0
 
 
 def _parts(version: str) -> list[tuple[int, int, str]]:
