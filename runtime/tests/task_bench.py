@@ -206,7 +206,8 @@ class OffsetsInTheLog:
 class Bench:
     """One log, by default in memory, and tasks run against it on this thread or another."""
 
-    def __init__(self, bootstrap: str = "") -> None:
+    def __init__(self, bootstrap: str = "", overlapped: bool = False) -> None:
+        self.overlapped = overlapped
         self.broker = open_broker(bootstrap or f"sqlite::memory:{uuid.uuid4().hex}", {"max.message.bytes": str(LIMIT)})
         self.store = OffsetsInTheLog(self)
         self.pipeline = PlainPipeline()
@@ -253,7 +254,7 @@ class Bench:
             clock=changes.pop("clock", SystemClock()),
             rows=self.store if exactly else None,
             writer=None if exactly else self.store,
-            settings=SourceSettings(**settings),
+            settings=SourceSettings(**{"overlapped": self.overlapped, **settings}),
             **changes,
         )
 

@@ -36,9 +36,9 @@ PARTITION = {"file": "a"}
 FULL_DISK = BrokerError("the disk is full", retriable=True)
 
 
-@pytest.fixture
-def bench() -> Iterator[Any]:
-    bench = Bench()
+@pytest.fixture(params=[False, True], ids=["commits in turn", "commits overlapped"])
+def bench(request: pytest.FixtureRequest) -> Iterator[Any]:
+    bench = Bench(overlapped=request.param)
     yield bench
     bench.close()
 
@@ -66,7 +66,9 @@ class Script(SourceTask[Any]):
     def poll(self) -> Any:
         self.calls.append("poll")
         if not self.steps:
-            self.control.stop()
+            self.context.wait(0)  # what is under way comes to its end, and a failure of it before the stop
+            if self.control.error is None:
+                self.control.stop()
             return []
         step = self.steps.pop(0)
         if isinstance(step, BaseException):
@@ -580,7 +582,7 @@ class Refusing:
 
 
 def test_a_topic_that_cannot_be_made_fails_the_task_and_names_it(bench: Any) -> None:
-    admin = Refusing(BrokerError("not authorized"))
+    admin = Refusing(*[BrokerError("not authorized")] * 2)
     run(bench, [records("a")], new_topic=NewTopic, admin=admin)
     assert "Task failed to create new topic 'data'" in bench.trace()
     assert "restart the task" in bench.trace()

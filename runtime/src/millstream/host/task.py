@@ -218,6 +218,7 @@ class Workbench:
             tolerate_failures=(connector.get("errors.tolerance") or "none").strip().lower() == "all",
             boundary=boundary,  # type: ignore[arg-type]  # one of BOUNDARIES
             boundary_interval_ms=number(connector, "transaction.boundary.interval.ms", 0) if interval else None,
+            overlapped=bootstrap(self._places).startswith("sqlite:") and self._opened().shared,
             own_offsets_topic=offset_topic(self._places.worker),
         )
 

@@ -45,6 +45,10 @@ class Delivery(Protocol):
         """The last commit. After a failure what came before it may still be committed."""
         ...
 
+    def close(self) -> None:
+        """Leave the producer alone from now on; after `finish`, or in its place for a cancelled task."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Load:

@@ -46,9 +46,11 @@ class Outlet:
         self.metrics.written(0, sent.load.rows)
         self._upstream.records(sent, written=False)
 
-    def flushed(self, started: float, succeeded: bool) -> None:
-        """An attempt to commit offsets, begun at the moment `started`, has ended."""
-        self.metrics.committed((self.parts.clock.monotonic() - started) * 1000, succeeded)
+    def flushed(self, started: float, succeeded: bool, ended: float | None = None) -> None:
+        """An attempt to commit offsets, begun at the moment `started`, has ended, by default now."""
+        if ended is None:
+            ended = self.parts.clock.monotonic()
+        self.metrics.committed((ended - started) * 1000, succeeded)
 
     def committed(self, offsets: Offsets) -> None:
         """Tell the plugin that its offsets are committed, once they survive a power failure."""

@@ -26,6 +26,7 @@ class SourceSettings:
     tolerate_failures:  `errors.tolerance=all`: a record the broker refuses is reported and skipped.
     boundary:           `transaction.boundary`; only with `SourceParts.rows`.
     boundary_interval_ms: of `boundary` interval; None: offset_flush_interval_ms.
+    overlapped:         with `boundary` poll, commit on a second thread while the next polls are read (`overlapped.py`).
     own_offsets_topic:  records to it are refused in a transaction (§7.5).
     """
 
@@ -34,6 +35,7 @@ class SourceSettings:
     tolerate_failures: bool = False
     boundary: Literal["poll", "interval", "connector"] = "poll"
     boundary_interval_ms: int | None = None
+    overlapped: bool = False
     own_offsets_topic: str = ""
     metrics_interval_ms: int = METRICS_INTERVAL_MS
 

@@ -12,6 +12,7 @@ from millstream.task.counting import SourceTaskMetrics
 from millstream.task.delivery import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Delivery, Upstream
 from millstream.task.living import StopAskedError, live, quietly
 from millstream.task.outlet import Outlet
+from millstream.task.overlapped import Overlapped
 from millstream.task.parts import SourceParts, SourceSettings
 from millstream.task.states import Happening, Lifecycle
 from millstream.task.submitted import AtLeastOnce
@@ -57,10 +58,19 @@ class SourceTaskLoop:
         upstream = Upstream(task)
         outlet = Outlet(parts, upstream, self._metrics)
         task.start()
-        delivery: Delivery = AtLeastOnce(outlet) if parts.rows is None else Transactions(outlet, context.requests)
+        delivery = self._delivery_of(outlet, context, upstream)
         if not (upstream.hears_records or upstream.hears_commits):  # else it would be told inside its own poll
             context.tend_before_waiting(_noting(delivery.tend, parts.control.fail))
         self._delivery = delivery
+
+    def _delivery_of(self, outlet: Outlet, context: SourceTaskContext, upstream: Upstream) -> Delivery:
+        settings = self._parts.settings
+        if self._parts.rows is None:
+            return AtLeastOnce(outlet)
+        hears = upstream.hears_records or upstream.hears_commits
+        if settings.overlapped and settings.boundary == "poll" and not hears:
+            return Overlapped(outlet)
+        return Transactions(outlet, context.requests)
 
     def turn(self) -> None:
         assert self._delivery is not None
@@ -95,6 +105,8 @@ class SourceTaskLoop:
         parts.control.interruptible(None, None)
         if self._task is not None:
             quietly("stop the plugin's task", self._task.stop)
+        if self._delivery is not None:
+            quietly("end the delivery of rows", self._delivery.close)
         quietly("close the producer", lambda: parts.producer.close(0.0 if parts.control.cancelled else CLOSE_SECONDS))
         quietly("close the admin client", parts.admin.close)
         quietly("close the pipeline", parts.pipeline.close)

@@ -80,6 +80,9 @@ class AtLeastOnce:
         if refusal is not None and failure is None:
             raise refusal
 
+    def close(self) -> None:
+        """Nothing is left: what is out is the producer's."""
+
     def _serve(self) -> None:
         while True:
             try:

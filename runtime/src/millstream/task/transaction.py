@@ -5,7 +5,7 @@ transaction is aborted and written again up to that row.
 """
 
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 
 from millstream.errors import BrokerError, MillstreamError
 from millstream.task.delivery import Load, Patience, Sent, passing
@@ -85,22 +85,10 @@ class Transaction:
         self._outlet.committed(offsets)
 
     def _offsets(self) -> Offsets:
-        """What the transaction's surviving rows, dropped ones left out, bring each source partition to.
-
-        From the last slice back, so that a plugin is asked once a partition, whatever the number of slices.
-        """
-        places: list[tuple[Place | None, Place | None]] = []
-        seen: set[Hashable] = set()
-        for load in reversed(self._loads):
-            ledger = load.slice.ledger
-            for partition, rows in ledger.split(load.survivors()):
-                name = partition_key(partition)
-                if name not in seen:
-                    seen.add(name)
-                    places.append(ledger.place(rows[-1]))
+        """What the transaction's surviving rows, dropped ones left out, bring each source partition to."""
         found = Newest()
         found.put_all(self._left.entries())
-        found.put_all(reversed(places))
+        found.put_all(newest_places(self._loads))
         return found.entries()
 
     def _persist(self, step: Callable[[], None]) -> None:
@@ -169,6 +157,23 @@ class Transaction:
             self.open = False
             failpoint("source.commit.after")
         _check_late_refusals(self._sent, self._tolerates)
+
+
+def newest_places(loads: Sequence[Load]) -> Sequence[tuple[Place | None, Place | None]]:
+    """What the surviving rows of slices in poll order bring each source partition to.
+
+    From the last slice back, so that a plugin is asked once a partition, whatever the number of slices.
+    """
+    places: list[tuple[Place | None, Place | None]] = []
+    seen: set[Hashable] = set()
+    for load in reversed(loads):
+        ledger = load.slice.ledger
+        for partition, rows in ledger.split(load.survivors()):
+            name = partition_key(partition)
+            if name not in seen:
+                seen.add(name)
+                places.append(ledger.place(rows[-1]))
+    return places[::-1]
 
 
 def _judge(at: int, sent: Sent, tolerates: bool) -> None:

@@ -1,10 +1,9 @@
 """Exactly once: rows and their source offsets in one transaction of the task's own producer (§7.5, KIP-618).
 
-The commit policy. With `transaction.boundary=poll` a transaction ends behind each poll that gave rows. That is also
-the fastest of the sound choices: a commit on the embedded log costs one append of a WAL under a lock, no fsync, and a
-plugin that wants throughput returns hundreds of rows a poll, so that the cost of a commit is spread over them. Waiting
-for more rows cannot be sound here: the next `poll` may block for ever, and what was not committed would be invisible
-for as long, and a plugin whose upstream waits for `commit` would never get its next row.
+The commit policy. With `transaction.boundary=poll` a transaction ends behind each poll that gave rows. Waiting for more
+cannot be sound here: the next `poll` may block for ever, and what was not committed would be invisible for as long,
+and a plugin whose upstream waits for `commit` would never get its next row. Where a plugin is told nothing,
+`overlapped.py` commits on a thread of its own instead, several polls at a time.
 """
 
 from millstream.errors import MillstreamError
@@ -12,6 +11,7 @@ from millstream.pipeline.poll import SourceSlice
 from millstream.task.context import TransactionRequests
 from millstream.task.delivery import Load
 from millstream.task.outlet import Outlet
+from millstream.task.parts import SourceSettings
 from millstream.task.transaction import Transaction
 
 
@@ -26,12 +26,7 @@ class Transactions:
         self._last = self._clock.monotonic()
 
     def send(self, slice: SourceSlice) -> None:
-        for routed in slice.outgoing:
-            if routed.batch.topic == self._settings.own_offsets_topic:
-                raise MillstreamError(
-                    "Source tasks may not produce to their own offsets topics when exactly-once support is enabled; "
-                    f"the task wrote to {routed.batch.topic!r}"
-                )
+        check_topics(slice, self._settings)
         self._transaction.add(Load.of(slice))
         if slice.boundary is not None and self._settings.boundary == "connector":
             self._bound(slice.boundary)
@@ -66,6 +61,9 @@ class Transactions:
         if self._transaction.open:
             self._transaction.abort()
 
+    def close(self) -> None:
+        """Nothing is left: `finish` has ended the transaction, and a cancelled task's is the producer's to forget."""
+
     def _bound(self, request: str | None) -> None:
         if request == "commit":
             self._commit()
@@ -75,3 +73,13 @@ class Transactions:
     def _commit(self) -> None:
         self._last = self._clock.monotonic()
         self._transaction.commit()
+
+
+def check_topics(slice: SourceSlice, settings: SourceSettings) -> None:
+    """Refuse rows for the topic that the task's own offsets go to."""
+    for routed in slice.outgoing:
+        if routed.batch.topic == settings.own_offsets_topic:
+            raise MillstreamError(
+                "Source tasks may not produce to their own offsets topics when exactly-once support is enabled; "
+                f"the task wrote to {routed.batch.topic!r}"
+            )

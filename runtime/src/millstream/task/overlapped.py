@@ -1,0 +1,248 @@
+"""Exactly once, with the commits on a thread of their own: while one is under way the next polls are read and
+converted, and whatever has gathered meanwhile goes into one transaction.
+
+Sound because nothing waits for more rows: what a poll gave is handed over behind it, and is committed though the next
+poll never returns. Only plugins that are told nothing (`commit`, `commit_record`) are served so, and before a plugin
+waits everything is in the log. The thread does what succeeds, and calls no plugin: where a row is refused or the log
+cannot be written, it takes the transaction back, and the task's own thread does it again, in `Transactions`' exact way.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from millstream.errors import MillstreamError
+from millstream.lifecycle import Spawned, StopToken, spawn
+from millstream.pipeline.poll import SourceSlice
+from millstream.task.delivery import Load, Sent, passing
+from millstream.task.offsets import Newest
+from millstream.task.outlet import Outlet
+from millstream.task.transaction import Transaction, newest_places
+from millstream.task.transactions import check_topics
+
+log = logging.getLogger(__name__)
+
+MOST_BYTES = 8 << 20  # that wait for the transaction under way; then the task waits, too
+ROW_BYTES = 100  # of a row beside its key, value and headers; dropped ones are kept as well until they are counted
+
+
+@dataclass(slots=True)
+class Gathered:
+    """Polls for one transaction. size: their bytes, estimated.   started, ended: of their commit, monotonic seconds."""
+
+    loads: list[Load] = field(default_factory=list)
+    offsets: Newest = field(default_factory=Newest)
+    size: int = 0
+    started: float = 0.0
+    ended: float = 0.0
+    sent: list[Sent] = field(default_factory=list)
+
+
+class Overlapped:
+    """A `Delivery`. Its methods are the task's thread's; `_work` is the other one."""
+
+    def __init__(self, outlet: Outlet) -> None:
+        assert outlet.parts.rows is not None
+        self._outlet = outlet
+        self._write = partial(write, outlet)
+        self._exact = Transaction(outlet, keeps_prefix=True)
+        self._failure: BaseException | None = None  # of the exact transaction, which has the rows from then on
+        self._poll: list[Load] = []
+        self._changed = threading.Condition()
+        # under the condition:
+        self._waiting = Gathered()
+        self._flying: Gathered | None = None
+        self._landed: list[Gathered] = []
+        self._taken_back: Gathered | None = None  # to be done again; the thread rests until it is
+        self._broken: BaseException | None = None  # nobody knows whether it is in the log: nothing is written any more
+        self._thread: Spawned | None = None
+
+    def send(self, slice: SourceSlice) -> None:
+        check_topics(slice, self._outlet.parts.settings)
+        self._poll.append(Load.of(slice))
+
+    def polled(self) -> None:
+        if self._poll:
+            self._hand_over()
+            self._await(lambda: self._waiting.size < MOST_BYTES)
+        elif self._thread is not None:
+            self._await(self._idle)
+
+    def tend(self) -> None:
+        if self._thread is not None:
+            self._await(self._idle)
+
+    def settle(self) -> None:
+        if self._poll:
+            self._hand_over()
+        self.tend()
+
+    def finish(self, failure: BaseException | None) -> None:
+        if self._broken is None and self._failure is None:
+            self.settle()
+        elif self._broken is None and not self._exact.broken:
+            self._exact.commit()
+        if self._exact.open:
+            self._exact.abort()
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._thread.stop.set()
+            with self._changed:
+                self._changed.notify_all()
+            self._thread.join()
+
+    def _hand_over(self) -> None:
+        """Give the poll to the thread. Asks the plugin for its offsets, one a source partition."""
+        loads, self._poll = self._poll, []
+        places = newest_places(loads)
+        size = sum(map(estimated, loads))
+        with self._changed:
+            waiting = self._waiting
+            waiting.loads.extend(loads)
+            waiting.offsets.put_all(places)
+            waiting.size += size
+            self._changed.notify_all()
+        if self._thread is None:
+            self._thread = spawn(f"{self._outlet.parts.id} commits", self._work)
+
+    def _idle(self) -> bool:
+        return self._flying is None and not self._waiting.loads
+
+    def _await(self, met: Callable[[], bool]) -> None:
+        """Wait until `met`, and do what only this thread may: count what was committed, do again what failed."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: met() or self._taken_back is not None or self._broken is not None)
+                landed, self._landed = self._landed, []
+            for gathered in landed:
+                self._count(gathered)
+            failure = self._failure or self._broken
+            if failure is not None:
+                raise failure
+            if self._taken_back is None:
+                return
+            self._again()
+
+    def _count(self, gathered: Gathered) -> None:
+        outlet = self._outlet
+        outlet.metrics.transaction(sum(load.surviving for load in gathered.loads))
+        outlet.flushed(gathered.started, succeeded=True, ended=gathered.ended)
+        for sent in gathered.sent:
+            outlet.arrived(sent)
+
+    def _again(self) -> None:
+        """Write what was taken back, and what came since, on this thread, with patience and to the refused row."""
+        with self._changed:
+            assert self._taken_back is not None
+            loads = [*self._taken_back.loads, *self._waiting.loads]
+            self._waiting = Gathered()
+        try:
+            for load in loads:
+                self._exact.add(load)
+            self._exact.commit()
+        except BaseException as error:
+            self._failure = error
+            raise
+        with self._changed:
+            self._taken_back = None
+            self._changed.notify_all()
+
+    def _work(self, stop: StopToken) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: stop.is_set or (self._waiting.loads and self._taken_back is None and self._broken is None)
+                )
+                if stop.is_set:
+                    return
+                gathered, self._waiting = self._waiting, Gathered()
+                self._flying = gathered
+            broken: BaseException | None = None
+            gathered.started = self._outlet.parts.clock.monotonic()
+            try:
+                written = self._write(gathered)
+            except BaseException as error:  # noqa: BLE001 - raised on the task's thread
+                written, broken = False, error
+            gathered.ended = self._outlet.parts.clock.monotonic()
+            with self._changed:
+                self._flying = None
+                if broken is not None:
+                    self._broken = broken
+                elif written:
+                    self._landed.append(gathered)
+                else:
+                    self._taken_back = gathered
+                self._changed.notify_all()
+
+
+def estimated(load: Load) -> int:
+    """Bytes of the rows, by a few of them: it bounds memory, so that it need not be exact."""
+    size = ROW_BYTES * load.rows
+    for routed in load.outgoing:
+        values = routed.batch.values
+        sample = (values[0], values[len(values) // 2], values[-1])
+        size += len(values) * max(100 if value is None else len(value) for value in sample)
+    return size
+
+
+def write(outlet: Outlet, gathered: Gathered) -> bool:
+    """One transaction; false: nothing was written, and the same rows may be written again.
+
+    Raises what came when it can no longer be said whether they are in the log."""
+    parts = outlet.parts
+    producer = parts.producer
+    try:
+        outlet.check_cancelled()
+        producer.begin()
+    except Exception as error:  # noqa: BLE001 - it comes again on the task's thread, if it does not pass
+        return _taken_back(error)
+    try:
+        _send(outlet, gathered)
+    except Exception as error:  # noqa: BLE001 - as above; what was sent is in memory until the commit
+        producer.abort()
+        return _taken_back(error)
+    parts.failpoint("source.commit.before")
+    try:
+        producer.commit()
+    except Exception as error:
+        producer.abort()
+        if passing(error):
+            return _taken_back(error)
+        raise
+    parts.failpoint("source.commit.after")
+    return True
+
+
+def _taken_back(error: Exception) -> bool:
+    """Say what may last while the plugin's poll does; what does not pass by itself is told by the task's failure."""
+    if passing(error):
+        log.warning("A transaction could not be written, and is written again when the poll returns: %s", error)
+    return False
+
+
+def _send(outlet: Outlet, gathered: Gathered) -> None:
+    parts = outlet.parts
+    assert parts.rows is not None
+    gathered.sent = []
+    for load in gathered.loads:
+        sent = Sent(load)
+        gathered.sent.append(sent)
+        for routed in load.outgoing:
+            outlet.topics.ensure(routed.batch.topic)
+            parts.producer.send(routed.batch, sent.hearing(routed))
+        _check(list(sent.refused.values()))
+    parts.failpoint("source.send.after")
+    parts.failpoint("source.offsets.before")
+    offsets = gathered.offsets.entries()
+    if offsets:
+        refused: list[Exception] = []
+        parts.producer.send(parts.rows.rows(offsets), lambda delivered: refused.extend(delivered.failures.values()))
+        _check(refused)
+
+
+def _check(refused: Sequence[Exception]) -> None:
+    if refused:
+        raise MillstreamError("a row was refused") from refused[0]
