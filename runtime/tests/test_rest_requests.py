@@ -67,7 +67,14 @@ def test_scalars_in_settings_become_text_as_they_were_written() -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [(b"{", "not JSON"), (b'{"a": NaN}', "NaN"), (b"\xff", "UTF-8"), (b"[1] x", "not JSON"), (b"[" * 100_000, "JSON")],
+    [
+        (b"{", "not JSON"),
+        (b'{"a": NaN}', "NaN"),
+        (b"\xff", "UTF-8"),
+        (b"[1] x", "not JSON"),
+        (b"[" * 100_000, "JSON"),
+        (b'"\\uD83D"', "surrogate"),
+    ],
 )
 def test_a_body_that_is_no_json_is_said_to_be_none(text: bytes, said: str) -> None:
     with pytest.raises(UnreadableError, match=said):

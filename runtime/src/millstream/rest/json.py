@@ -1,6 +1,7 @@
 """JSON as the REST API spells it, out and in."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -9,6 +10,10 @@ from starlette.responses import Response
 from millstream.storage.java_json import dumps
 
 MEDIA_TYPE = "application/json"
+
+
+#: an escape that is half of a pair; whether the other half follows shows when the text is encoded
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class UnreadableError(ValueError):
@@ -34,7 +39,12 @@ def read(data: bytes) -> Any:
     """Read one JSON value; numbers become `Number`. Raises UnreadableError."""
     try:
         text = data.decode("utf-8-sig")
-        return json.loads(text, parse_int=Number, parse_float=Number, parse_constant=_no_constant)
+        value = json.loads(text, parse_int=Number, parse_float=Number, parse_constant=_no_constant)
+        if SURROGATE.search(text) is not None:
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except UnicodeEncodeError as error:
+        raise UnreadableError("The body holds half of a surrogate pair, which is no text") from error
     except UnicodeDecodeError as error:
         raise UnreadableError(f"Invalid UTF-8: {error.reason} at byte {error.start}") from error
     except (ValueError, RecursionError) as error:
