@@ -11,9 +11,9 @@ from millstream.herder.groups import reading_group
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"topics": "a, b"}, SinkGroup("connect-s", ["a", "b"])),
-        ({"topics.regex": "x.*"}, SinkGroup("connect-s", [], re.compile("x.*"))),
-        ({"topics": "a", "consumer.override.group.id": "g"}, SinkGroup("g", ["a"])),
+        ({"topics": "a, b"}, SinkGroup("connect-s", ("a", "b"))),
+        ({"topics.regex": "x.*"}, SinkGroup("connect-s", (), re.compile("x.*"))),
+        ({"topics": "a", "consumer.override.group.id": "g"}, SinkGroup("g", ("a",))),
         ({"topics": "${file:/f:topics}"}, SinkGroup("connect-s")),
         ({"topics.regex": "("}, SinkGroup("connect-s")),
         ({}, SinkGroup("connect-s")),

@@ -7,6 +7,7 @@ import pytest
 
 from millstream.broker.embedded.log import open_embedded
 from millstream.broker.ports import AdminSettings, ConsumerSettings, NewTopic, ProducerSettings
+from millstream.errors import LAST_LINES
 from millstream.herder.states import States
 from millstream.identity import State, TaskId
 from millstream.lifecycle import SystemClock
@@ -38,11 +39,21 @@ def test_each_change_of_a_state_is_told_once(states: States, caplog: pytest.LogC
     assert caplog.messages == ["[orders|worker] RUNNING", "[orders|task-0] RUNNING", "[orders|task-0] PAUSED"]
 
 
-def test_a_failure_is_told_with_its_first_line_alone(states: States, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_is_one_line_with_its_causes_and_what_to_do_and_without_frames(
+    states: States, caplog: pytest.LogCaptureFixture
+) -> None:
+    traces = (
+        f"ended by signal SIGSEGV\n{LAST_LINES}\n\tabc",
+        "a.B: exceeded\n\tthe record at t-0, offset 7\n\tat x.py:1 in f\nCaused by: a.C: no schema\n\tat y.py:2 in g",
+    )
     with caplog.at_level(logging.INFO, "millstream.herder.states"):
-        states.tell(TASK, State.FAILED, "1", "ended by signal SIGSEGV\nits last lines:\n\tabc")
-    assert [(each.levelname, each.message) for each in caplog.records] == [
-        ("ERROR", "[orders|task-0] FAILED: ended by signal SIGSEGV")
+        for trace in traces:
+            states.tell(TASK, State.RUNNING, "1")
+            states.tell(TASK, State.FAILED, "1", trace)
+    stays = "It stays so until POST /connectors/orders/tasks/0/restart"
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == [
+        f"[orders|task-0] FAILED: ended by signal SIGSEGV. {stays}",
+        f"[orders|task-0] FAILED: a.B: exceeded; the record at t-0, offset 7; caused by a.C: no schema. {stays}",
     ]
 
 

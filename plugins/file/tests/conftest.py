@@ -12,10 +12,14 @@ class FakeContext:
     def __init__(self) -> None:
         self.stored: dict[str | None, Mapping[str, Any]] = {}
         self.waited: list[float] = []
+        self.retries: list[float] = []
 
     def wait(self, seconds: float) -> bool:
         self.waited.append(seconds)
         return False
+
+    def retry_in(self, seconds: float) -> None:
+        self.retries.append(seconds)
 
     def offset(self, partition: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return self.stored.get(partition["filename"])

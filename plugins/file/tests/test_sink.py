@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from millstream_api import Origin, RecordBatch, Schema, SinkBatch, Type
+from millstream_api import Origin, RecordBatch, RetriableError, Schema, SinkBatch, Type
 from millstream_api.logical import DATE
 from millstream_file import sink
 from millstream_file.config import FileSinkConfig
@@ -123,7 +123,7 @@ def test_what_is_committed_is_on_disk(tmp_path: Path, started: Started, monkeypa
     assert len(synced) == 1
 
 
-def test_a_disk_that_is_full_fails_the_put_and_leaves_no_part_of_the_batch(
+def test_a_disk_that_is_full_is_waited_for_and_no_part_of_the_batch_is_left(
     tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "out.txt"
@@ -138,13 +138,40 @@ def test_a_disk_that_is_full_fails_the_put_and_leaves_no_part_of_the_batch(
 
     with monkeypatch.context() as patched:
         patched.setattr(sink.os, "write", short)
-        with pytest.raises(
-            FileError, match=r"cannot write to '.*out.txt': No space left on device; nothing of this batch"
-        ):
+        with pytest.raises(RetriableError, match=r"cannot write to '.*out.txt': No space left on device; free some"):
             task.put(batch("a long line"))
     assert file.read_text() == "a\n"
     task.put(batch("b"))
     assert file.read_text() == "a\nb\n"
+
+
+def test_a_write_that_fails_for_good_fails_the_task(
+    tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = started(tmp_path / "out.txt")
+
+    def broken(handle: int, data: memoryview) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sink.os, "write", broken)
+        with pytest.raises(FileError, match=r"cannot write to '.*out.txt': Input/output error; nothing of this batch"):
+            task.put(batch("a"))
+
+
+def test_a_file_that_was_removed_is_made_anew_and_what_went_with_it_is_not_committed(
+    tmp_path: Path, started: Started, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "out.txt"
+    task = started(file)
+    task.put(batch("a"))
+    file.unlink()
+    with pytest.raises(FileError, match=r"out.txt' was removed, and with it what was written since the last commit"):
+        task.pre_commit({})
+    task.put(batch("a"))
+    assert file.read_text() == "a\n"
+    assert task.pre_commit({}) == {}
+    assert caplog.text.count("it is made anew") == 1
 
 
 def test_a_disk_that_loses_data_fails_the_commit(

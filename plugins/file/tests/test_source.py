@@ -154,6 +154,24 @@ def test_a_file_that_became_shorter_gives_nothing_new_and_one_warning(
     assert "reset its offsets" in warning.getMessage()
 
 
+def test_a_file_that_was_rotated_is_read_to_its_end_and_one_warning_says_what_is_not_read(
+    tmp_path: Path, started: Started, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "log.txt"
+    file.write_text("a\n")
+    task = started(file)
+    assert lines(task) == [("a", 2)]
+    file.rename(tmp_path / "log.1")
+    assert lines(task) == []
+    with (tmp_path / "log.1").open("a") as old:
+        old.write("b\n")
+    file.write_text("new\n")
+    assert lines(task) == [("b", 4)]
+    assert lines(task) == []
+    assert caplog.text.count("was removed or renamed while it is read") == 1
+    assert caplog.text.count("Another file is called") == 1
+
+
 def test_a_position_behind_the_end_gives_nothing_until_the_file_is_longer(
     tmp_path: Path, started: Started, context: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -6,6 +6,7 @@ MillstreamError (millstream_api)
 ├─ RetriableError      the outside is away; the worker backs off and calls again
 ├─ PluginError         a distribution cannot be used
 ├─ WorkerError         the worker cannot do what was asked
+│  ├─ RefusedConnectorError   one given at the start; .connector says which
 │  ├─ NotFoundError        no such connector, task, plugin
 │  ├─ ConflictError        it exists already, or is in a state that forbids it
 │  ├─ NotLeaderError       another worker decides; .leader_url says which
@@ -38,6 +39,7 @@ __all__ = [
     "PluginError",
     "RebalanceError",
     "RecordTooLargeError",
+    "RefusedConnectorError",
     "RemoteError",
     "RetriableError",
     "UnknownTopicError",
@@ -55,6 +57,14 @@ MAX_MESSAGE = 16_000
 
 class WorkerError(MillstreamError):
     """The worker cannot do what was asked of it."""
+
+
+class RefusedConnectorError(WorkerError):
+    """A connector given at the start of the worker cannot be created; the message is that of its cause."""
+
+    def __init__(self, connector: str, cause: BaseException) -> None:
+        super().__init__(message_of(cause))
+        self.connector = connector
 
 
 class NotFoundError(WorkerError):
@@ -125,6 +135,9 @@ class FencedError(BrokerError):
     """A newer incarnation of this writer exists: nothing more may be written."""
 
 
+LAST_LINES = "The last lines of its output:"
+"""In the trace of a child that ended without a word: what it had written stands below."""
+
 JAVA_NAMES: dict[type[BaseException], str] = {
     MillstreamError: f"{CONNECT}.errors.ConnectException",
     ConfigError: f"{KAFKA}.config.ConfigException",
@@ -165,6 +178,32 @@ def message_of(error: BaseException) -> str:
     except Exception as broken:  # noqa: BLE001 - a plugin's __str__ may raise; its error must be told all the same
         text = f"<the text of this error cannot be had: its __str__ raised {type(broken).__name__}>"
     return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}… ({len(text)} characters)"
+
+
+def unexplained(error: BaseException) -> BaseException | None:
+    """The error, for a traceback in the log, when it is not one of ours: those say in a sentence what an operator can
+    do, and where they were raised helps nobody. A plain MillstreamError is as good as its cause."""
+    cause: BaseException = error
+    while type(cause) is MillstreamError and cause.__cause__ is not None:
+        cause = cause.__cause__
+    return None if isinstance(cause, MillstreamError) else error
+
+
+def headline_of(trace: str) -> str:
+    """A trace in one line for the log: messages, notes and causes, no frames."""
+    told: list[str] = []
+    frames = False
+    for line in trace.split("\n"):
+        if line.startswith(LAST_LINES):
+            break
+        if line.startswith("Caused by: "):
+            told.append(f"caused by {line.removeprefix('Caused by: ')}")
+            frames = False
+        elif line.startswith(("\tat ", "\t... ", "\tSuppressed: ")):
+            frames = True
+        elif not frames and line.strip():
+            told.append(line.strip())
+    return "; ".join(told)
 
 
 def trace_of(error: BaseException) -> str:

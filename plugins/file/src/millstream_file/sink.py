@@ -4,6 +4,7 @@ Source: org.apache.kafka.connect.file.FileStreamSinkConnector and FileStreamSink
 they are (Java writes an identity hash), and what is committed is on disk.
 """
 
+import errno
 import logging
 import os
 import stat
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from millstream_api import Place, RecordBatch, SinkBatch, SinkConnector, SinkTask, TopicPartition
+from millstream_api import Place, RecordBatch, RetriableError, SinkBatch, SinkConnector, SinkTask, TopicPartition
 from millstream_api.values import text_of
 from millstream_file.config import FileSinkConfig
 from millstream_file.errors import FileError
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 
 _STDOUT = 1
 _LOOK_BACK = 64 * 1024
+_RETRY_S = 1.0
+_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What goes away when somebody makes room. EFBIG: a limit of the file's size, which can be raised."""
 
 
 class FileStreamSinkTask(SinkTask[FileSinkConfig]):
@@ -44,6 +48,7 @@ class FileStreamSinkTask(SinkTask[FileSinkConfig]):
         if not len(batch):
             return
         data = _joined(batch)
+        self._see_that_it_is_there()
         with self._alone():
             if self._fresh:
                 self._cut_unfinished_line()
@@ -52,6 +57,12 @@ class FileStreamSinkTask(SinkTask[FileSinkConfig]):
 
     def pre_commit(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
         if self._unsafe and self._regular:
+            if self._is_gone():
+                self._unsafe = False
+                raise FileError(
+                    f"file {self._name!r} was removed, and with it what was written since the last commit; that is "
+                    "written again, to a new file of this name"
+                )
             try:
                 os.fsync(self._file)
             except OSError as error:
@@ -64,6 +75,17 @@ class FileStreamSinkTask(SinkTask[FileSinkConfig]):
             os.close(self._file)
         self._file = _STDOUT
 
+    def _is_gone(self) -> bool:
+        """Whether the file has no name any more: what is written to it nobody will ever see."""
+        return self._regular and os.fstat(self._file).st_nlink == 0
+
+    def _see_that_it_is_there(self) -> None:
+        if self._name is None or not self._is_gone():
+            return
+        log.warning("File %s was removed while this task writes to it; it is made anew", self._name)
+        gone, self._file = self._file, _append_to(self._name)
+        os.close(gone)
+
     def _write(self, data: bytes) -> None:
         before = os.fstat(self._file).st_size if self._regular else 0
         left = memoryview(data)
@@ -72,8 +94,20 @@ class FileStreamSinkTask(SinkTask[FileSinkConfig]):
                 left = left[os.write(self._file, left) :]
         except OSError as error:
             if self._regular:
-                os.ftruncate(self._file, before)  # all of a batch or nothing: it will come again
+                self._cut_back(before)  # all of a batch or nothing: it will come again
+            if error.errno in _PASSING:
+                self.context.retry_in(_RETRY_S)
+                raise RetriableError(
+                    f"cannot write to {self._name or 'standard output'!r}: {error.strerror}; free some space, and "
+                    "writing goes on by itself. Nothing of this batch counts as written, nothing is skipped"
+                ) from error
             raise self._failed("write to", error) from error
+
+    def _cut_back(self, size: int) -> None:
+        try:
+            os.ftruncate(self._file, size)
+        except OSError as error:
+            raise self._failed(f"cut back to byte {size}, behind which part of a batch stands,", error) from error
 
     def _failed(self, doing: str, error: OSError) -> FileError:
         return FileError(

@@ -147,6 +147,7 @@ class FileStreamSourceTask(SourceTask[FileSourceConfig]):
         if self._name is None:
             return self._splitter.rest()  # nobody will ever complete it
         found = os.fstat(file)
+        self._look_for_another(self._name, found)
         end = self._splitter.position + self._splitter.kept
         if stat.S_ISREG(found.st_mode) and found.st_size < end:
             self._warn_once(
@@ -156,6 +157,27 @@ class FileStreamSourceTask(SourceTask[FileSourceConfig]):
                 *(self._name, found.st_size, end),
             )
         return None
+
+    def _look_for_another(self, name: str, mine: os.stat_result) -> None:
+        """Rotation is not followed, as in Java; but what nobody will read is said."""
+        try:
+            there = os.stat(name)
+        except OSError:
+            self._warn_once(
+                "removed",
+                "File %s was removed or renamed while it is read; the old one is read on, and when there is a new one: "
+                "restart the task to read that",
+                name,
+            )
+            return
+        if not os.path.samestat(mine, there):
+            self._warn_once(
+                "replaced",
+                "Another file is called %s now, and it is not read, the old one is. To read the new one from its "
+                "start, stop the connector, reset its offsets and resume it; what is written to the old one is not "
+                "read then",
+                name,
+            )
 
     def _not_utf8(self, lines: Lines, faulty: int) -> Lines | None:
         where = f"{self._name or 'standard input'!r} is not UTF-8 at byte {faulty}"

@@ -1,6 +1,7 @@
 """Connector files given on the command line: JSON in two forms, or properties. Source: ConnectStandalone.java."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,18 @@ from millstream.settings.properties import read_properties
 STATES = {"RUNNING": TargetState.STARTED, "PAUSED": TargetState.PAUSED, "STOPPED": TargetState.STOPPED}
 
 
+def read_connectors(paths: Sequence[Path]) -> Mapping[str, tuple[Path, CreateConnector]]:
+    """Read the files, by connector in their order. Raises ConfigError that names a file, or two with one connector."""
+    found: dict[str, tuple[Path, CreateConnector]] = {}
+    for path in paths:
+        made = read_connector(path)
+        if made.name in found:
+            problem = f"{found[made.name][0]} and {path} both have a connector {made.name!r}; give one another name"
+            raise ConfigError({"": problem})
+        found[made.name] = (path, made)
+    return found
+
+
 def read_connector(path: Path) -> CreateConnector:
     """Read one connector file. Raises ConfigError that names the file.
 
@@ -19,10 +32,12 @@ def read_connector(path: Path) -> CreateConnector:
     """
     try:
         given = json.loads(path.read_bytes())
-    except ValueError:
+    except ValueError as error:
+        if path.suffix == ".json":
+            raise ConfigError({"": f"{path}: the connector file is no valid JSON: {error}"}) from error
         given = None
     except OSError as error:
-        raise ConfigError({"name": f"{path}: the connector file cannot be read: {error.strerror}"}) from error
+        raise ConfigError({"": f"{path}: the connector file cannot be read: {error.strerror}"}) from error
     if isinstance(given, dict) and isinstance(given.get("config"), dict):
         return _request(path, given)
     if isinstance(given, dict):

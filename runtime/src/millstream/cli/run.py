@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
-from millstream.cli.connector_files import read_connector
+from millstream.cli.connector_files import read_connectors
 from millstream.cli.output import fail
-from millstream.errors import ConfigError, MillstreamError, message_of
+from millstream.errors import ConfigError, MillstreamError, RefusedConnectorError, message_of
 from millstream.settings.properties import read_properties
 from millstream.settings.reading import WITHOUT_A_FILE
 
@@ -43,8 +43,10 @@ def _sorted(files: Sequence[Path]) -> tuple[Path | None, Sequence[Path]]:
         return None, files
     try:
         names_a_connector = "connector.class" in read_properties(first)
-    except (OSError, ValueError) as error:
-        fail(f"{first}: the worker file cannot be read: {error}", EXIT_SETUP)
+    except OSError as error:
+        fail(_unreadable(first, error), EXIT_SETUP)
+    except (MillstreamError, ValueError) as error:
+        fail(message_of(error), EXIT_SETUP)
     return (None, files) if names_a_connector else (first, files[1:])
 
 
@@ -58,12 +60,23 @@ def run_worker(worker_file: Path | None, connector_files: Sequence[Path]) -> Non
 
     try:
         settings = dict(WITHOUT_A_FILE) if worker_file is None else read_properties(worker_file)
-        connectors = [read_connector(path) for path in connector_files]
+    except OSError as error:
+        fail(_unreadable(worker_file, error), EXIT_SETUP)
+    except (MillstreamError, ValueError) as error:  # it names the file and the line
+        fail(message_of(error), EXIT_SETUP)
+    try:
+        connectors = read_connectors(connector_files)
+    except (MillstreamError, OSError, ValueError) as error:
+        fail(message_of(error), EXIT_SETUP)
+    try:
         worker = Standalone(settings, worker_file)
     except (MillstreamError, OSError, ValueError) as error:
         fail(_sentence(worker_file, error), EXIT_SETUP)
     try:
-        worker.start(connectors)
+        worker.start([request for _, request in connectors.values()])
+    except RefusedConnectorError as error:
+        worker.stop()
+        fail(f"{connectors[error.connector][0]}: connector {error.connector!r}: {message_of(error)}", EXIT_START)
     except (MillstreamError, OSError) as error:
         worker.stop()
         fail(_sentence(worker_file, error), EXIT_START)
@@ -76,6 +89,10 @@ def run_worker(worker_file: Path | None, connector_files: Sequence[Path]) -> Non
     if failure is not None:
         log.critical("the worker ends: its herder died", exc_info=failure)
         raise SystemExit(EXIT_DIED)
+
+
+def _unreadable(path: Path | None, error: OSError) -> str:
+    return f"{path}: the worker file cannot be read: {error.strerror}; name a properties file this user may read"
 
 
 def _sentence(worker_file: Path | None, error: Exception) -> str:

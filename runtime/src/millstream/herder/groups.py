@@ -18,6 +18,6 @@ def reading_group(config: Config) -> SinkGroup:
     if "${" in topics + regex:
         return SinkGroup(group_of(config))
     try:
-        return SinkGroup(group_of(config), listed(topics), re.compile(regex) if regex else None)
+        return SinkGroup(group_of(config), tuple(listed(topics)), re.compile(regex) if regex else None)
     except re.error:  # its task has failed and says so
         return SinkGroup(group_of(config))

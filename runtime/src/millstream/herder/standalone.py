@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from millstream.broker.ports import Broker
+from millstream.errors import MillstreamError, RefusedConnectorError
 from millstream.herder import requests as ask
 from millstream.herder.configuring import Configuring
 from millstream.herder.crew import crew_of
@@ -91,7 +92,10 @@ class StandaloneHerder:
             if name not in replaced:
                 crew.agenda.post(lambda name=name: self._configuring.start_stored(name))  # type: ignore[misc]
         for each in given:
-            crew.agenda.perform(self._configuring.create(each, replace=True)).result()
+            try:
+                crew.agenda.perform(self._configuring.create(each, replace=True)).result()
+            except MillstreamError as error:
+                raise RefusedConnectorError(each.name, error) from error
         self._upkeep.start()
         crew.stages.complete(self._starting)
         self.ready = True

@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Mapping
+from urllib.parse import quote
 
+from millstream.errors import headline_of
 from millstream.herder.herder import StateView
 from millstream.identity import State, Status, TaskId
 from millstream.lifecycle import Clock
@@ -88,6 +90,12 @@ class States:
 def _log_change(subject: Subject, status: Status) -> None:
     what = f"[{subject.connector}|task-{subject.task}]" if isinstance(subject, TaskId) else f"[{subject}|worker]"
     if status.state is State.FAILED and status.trace:
-        log.error("%s %s: %s", what, status.state.value, status.trace.partition("\n")[0])
+        log.error("%s FAILED: %s. It stays so until %s", what, headline_of(status.trace).rstrip("."), _way_out(subject))
     else:
         log.info("%s %s", what, status.state.value)
+
+
+def _way_out(subject: Subject) -> str:
+    if isinstance(subject, TaskId):
+        return f"POST /connectors/{quote(subject.connector, safe='')}/tasks/{subject.task}/restart"
+    return f"POST /connectors/{quote(subject, safe='')}/restart"

@@ -78,6 +78,9 @@ class SourcePipeline:
             flow = self._chain.run(cut.flow(), journal)
             outgoing = self._conversion.run(flow.groups(), journal)
             self._reporting.tell(journal.events, cut.record)
+        if journal.failed_row is not None:
+            partition, offset = ledger.place(journal.failed_row)
+            journal.locate(f"the record with source partition {partition!r}, source offset {offset!r}")
         boundary = cut.boundary if journal.failure is None else None
         return SourceSlice(rows, outgoing, ledger, boundary, journal.failure, journal.failed_row, cut.record)
 
@@ -135,6 +138,9 @@ class SinkPipeline:
             flow = Flow(sink_records(seen), origins).of_groups(groups)
             groups = self._chain.run(flow, journal).groups()
         self._reporting.tell(journal.events, origins.consumed)
+        if journal.failed_row is not None:
+            at = origins[journal.failed_row]
+            journal.locate(f"the record at {at.topic}-{at.partition}, offset {at.offset}")
         batch = SinkBatch([], ()) if journal.failure is not None else number_anew(groups, origins)
         topics = list(dict.fromkeys(some.topic for some in incoming))
         return SinkPoll(batch, rows, positions(incoming), journal.failure, journal.failed_row, topics)

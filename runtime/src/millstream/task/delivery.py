@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from millstream.broker.complaint import Complaint
 from millstream.broker.ports import Delivered, Outgoing
-from millstream.errors import BrokerError, RetriableError
+from millstream.errors import BrokerError, MillstreamError, RetriableError
 from millstream.lifecycle import Clock
 from millstream.pipeline.poll import Routed, SourceSlice
 from millstream.task.control import Control
@@ -121,6 +121,15 @@ class Sent:
 
     def origins(self) -> Mapping[int, Origin | None]:
         return {row: origin for rows, given in self._origins for row, origin in zip(rows, given(), strict=True)}
+
+
+def refusal(load: Load, row: int, error: Exception) -> MillstreamError:
+    """The failure of a task whose row the broker refused, in Connect's words, and which row that is."""
+    failure = MillstreamError("Unrecoverable exception from producer send callback")
+    partition, offset = load.slice.ledger.place(row)
+    failure.add_note(f"the record with source partition {partition!r}, source offset {offset!r}")
+    failure.__cause__ = error
+    return failure
 
 
 class Patience:

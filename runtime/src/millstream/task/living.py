@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from millstream.errors import trace_of
+from millstream.errors import trace_of, unexplained
 from millstream.identity import TargetState
 from millstream.task.control import Control
 from millstream.task.states import Happening, Lifecycle
@@ -54,10 +54,11 @@ def live(course: Course, control: Control, lifecycle: Lifecycle) -> None:
     failed = failure is not None and not control.stopping
     if failure is not None:
         if failed:
-            log.error("The task failed, and stays so until it is restarted", exc_info=failure)
+            if unexplained(failure):
+                log.error("The task failed by an error without an explanation; it was raised here", exc_info=failure)
             lifecycle.happen(Happening.FAILED, trace_of(failure))
         else:
-            log.warning("The task raised after it was asked to stop", exc_info=failure)
+            log.warning("The task raised after it was asked to stop: %s", failure, exc_info=unexplained(failure))
     course.close()
     if not failed:
         lifecycle.happen(Happening.STOPPED)
@@ -83,4 +84,4 @@ def quietly(what: str, step: Callable[[], object]) -> None:
     try:
         step()
     except BaseException as error:
-        log.warning("Could not %s", what, exc_info=error)
+        log.warning("Could not %s: %s", what, error, exc_info=unexplained(error))

@@ -11,7 +11,7 @@ from typing import Any
 
 from millstream.broker.complaint import Complaint
 from millstream.broker.ports import Consumer
-from millstream.errors import BrokerError, PluginError
+from millstream.errors import BrokerError, PluginError, unexplained
 from millstream.lifecycle import Clock
 from millstream.task.counting import SinkTaskMetrics
 from millstream.task.errants import Errants
@@ -97,7 +97,8 @@ class Positions:
         try:
             answer = self._outside.task.pre_commit(offsets)
         except Exception as error:
-            log.error("pre_commit (flush) failed; rewinding to the last committed offsets", exc_info=error)
+            sentence = "pre_commit (flush) failed; rewinding to the last committed offsets: %s"
+            log.error(sentence, error, exc_info=unexplained(error))
             self.current.update(self._committed)  # first, as a seek may fail and the task is closed then
             for partition, offset in self._committed.items():
                 self._outside.consumer.seek(partition, offset)
@@ -126,7 +127,8 @@ class Positions:
             if offsets:
                 wanted = self._wanted(self._outside.task.pre_commit(dict(offsets)), offsets)
         except Exception as error:
-            log.warning("pre_commit (flush) failed while closing; what was not committed is read again", exc_info=error)
+            sentence = "pre_commit (flush) failed while closing; what was not committed is read again: %s"
+            log.warning(sentence, error, exc_info=unexplained(error))
             failure = error
         finally:
             self._outside.task.close(frozenset(partitions))

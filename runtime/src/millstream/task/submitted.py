@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from millstream.errors import MillstreamError
 from millstream.pipeline.poll import SourceSlice
-from millstream.task.delivery import Load, Patience, Sent, passing
+from millstream.task.delivery import Load, Patience, Sent, passing, refusal
 from millstream.task.offsets import Newest, Offsets, partition_key
 from millstream.task.outlet import Outlet
 from millstream_api import Place
@@ -111,8 +111,8 @@ class AtLeastOnce:
             self._outlet.arrived(sent)
         for sent in self._flying:
             if not self._fine(sent):
-                error = sent.refused[min(sent.refused)]
-                raise MillstreamError("Unrecoverable exception from producer send callback") from error
+                row = min(sent.refused)
+                raise refusal(sent.load, row, sent.refused[row])
 
     def _fine(self, sent: Sent) -> bool:
         return not sent.refused or self._settings.tolerate_failures

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Hashable, Sequence
 
 from millstream.errors import BrokerError, MillstreamError
-from millstream.task.delivery import Load, Patience, Sent, passing
+from millstream.task.delivery import Load, Patience, Sent, passing, refusal
 from millstream.task.living import StopAskedError
 from millstream.task.offsets import Newest, Offsets, partition_key
 from millstream.task.outlet import Outlet
@@ -126,10 +126,11 @@ class Transaction:
     def _cut_at(self, refused: "_RefusedError") -> None:
         """Write the transaction again without the refused row and all behind it, commit that, and fail."""
         self._persist(self.abort)
-        self._loads = [*self._loads[: refused.at], self._loads[refused.at].before(refused.row)]
+        load = self._loads[refused.at]
+        self._loads = [*self._loads[: refused.at], load.before(refused.row)]
         if self._keeps_prefix:
             self.commit()
-        raise MillstreamError("Unrecoverable exception from producer send callback") from refused.error
+        raise refusal(load, refused.row, refused.error)
 
     def _begin(self) -> None:
         if not self.open:

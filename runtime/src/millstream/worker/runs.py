@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from millstream.errors import IllegalStateError, NoAnswerError, WorkerError
+from millstream.errors import LAST_LINES, IllegalStateError, NoAnswerError, WorkerError
 from millstream.host.channel import (
     Aim,
     Answer,
@@ -70,7 +70,7 @@ def failure(sentence: str, stack: str = "", lines: str = "") -> Failure:
     if stack:
         trace += f"\n{stack}"
     if lines:
-        trace += "\nThe last lines of its output:\n" + "\n".join(f"\t{line}" for line in lines.split("\n"))
+        trace += f"\n{LAST_LINES}\n" + "\n".join(f"\t{line}" for line in lines.split("\n"))
     return Failure(CONNECT_EXCEPTION, sentence, trace)
 
 
