@@ -64,7 +64,7 @@ def position(name: str, bytes_read: int) -> Deed:
 
 def failed_times(task: str, times: int) -> Deed:
     """Wait until a task has failed so many times: between two failures its state may not have changed."""
-    words = f"[{task}] The task failed"
+    words = f"[{task}] FAILED: "
     return lambda asked: until(lambda: asked.worker.log.count(words) >= times, f"{task} to have failed {times} times")
 
 

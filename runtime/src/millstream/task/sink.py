@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from millstream.broker.complaint import Complaint
 from millstream.broker.ports import Incoming, RebalanceListener
 from millstream.errors import BrokerError, IllegalStateError, MillstreamError, RetriableError
 from millstream.identity import TargetState
@@ -26,7 +27,6 @@ __all__ = ["SinkParts", "SinkSettings", "SinkTaskLoop"]
 log = logging.getLogger(__name__)
 
 POLL_RETRY_SECONDS = 0.1
-SAY_AGAIN_SECONDS = 30.0
 
 
 class SinkTaskLoop:
@@ -107,7 +107,7 @@ class SinkTurns:
         self._batch: SinkBatch | None = None  # put asked for it again
         self._read_to: dict[TopicPartition, int] = {}
         self._next_commit = 0.0
-        self._said = 0.0  # when a put that failed was last told, monotonic seconds
+        self._complaint = Complaint(parts.clock, log, "put succeeded now")
         self._active = 0
 
     def subscribe(self) -> None:
@@ -182,17 +182,13 @@ class SinkTurns:
         try:
             self.task.put(self._batch)
         except RetriableError as error:
-            now = self._parts.clock.monotonic()
-            if not self.partitions.redelivering or now - self._said >= SAY_AGAIN_SECONDS:
-                self._said = now
-                log.error("put failed and is tried again with the same %d rows: %s", rows, error)
+            self._complaint.failed(f"put failed and is tried again with the same {rows} rows: {error}")
             self.partitions.redelivering = True
             return
         except Exception as error:
             raise MillstreamError("Exiting WorkerSinkTask due to unrecoverable exception.") from error
         self._parts.failpoint("sink.put.after")
-        if self.partitions.redelivering:
-            log.info("put succeeded now")
+        self._complaint.mended()
         if rows:
             self._metrics.put(rows, (self._parts.clock.monotonic() - started) * 1000)
         self._positions.given(self._read_to)
