@@ -42,7 +42,7 @@ class States:
     def tell(self, subject: Subject, state: State, version: str | None, trace: str | None = None) -> None:
         """Write down a state that this worker saw."""
         status = Status(state, self._worker_id, trace, 0, version)
-        if self._said.get(subject) is not state:
+        if self._said.get(subject) is not state or state is State.FAILED:  # each failure is news
             self._said[subject] = state
             _log_change(subject, status)
         self._known[subject] = status

@@ -107,19 +107,15 @@ class Loop:
     def _run(self, stop: StopToken) -> None:
         while not stop.is_set:
             for key, events in self._selector.select(self._sleep()):
-                if not self._watched(key):  # forgotten by one before it in this turn: its number may be another's now
+                if not _watched(
+                    self._selector, key
+                ):  # forgotten by one before it in this turn: its number may be another's now
                     continue
                 self._guarded(lambda key=key, events=events: key.data(events))  # type: ignore[misc]  # bound now
             while self._timers and self._timers[0][0] <= self.now():
                 self._guarded(heapq.heappop(self._timers)[2].fire)
             for _ in range(len(self._posted)):
                 self._guarded(self._posted.popleft())
-
-    def _watched(self, key: selectors.SelectorKey) -> bool:
-        try:
-            return self._selector.get_key(key.fileobj) is key
-        except (KeyError, ValueError):
-            return False
 
     def _sleep(self) -> float:
         if self._posted:
@@ -136,3 +132,10 @@ class Loop:
     def _drain(self, _: int) -> None:
         with contextlib.suppress(BlockingIOError):  # somebody's wake-up was read with an earlier one
             os.read(self._woken, 65536)
+
+
+def _watched(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> bool:
+    try:
+        return selector.get_key(key.fileobj) is key
+    except (KeyError, ValueError):
+        return False
