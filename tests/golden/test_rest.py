@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from golden.counting import Count
-from golden.rest.between import SETTINGS
+from golden.rest.between import BEFORE, SETTINGS
 from golden.rest.differing import Listed, read_list
 from golden.rest.recording import Exchange, read
 from golden.rest.replaying import Judge, Replay
@@ -77,6 +77,10 @@ def test_no_entry_of_the_list_is_without_use(exchanges: list[Exchange], listed: 
     for exchange in exchanges:
         listed.replays(exchange)
     assert listed.unused() == set()
+
+
+def test_what_is_done_before_a_step_is_done_before_one_that_is_recorded(exchanges: list[Exchange]) -> None:
+    assert set(BEFORE) <= {exchange.name for exchange in exchanges}
 
 
 def test_a_step_has_one_name(exchanges: list[Exchange]) -> None:

@@ -21,17 +21,17 @@ LINES = 75
 # ---- deeds
 
 
-def settled(name: str, tasks: int | None = 1, state: str = "RUNNING", task_state: str | None = None) -> Deed:
-    return lambda asked: asked.settle(name, state, task_state or state, tasks or 0)
+def settled(name: str, tasks: int = 1, state: str = "RUNNING", task_state: str | None = None) -> Deed:
+    return lambda asked: asked.settle(name, state, task_state or state, tasks)
 
 
 def call(method: str, path: str, body: Any = None) -> Deed:
     """A request that was made and not recorded. Whether it succeeded shows in the steps that follow."""
-    return lambda asked: _called(asked, method, path, json.dumps(body).replace("$DATA", asked.here.data))
 
+    def called(asked: Asked) -> None:
+        asked.call(method, path, body)
 
-def _called(asked: Asked, method: str, path: str, body: str) -> None:
-    asked.call(method, path, json.loads(body))
+    return called
 
 
 def create(name: str, config: Mapping[str, str], **more: str) -> Deed:
@@ -81,7 +81,7 @@ def delete_all(asked: Asked) -> None:
 
 
 def empty_file(name: str) -> Deed:
-    return lambda asked: (Path(asked.here.data) / name).write_text("") and None
+    return lambda asked: (Path(asked.here.data) / name).touch()
 
 
 def line(number: int) -> str:
