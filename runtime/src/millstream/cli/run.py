@@ -72,6 +72,8 @@ def run_worker(worker_file: Path | None, connector_files: Sequence[Path]) -> Non
         worker = Standalone(settings, worker_file)
     except (MillstreamError, OSError, ValueError) as error:
         fail(_sentence(worker_file, error), EXIT_SETUP)
+    for number in (signal.SIGINT, signal.SIGTERM):  # first, as REST answers before everything has started
+        signal.signal(number, lambda *_: worker.ask_to_stop())
     try:
         worker.start([request for _, request in connectors.values()])
     except RefusedConnectorError as error:
@@ -82,8 +84,6 @@ def run_worker(worker_file: Path | None, connector_files: Sequence[Path]) -> Non
         fail(_sentence(worker_file, error), EXIT_START)
     gc.freeze()
     gc.enable()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: worker.ask_to_stop())
     failure = worker.wait()
     worker.stop()
     if failure is not None:
