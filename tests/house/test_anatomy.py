@@ -1,6 +1,7 @@
 """Every package has the one anatomy, and tox knows each of them."""
 
 import configparser
+import re
 import tomllib
 from pathlib import Path
 
@@ -37,6 +38,27 @@ def test_tox_runs_the_tests_of_every_package(package: Path) -> None:
     tox.read(ROOT / "tox.ini")
     assert f"PACKAGE = {package}\n" in tox["testenv"]["set_env"] + "\n", f"one line for {package} in tox.ini, set_env"
     assert package.name in tox["tox"]["env_list"], f"one word for {package} in tox.ini, env_list"
+
+
+FRAGMENTS = sorted(path for package in PACKAGES for path in (ROOT / package / "changelog.d").glob("+*"))
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=str)
+def test_a_package_says_what_is_new_in_it(package: Path) -> None:
+    written = (ROOT / package / "CHANGELOG.md").read_text()
+    assert "## " in written or list((ROOT / package / "changelog.d").glob("+*")), f"a fragment in {package}/changelog.d"
+
+
+@pytest.mark.parametrize("path", FRAGMENTS, ids=lambda path: f"{path.parents[1].name}/{path.name}")
+def test_a_fragment_is_one_sentence_of_a_known_kind(path: Path) -> None:
+    kinds = {
+        kind["directory"] for kind in tomllib.loads((ROOT / "towncrier.toml").read_text())["tool"]["towncrier"]["type"]
+    }
+    assert path.name.split(".")[1] in kinds
+    text = path.read_text()
+    assert text.count("\n") == 1
+    assert re.fullmatch(r"[A-Z`/].{20,}\.\n", text), "a sentence, with a capital and a full stop"
+    assert not re.search(r"(?<!\w)_\w|#\d", text), "for users: no private names, no numbers of issues"
 
 
 def test_the_tests_that_ci_runs_are_the_ones_the_readme_names() -> None:

@@ -58,7 +58,11 @@ class WorkerConfig(RestConfig):
     task_shutdown_graceful_timeout_ms: Long = key(
         5000, importance=LOW, doc="How long all tasks together may take to stop before they are killed."
     )
-    offset_flush_interval_ms: Long = key(60_000, importance=LOW, doc="How often tasks commit offsets.")
+    offset_flush_interval_ms: Long = key(
+        60_000,
+        importance=LOW,
+        doc="How often tasks commit offsets; if it is not set, each second on the embedded log.",
+    )
     offset_flush_timeout_ms: Long = key(5000, importance=LOW, doc="How long one commit of offsets may take.")
     plugin_path: list[str] | None = key(
         None,
