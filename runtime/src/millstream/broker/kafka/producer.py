@@ -78,6 +78,22 @@ class Line:
         self.client = self._make()
         self.ready = False
 
+    def serve(self, seconds: float) -> None:
+        """Take reports, waiting at most so long for the first. Raises what cannot pass by itself."""
+        self._raising(lambda: self.client.poll(seconds))
+
+    def flush(self, seconds: float) -> None:
+        """Wait at most so long for all that is out."""
+        self._raising(lambda: self.client.flush(seconds))
+
+    def _raising(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except KafkaException as error:
+            self._watch.heard(error_of(error))
+            self._watch.check()
+            raise explained(error, f"writing to {self._making.bootstrap}") from error
+
     def _make(self) -> "Producer":
         more: dict[str, str | int | bool] = {"batch.size": self.batch_size}
         if not self._settings.create_topics:
@@ -125,11 +141,10 @@ class Sending:
 
     def serve(self, seconds: float = 0.0) -> None:
         """Take reports, tell what is over."""
-        client = self.line.client
-        client.poll(seconds)
+        self.line.serve(seconds)
         since = self._flight.unclear_since
-        if since is not None and len(client) and self._clock.monotonic() - since >= BARRIER_SECONDS:
-            client.flush(STEP_SECONDS)
+        if since is not None and len(self.line.client) and self._clock.monotonic() - since >= BARRIER_SECONDS:
+            self.line.flush(STEP_SECONDS)
         self._settle()
 
     def drain(self, seconds: float) -> int:
@@ -137,7 +152,7 @@ class Sending:
         deadline = self._clock.monotonic() + seconds
         while True:
             left = deadline - self._clock.monotonic()
-            self.line.client.flush(max(left, 0.0))
+            self.line.flush(max(left, 0.0))
             self._settle()
             if self._flight.empty or left <= 0:
                 return self._flight.rows
@@ -183,9 +198,9 @@ class Sending:
         held = len(self.line.client)
         while self._again or (self._flight.size and self._flight.size + size > self.terms.buffer):
             if self._flight.unclear_since is None:
-                self.line.client.poll(STEP_SECONDS)
+                self.line.serve(STEP_SECONDS)
             else:
-                self.line.client.flush(STEP_SECONDS)
+                self.line.flush(STEP_SECONDS)
             self._settle()
             self._watch.check()
             now, before, held = self._clock.monotonic(), held, len(self.line.client)

@@ -1,0 +1,326 @@
+"""What becomes of rows on a real broker: where they go, how refused ones are found, what is said while it is away."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewPartitions,
+    ResourcePatternType,
+    ResourceType,
+)
+from running import until
+
+from millstream.broker.connect import open_broker
+from millstream.broker.ports import (
+    Admin,
+    AdminSettings,
+    Broker,
+    ConsumerSettings,
+    Delivered,
+    Incoming,
+    NewTopic,
+    Outgoing,
+    Producer,
+    ProducerSettings,
+)
+from millstream.errors import BrokerError, RecordTooLargeError, UnknownTopicError
+from millstream_api.records import TopicPartition
+from services.kafka import Kafka
+
+WAIT_S = 20.0
+Granting = Callable[..., None]
+SMALL, LARGE = 100, 5_000
+
+
+@pytest.fixture
+def broker(kafka: Kafka) -> Iterator[Broker]:
+    broker = open_broker(kafka.address())
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def topic(broker: Broker) -> str:
+    return f"rows-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def granted(kafka: Kafka) -> Iterator[Granting]:
+    """Gives rights on a topic to eve, who has none else, until the end of the test."""
+    admin, given = AdminClient(kafka.client()), []
+
+    def grant(topic: str, *operations: AclOperation) -> None:
+        everyone, literal, allow = "*", ResourcePatternType.LITERAL, AclPermissionType.ALLOW
+        rights = [
+            AclBinding(ResourceType.TOPIC, topic, literal, "User:eve", everyone, operation, allow)
+            for operation in operations
+        ]
+        for future in admin.create_acls(rights).values():
+            future.result(WAIT_S)
+        given.append(topic)
+
+    yield grant
+    for topic in given:
+        mine = AclBindingFilter(
+            ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, None, None, AclOperation.ANY, AclPermissionType.ANY
+        )
+        for future in admin.delete_acls([mine]).values():
+            future.result(WAIT_S)
+
+
+def made(broker: Broker, name: str, partitions: int = 1, **config: str) -> None:
+    settings = {key.replace("_", "."): text for key, text in config.items()}
+    assert admin_of(broker).create_topics([NewTopic(name, partitions, -1, settings)]) == {name: None}
+
+
+def admin_of(broker: Broker) -> Admin:
+    return broker.admin(AdminSettings("test"))
+
+
+def producer_of(broker: Broker, **overrides: str) -> Producer:
+    settings = {key.replace("_", "."): text for key, text in overrides.items()}
+    return broker.producer(ProducerSettings("test", overrides=settings))
+
+
+def sent(producer: Producer, *batches: Outgoing) -> list[Delivered]:
+    """All of them, and what became of each."""
+    told: dict[int, Delivered] = {}
+    for number, batch in enumerate(batches):
+        producer.send(batch, lambda delivered, number=number: told.setdefault(number, delivered))  # type: ignore[misc]
+    assert producer.flush(WAIT_S) == 0
+    producer.close(WAIT_S)
+    return [told[number] for number in range(len(batches))]
+
+
+def read(broker: Broker, topic: str, partitions: int = 1) -> list[Incoming]:
+    """Every row there is now."""
+    every = [TopicPartition(topic, number) for number in range(partitions)]
+    ends = admin_of(broker).end_offsets(every)
+    consumer = broker.consumer(ConsumerSettings("test"))
+    consumer.assign(dict.fromkeys(every, "beginning"))
+    found: list[Incoming] = []
+    deadline = time.monotonic() + WAIT_S
+    while any(consumer.position(partition) < end for partition, end in ends.items()):
+        assert time.monotonic() < deadline
+        found.extend(consumer.poll(1000, 0.5))
+    consumer.close()
+    return found
+
+
+def values(found: list[Incoming]) -> list[bytes | None]:
+    return [value for rows in found for value in rows.values]
+
+
+def numbered(count: int) -> list[bytes | None]:
+    return [b"%06d" % number + b"x" * SMALL for number in range(count)]
+
+
+def test_many_batches_come_in_order_and_each_is_told_once(broker: Broker, topic: str) -> None:
+    made(broker, topic)
+    rows = numbered(20_000)
+    told = sent(producer_of(broker), *(Outgoing(topic, rows[at : at + 500]) for at in range(0, 20_000, 500)))
+    assert [one.failures for one in told] == [{}] * 40
+    assert values(read(broker, topic)) == rows
+
+
+def test_rows_are_told_while_others_are_still_going_out(broker: Broker, topic: str) -> None:
+    made(broker, topic)
+    producer, told = producer_of(broker), []
+    producer.send(Outgoing(topic, numbered(10)), told.append)
+    until(lambda: (producer.poll(), told)[1], "the rows to be told without a flush")
+    producer.close(WAIT_S)
+
+
+def test_a_buffer_that_is_full_waits_for_the_brokers(broker: Broker, topic: str) -> None:
+    made(broker, topic, 3)
+    rows = numbered(5_000)
+    keys: list[bytes | None] = [b"%d" % (number % 50) for number in range(5_000)]
+    batches = [Outgoing(topic, rows[at : at + 500], keys[at : at + 500]) for at in range(0, 5_000, 500)]
+    told = sent(producer_of(broker, buffer_memory="60000"), *batches)
+    assert [one.failures for one in told] == [{}] * 10
+    found = read(broker, topic, 3)
+    assert sorted(values(found)) == rows  # type: ignore[type-var]  # none is null
+    for partition in range(3):  # a key's rows keep their order
+        mine = values([each for each in found if each.partition == partition])
+        assert mine == sorted(mine)  # type: ignore[type-var]  # none is null
+
+
+@pytest.mark.parametrize("at", [0, 250, 499], ids=["first", "in the middle", "last"])
+def test_a_row_larger_than_its_topic_takes_is_refused_alone(broker: Broker, topic: str, at: int) -> None:
+    made(broker, topic, max_message_bytes="2000")
+    rows = numbered(500)
+    rows[at] = b"y" * LARGE
+    (told,) = sent(producer_of(broker), Outgoing(topic, rows))
+    assert list(told.failures) == [at]
+    assert isinstance(told.failures[at], RecordTooLargeError)
+    assert f"{LARGE} bytes for topic '{topic}'" in str(told.failures[at])
+    assert values(read(broker, topic)) == rows[:at] + rows[at + 1 :]
+
+
+def test_a_row_that_only_compression_makes_small_enough_is_taken(broker: Broker, topic: str) -> None:
+    made(broker, topic, max_message_bytes="2000")
+    rows: list[bytes | None] = [b"a", b"y" * LARGE, b"b"]
+    (told,) = sent(producer_of(broker, compression_type="gzip"), Outgoing(topic, rows))
+    assert told.failures == {}
+    assert values(read(broker, topic)) == rows
+
+
+def test_a_row_larger_than_a_request_may_be_names_the_setting(broker: Broker, topic: str) -> None:
+    made(broker, topic)
+    rows: list[bytes | None] = [b"a", b"y" * LARGE, b"b"]
+    (told,) = sent(producer_of(broker, max_request_size="2000"), Outgoing(topic, rows))
+    assert list(told.failures) == [1]
+    assert "producer.max.request.size" in str(told.failures[1])
+    assert values(read(broker, topic)) == [b"a", b"b"]
+
+
+def test_an_unknown_limit_is_found_out_by_sending_each_row_of_a_refused_batch_alone(
+    kafka: Kafka, topic: str, granted: Granting
+) -> None:
+    """A user who may not read the topic's settings: the brokers refuse a whole batch for one large row in it."""
+    plain = open_broker(kafka.address())
+    made(plain, topic, max_message_bytes="2000")
+    granted(topic, AclOperation.WRITE, AclOperation.DESCRIBE)
+    eve = kafka.java_client("SASL_PLAINTEXT", user="eve")
+    broker = open_broker(eve["bootstrap.servers"], {f"producer.{name}": text for name, text in eve.items()})
+    rows = numbered(200)
+    rows[77] = b"y" * LARGE
+    told = sent(producer_of(broker), Outgoing(topic, rows), Outgoing(topic, [b"later"]))
+    assert [list(one.failures) for one in told] == [[77], []]
+    assert isinstance(told[0].failures[77], RecordTooLargeError)
+    found = values(read(plain, topic))
+    assert [value for value in found if value != b"later"] == rows[:77] + rows[78:]
+    assert found.count(b"later") == 1
+    broker.close()
+    plain.close()
+
+
+def test_a_missing_right_is_named_for_each_row(kafka: Kafka, topic: str, granted: Granting) -> None:
+    plain = open_broker(kafka.address())
+    made(plain, topic)
+    granted(topic, AclOperation.DESCRIBE)
+    eve = kafka.java_client("SASL_PLAINTEXT", user="eve")
+    broker = open_broker(eve["bootstrap.servers"], {f"producer.{name}": text for name, text in eve.items()})
+    producer = producer_of(broker, enable_idempotence="false")
+    (told,) = sent(producer, Outgoing(topic, [b"a", b"b"]))
+    assert sorted(told.failures) == [0, 1]
+    assert "grant rights on the topic: READ and DESCRIBE to read it, WRITE" in str(told.failures[0])
+    broker.close()
+    plain.close()
+
+
+def test_a_missing_right_to_write_idempotently_names_the_setting_that_does_without(kafka: Kafka, topic: str) -> None:
+    eve = kafka.java_client("SASL_PLAINTEXT", user="eve")
+    broker = open_broker(eve["bootstrap.servers"], {f"producer.{name}": text for name, text in eve.items()})
+    producer = producer_of(broker)
+
+    def refused() -> str:
+        try:
+            producer.poll()
+        except BrokerError as error:
+            return str(error)
+        return ""
+
+    said = until(refused, "the producer to hear that it may not")
+    assert "IDEMPOTENT_WRITE" in said
+    assert "producer.enable.idempotence=false" in said
+    producer.close(0.1)
+    broker.close()
+
+
+def test_keyless_batches_go_whole_and_in_turn(broker: Broker, topic: str) -> None:
+    made(broker, topic, 2)
+    batches = [Outgoing(topic, [b"%d" % number] * 50) for number in range(8)]
+    sent(producer_of(broker, batch_size="40"), *batches)
+    found = read(broker, topic, 2)
+    where = {(value, rows.partition) for rows in found for value in rows.values}
+    assert len(where) == 8
+    assert {partition for _, partition in where} == {0, 1}
+
+
+def test_a_topic_that_grows_gets_rows_in_its_new_partitions(broker: Broker, topic: str, kafka: Kafka) -> None:
+    made(broker, topic)
+    producer = producer_of(broker, metadata_max_age_ms="200", batch_size="1")
+    producer.send(Outgoing(topic, [b"a"]), lambda delivered: None)
+    admin = AdminClient(kafka.client())
+    admin.create_partitions([NewPartitions(topic, 3)])[topic].result(WAIT_S)
+
+    def spread() -> bool:
+        producer.send(Outgoing(topic, [b"b"]), lambda delivered: None)
+        producer.flush(WAIT_S)
+        third = TopicPartition(topic, 2)
+        return producer.partitions(topic) == 3 and admin_of(broker).end_offsets([third])[third] > 0
+
+    until(spread, "rows in the third partition")
+    producer.close(WAIT_S)
+
+
+def test_brokers_that_are_away_are_an_error_that_may_pass_and_nothing_is_lost(
+    kafka: Kafka, topic: str, kafka_proxy: object
+) -> None:
+    plain = open_broker(kafka.address())
+    made(plain, topic)
+    broker = open_broker(kafka.address("PROXIED"))
+    producer = producer_of(broker, buffer_memory="2000")
+    told: list[Delivered] = []
+    producer.send(Outgoing(topic, [b"0"]), told.append)
+    assert producer.flush(WAIT_S) == 0
+    kafka.proxy.refuse()
+    rows: list[bytes | None] = [b"%d" % number + b"x" * 1_500 for number in range(1, 4)]
+    producer.send(Outgoing(topic, rows[:1]), told.append)
+    with pytest.raises(
+        BrokerError, match=r"1 rows wait for the brokers .*bootstrap\.servers .* cannot be reached"
+    ) as e:
+        producer.send(Outgoing(topic, rows[1:2]), told.append)
+    assert e.value.retriable
+    assert producer.flush(0.1) == 1
+    kafka.proxy.heal()
+    for row in rows[1:]:
+        until(lambda row=row: taken(producer, Outgoing(topic, [row]), told), "the brokers to take rows again")  # type: ignore[misc]
+    assert producer.flush(WAIT_S) == 0
+    producer.close(WAIT_S)
+    assert [one.failures for one in told] == [{}] * 4
+    assert values(read(plain, topic)) == [b"0", *rows]
+    broker.close()
+    plain.close()
+
+
+def taken(producer: Producer, batch: Outgoing, told: list[Delivered]) -> bool:
+    try:
+        producer.send(batch, told.append)
+    except BrokerError as error:
+        if not error.retriable:
+            raise
+        return False
+    return True
+
+
+def test_what_is_out_at_the_end_is_told_as_failed(kafka: Kafka, topic: str, kafka_proxy: object) -> None:
+    broker = open_broker(kafka.address("PROXIED"))
+    producer = producer_of(broker)
+    told: list[Delivered] = []
+    producer.send(Outgoing(topic, [b"0"]), told.append)
+    assert producer.flush(WAIT_S) == 0
+    kafka.proxy.refuse()
+    producer.send(Outgoing(topic, [b"a", b"b"]), told.append)
+    producer.close(0.2)
+    assert [sorted(one.failures) for one in told] == [[], [0, 1]]
+    broker.close()
+
+
+@pytest.mark.timeout(240)
+def test_a_topic_that_the_brokers_will_not_make_names_the_remedy(own_kafka: object, topic: str) -> None:
+    strict: Kafka = own_kafka({"auto.create.topics.enable": "false"})  # type: ignore[operator]  # a function
+    broker = open_broker(strict.address())
+    (told,) = sent(producer_of(broker), Outgoing(topic, [b"a"]))
+    assert isinstance(told.failures[0], UnknownTopicError)
+    assert f"topic {topic!r} does not exist" in str(told.failures[0])
+    assert "topic.creation.default.partitions" in str(told.failures[0])
+    broker.close()
