@@ -78,6 +78,7 @@ DEEDS: dict[str, Any] = {
     "hang": lambda c: time.sleep(600),
     "gate": lambda c: GATES[c.path].wait(30),
     "hog": _hog,
+    "doze": lambda c: ctypes.PyDLL(None).sleep(60),  # a signal ends it
     "flood": _flood,
     "thread": lambda c: threading.Thread(target=time.sleep, args=(600,), daemon=False).start(),
     "close-1": lambda c: os.close(1),

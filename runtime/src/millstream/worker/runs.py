@@ -310,6 +310,7 @@ class ConnectorRun(Supervised):
         self._questions = Questions(facilities.loop, spec.connector, self._hangs)
         self._rests = False
         self._quiet = False
+        self._given_up = False  # its time was over; the signal that asks for its stack may wake what hung
         self._start_timer: Timer | None = None
 
     def begin(self) -> None:
@@ -342,6 +343,8 @@ class ConnectorRun(Supervised):
         return answer
 
     def heard(self, message: Message) -> None:
+        if self._given_up:
+            return
         if isinstance(message, Ended):
             self._rests = self._rests or message.rested
         elif isinstance(message, Answer):
@@ -398,6 +401,7 @@ class ConnectorRun(Supervised):
         child = self.child
         if child is None or child.is_gone or self._stopping:
             return
+        self._given_up = True
 
         def give_up(stack: str) -> None:
             if not self.is_over:
