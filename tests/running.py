@@ -59,6 +59,7 @@ class WorkerProcess:
     properties: dict[str, str] = field(default_factory=lambda: dict(PROPERTIES))
     arguments: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
+    prefix: list[str] = field(default_factory=list)  # of the command: a program that runs it with fewer rights
     process: subprocess.Popen[bytes] | None = None
     url: str = ""
 
@@ -72,7 +73,7 @@ class WorkerProcess:
         (self.folder / "worker.properties").write_text(lines)
         with (self.folder / "worker.log").open("wb") as log:
             self.process = subprocess.Popen(
-                [BIN / "millstream", "run", "worker.properties", *self.arguments],
+                [*self.prefix, BIN / "millstream", "run", "worker.properties", *self.arguments],
                 cwd=self.folder,
                 stdout=log,
                 stderr=subprocess.STDOUT,
