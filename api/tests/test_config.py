@@ -1,9 +1,9 @@
 """Settings as a typed class."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from random import Random
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -269,3 +269,50 @@ def test_a_class_of_which_it_does_not_hold_is_found_out(
     config_class: type[Config], settings: dict[str, str | None], fault: str
 ) -> None:
     assert any(one.startswith(fault) for one in faults(config_class, settings)), faults(config_class, settings)
+
+
+def _literal_of_numbers() -> None:
+    class Wrong(Config):
+        level: Literal[1, 2] = key()
+
+
+def _one_name_twice() -> None:
+    class Wrong(Config):
+        batch_size: int = key(1)
+        size: int = key(2, name="batch.size")
+
+
+def _problems_giving(given: Any) -> None:
+    class Wrong(Config):
+        size: int = key(1)
+
+        def problems(self) -> Any:
+            return given
+
+    Wrong.parse({})
+
+
+@pytest.mark.parametrize(
+    ("mistake", "said"),
+    [
+        (_literal_of_numbers, "Wrong.level is annotated typing.Literal[1, 2]; settings are str, int, Long, "),
+        (_one_name_twice, "Wrong.size is the setting 'batch.size', and so is batch_size; name one otherwise"),
+        (
+            lambda: _problems_giving(None),
+            "Wrong.problems gave None; yield Problem(setting, sentence), or return ()",
+        ),
+        (
+            lambda: _problems_giving("too large"),
+            "Wrong.problems gave 'too large'; yield Problem(setting, sentence), or return ()",
+        ),
+        (
+            lambda: _problems_giving(["it"]),
+            "Wrong.problems gave a str; it must be a Problem(setting, sentence)",
+        ),
+    ],
+    ids=["a literal of numbers", "one name twice", "nothing", "text", "a list of texts"],
+)
+def test_a_mistake_in_a_settings_class_is_told_with_what_would_be_right(mistake: Callable[[], None], said: str) -> None:
+    with pytest.raises(TypeError) as error:
+        mistake()
+    assert str(error.value).startswith(said)

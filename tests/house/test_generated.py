@@ -74,3 +74,14 @@ def test_a_plugin_package_has_a_table_of_each_of_its_settings_classes(package: P
             targets.add(f"{module}:{name}")
     named = set(re.findall(r"<!-- settings (\S+) ", (package / "README.md").read_text()))
     assert targets <= named, f"{package.name}/README.md lacks <!-- settings {min(targets - named, default='')} -->"
+
+
+DOCS = generated.ROOT / "docs"
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in sorted(DOCS.glob("*/*.md")) if p.parent.name != "decisions"], ids=lambda page: page.stem
+)
+def test_every_page_is_found_from_the_first_one(page: Path) -> None:
+    name = page.relative_to(DOCS).as_posix()
+    assert f"]({name})" in (DOCS / "README.md").read_text(), f"a link to {name} in docs/README.md"

@@ -20,7 +20,12 @@ class PartHealth(NamedTuple):
 
 
 class ConnectorHealth(NamedTuple):
-    """How a connector and its tasks do; tasks by number."""
+    """How a connector and its tasks do.
+
+    kind:       of the connector.
+    connector:  its own state; RUNNING says nothing of its tasks.
+    tasks:      by number, from 0.
+    """
 
     name: str
     kind: Literal["source", "sink"]
@@ -29,14 +34,17 @@ class ConnectorHealth(NamedTuple):
 
 
 class Cluster(Protocol):
-    """The connectors of this worker's cluster, as it knows them now. Callable from any thread; never blocks."""
+    """The connectors of this worker's cluster, as it knows them now. Callable from any thread; never blocks.
+
+    Source: ConnectClusterState.java.
+    """
 
     @property
     def kafka_cluster_id(self) -> str:
-        """Names the Kafka cluster, or the embedded log."""
+        """Names the Kafka cluster, or the embedded log: 22 characters that stay the same."""
 
     def connectors(self) -> Sequence[str]:
-        """Give the names of all connectors."""
+        """Give the names of all connectors, in no order."""
 
     def health(self, connector: str) -> ConnectorHealth:
         """Give a connector's health. Raises KeyError for an unknown name."""

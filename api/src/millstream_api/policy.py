@@ -10,7 +10,7 @@ __all__ = ["ClientConfigPolicy", "OverrideRequest"]
 
 
 class OverrideRequest(NamedTuple):
-    """What a connector asks for.
+    """What a connector asks for: all overrides of one client. Source: ConnectorClientConfigRequest.java.
 
     connector:        its name.
     kind:             of the connector.

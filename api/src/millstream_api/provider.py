@@ -9,7 +9,7 @@ __all__ = ["ConfigProvider", "Provided"]
 
 
 class Provided(NamedTuple):
-    """What a provider found.
+    """What a provider found. Source: ConfigData.java.
 
     data:    text by key; a key that is not there is left out. May hold secrets: `repr` shows keys only.
     ttl_ms:  for how long it holds, in milliseconds; None: until the connector is restarted.

@@ -59,6 +59,7 @@ class Record:
 
     Never changed in place, values included: `replace` gives a new one. Equal when all fields and
     coordinates are equal, values compared deeply. `repr` shows no key, value or header.
+    Source: ConnectRecord.java.
     """
 
     __slots__ = ("headers", "key", "key_schema", "partition", "timestamp", "topic", "value", "value_schema")

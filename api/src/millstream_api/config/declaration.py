@@ -159,6 +159,10 @@ class Config:
             declared.update(base.__dict__.get("_declared", {}))
             nullable |= base.__dict__.get("_nullable", frozenset())
         for attribute, definition, optional in _declarations(cls):
+            twin = next((a for a, one in declared.items() if one.name == definition.name and a != attribute), None)
+            if twin is not None:
+                what = f"{cls.__name__}.{attribute} is the setting {definition.name!r}"
+                raise TypeError(f"{what}, and so is {twin}; name one otherwise")
             declared[attribute] = definition
             (nullable.add if optional else nullable.discard)(definition.name)
             delattr(cls, attribute)
@@ -262,12 +266,24 @@ def _fill(
             config.__dict__[attribute] = examined.values[definition.name]
     single = examined.problems()
     try:
-        for problem in config.problems():
-            more.append(Problem(problem[0], scrubbed(problem[1], examined.secrets)))
+        for setting, sentence in _told(config):
+            more.append(Problem(setting, scrubbed(sentence, examined.secrets)))
     except _UnparsedError:
         if not single and not more:
             raise
     return single, more
+
+
+def _told(config: Config) -> Iterator[tuple[str, str]]:
+    """Give what `problems` says; raises TypeError for what is no Problem, which mypy would have found."""
+    given: object = config.problems()
+    who = f"{type(config).__name__}.problems"
+    if not isinstance(given, Iterable) or isinstance(given, str):
+        raise TypeError(f"{who} gave {given!r}; yield Problem(setting, sentence), or return ()")
+    for problem in given:
+        if not (isinstance(problem, tuple) and len(problem) == 2 and all(isinstance(part, str) for part in problem)):
+            raise TypeError(f"{who} gave a {type(problem).__name__}; it must be a Problem(setting, sentence)")
+        yield problem[0], problem[1]
 
 
 def _shown(value: Any) -> str:
@@ -308,12 +324,12 @@ def _definition(cls: type[Config], attribute: str, annotation: Any, told: Mappin
     valid = told["valid"]
     if valid is not None and not isinstance(valid, Validator):
         raise TypeError(f"{where}: valid={valid!r} is no Validator, such as at_least(1) or non_empty()")
+    config_type = told["type"] or _type_of(where, annotation)
     if get_origin(annotation) is Literal and valid is None:
         valid = one_of(*get_args(annotation))
     if told["default"] is None and not optional:
         raise TypeError(f"{where} has the default None: annotate it with | None")
     name = told["name"] or attribute.replace("_", ".")
-    config_type = told["type"] or _type_of(where, annotation)
     return Definition(**{**told, "name": name, "type": config_type, "valid": valid}), optional
 
 

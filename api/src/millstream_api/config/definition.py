@@ -20,7 +20,7 @@ Visible = Callable[[Mapping[str, Any]], bool]
 
 
 class Importance(StrEnum):
-    """How much a setting matters to most people."""
+    """How much a setting matters to most people. Source: ConfigDef.Importance."""
 
     HIGH = "HIGH"
     MEDIUM = "MEDIUM"
@@ -28,7 +28,7 @@ class Importance(StrEnum):
 
 
 class Width(StrEnum):
-    """How much room a form should give to a setting."""
+    """How much room a form should give to a setting. Source: ConfigDef.Width."""
 
     NONE = "NONE"
     SHORT = "SHORT"

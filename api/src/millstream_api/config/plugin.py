@@ -11,6 +11,9 @@ class Plugin(Generic[C]):
     """A plugin that is no connector: made from its settings, closed at the end.
 
     config_class:  the settings it takes; `Config` for none.
+
+    One object for each task that uses it; its methods run on that task's thread. Those of the worker
+    (providers, policies, REST extensions) are made once.
     """
 
     config_class: ClassVar[type[Config]] = Config
@@ -19,4 +22,4 @@ class Plugin(Generic[C]):
         self.config = config
 
     def close(self) -> None:
-        """Called once, last."""
+        """Called once, last. What it raises is logged."""

@@ -17,7 +17,7 @@ SHORTEST_SECRET = 4  #: characters; shorter ones are part of ordinary words, and
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """What is to say about one setting.
+    """What is to say about one setting. Source: ConfigValue.java.
 
     value:        as REST answers it: text, `[hidden]` for a secret, None for null or where it has none.
     recommended:  values to offer, as text.
