@@ -16,7 +16,7 @@ from millstream.herder.groups import reading_group
         ({"topics": "a", "consumer.override.group.id": "g"}, SinkGroup("g", ("a",))),
         ({"topics": "${file:/f:topics}"}, SinkGroup("connect-s")),
         ({"topics.regex": "("}, SinkGroup("connect-s")),
-        ({}, SinkGroup("connect-s", [])),
+        ({}, SinkGroup("connect-s")),
     ],
 )
 def test_a_sink_is_known_by_its_group_and_its_topics(settings: dict[str, str], told: SinkGroup) -> None:
