@@ -51,8 +51,43 @@ class Answer:
         return json.loads(self.text)
 
 
+class Rest:
+    """A worker's REST API, whoever's worker it is."""
+
+    url: str
+
+    def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        given = {"Content-Type": "application/json"} if data is not None and headers is None else headers or {}
+        request = urllib.request.Request(self.url + path, data, given, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+                return Answer(answer.status, dict(answer.headers), answer.read().decode())
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, dict(error.headers), error.read().decode())
+
+    def create(self, name: str, **config: str) -> Any:
+        answer = self.call("POST", "/connectors", {"name": name, "config": config})
+        assert answer.status == 201, answer.text
+        return answer.json
+
+    def states(self, name: str) -> list[str]:
+        """The connector's state, then its tasks'."""
+        answer = self.call("GET", f"/connectors/{name}/status")
+        if answer.status != 200:
+            return []
+        status = answer.json
+        return [status["connector"]["state"], *(task["state"] for task in status["tasks"])]
+
+    def trace(self, name: str, task: int = 0) -> str:
+        return str(self.call("GET", f"/connectors/{name}/tasks/{task}/status").json.get("trace", ""))
+
+    def offsets(self, name: str) -> Any:
+        return self.call("GET", f"/connectors/{name}/offsets").json["offsets"]
+
+
 @dataclass
-class WorkerProcess:
+class WorkerProcess(Rest):
     """One worker at a time in a folder; `start` again after `stop` or `kill` is a restart."""
 
     folder: Path
@@ -102,35 +137,6 @@ class WorkerProcess:
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(PATIENCE_S)
-
-    def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
-        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        given = {"Content-Type": "application/json"} if data is not None and headers is None else headers or {}
-        request = urllib.request.Request(self.url + path, data, given, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
-                return Answer(answer.status, dict(answer.headers), answer.read().decode())
-        except urllib.error.HTTPError as error:
-            return Answer(error.code, dict(error.headers), error.read().decode())
-
-    def create(self, name: str, **config: str) -> Any:
-        answer = self.call("POST", "/connectors", {"name": name, "config": config})
-        assert answer.status == 201, answer.text
-        return answer.json
-
-    def states(self, name: str) -> list[str]:
-        """The connector's state, then its tasks'."""
-        answer = self.call("GET", f"/connectors/{name}/status")
-        if answer.status != 200:
-            return []
-        status = answer.json
-        return [status["connector"]["state"], *(task["state"] for task in status["tasks"])]
-
-    def trace(self, name: str, task: int = 0) -> str:
-        return str(self.call("GET", f"/connectors/{name}/tasks/{task}/status").json.get("trace", ""))
-
-    def offsets(self, name: str) -> Any:
-        return self.call("GET", f"/connectors/{name}/offsets").json["offsets"]
 
     def consume(self, topic: str) -> list[str]:
         """The values of a topic, by the command line."""

@@ -4,20 +4,28 @@ Its imports are light, as every test environment has this plugin; what a service
 A new service is a module with a class that has `of_session`, one line in `CATALOGUE` and one fixture.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 from services.errors import Unavailable
 from services.instance import tail
-from services.session import REQUIRED, Session, required
+from services.session import REQUIRED, Service, Session, required
 
 if TYPE_CHECKING:
+    from services.form import Form
+    from services.java_connect import JavaWorker
     from services.kafka import Kafka
+    from services.proxy import Proxy
 
-CATALOGUE = {"kafka": "services.kafka:Kafka"}
+CATALOGUE = {
+    "kafka": "services.kafka:Kafka",
+    "java_connect": "services.java_connect:JavaWorker",
+}
+T = TypeVar("T")
+S = TypeVar("S", bound=Service)
 SESSION = pytest.StashKey[Session]()
 LOGGED = pytest.StashKey[dict[Path, int]]()
 
@@ -29,31 +37,70 @@ def kafka(request: pytest.FixtureRequest) -> "Kafka":
     return found
 
 
+@pytest.fixture(scope="session")
+def java_connect(request: pytest.FixtureRequest) -> "JavaWorker":
+    """A distributed Java worker on that broker, alone in its cluster."""
+    found: JavaWorker = service(request, "java_connect")
+    return found
+
+
 @pytest.fixture
-def kafka_proxy(kafka: "Kafka") -> Iterator[Any]:
+def kafka_proxy(kafka: "Kafka") -> "Iterator[Proxy]":
     """The proxy before the listener PROXIED, healed after the test."""
     yield kafka.proxy
     kafka.proxy.heal()
 
 
 @pytest.fixture
-def own_kafka(request: pytest.FixtureRequest) -> "Iterator[Callable[..., Kafka]]":
-    """`own_kafka({...})` starts a broker for this test alone, with further properties, to be stopped or killed.
+def own(request: pytest.FixtureRequest) -> "Iterator[Own]":
+    """Starts services for this test alone, which it may stop and kill; they end with it.
 
-    A test that does so needs `@pytest.mark.timeout(240)`, as a JVM on a loaded machine takes its time.
+    A test that does so needs `@pytest.mark.timeout(300)`, as a JVM on a loaded machine takes its time.
     """
     session = request.config.stash[SESSION]
-
-    def start(properties: dict[str, str] | None = None) -> "Kafka":
-        from services.kafka import Kafka
-
-        broker: Kafka = available(lambda: Kafka.start(session.form, properties))
-        session.own.append(broker)
-        return broker
-
-    yield start
+    yield Own(session)
     while session.own:
         session.own.pop().stop()
+
+
+@pytest.fixture
+def own_kafka(own: "Own") -> "Callable[..., Kafka]":
+    """`own_kafka({...})` is a broker with further properties for this test alone."""
+    return own.kafka
+
+
+class Own:
+    """Starts services of one test's own."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def kafka(self, properties: Mapping[str, str] | None = None, form: "Form | None" = None) -> "Kafka":
+        """A broker with further properties, or in a form of the test's choice."""
+
+        def start() -> "Kafka":
+            from services.kafka import Kafka
+
+            return Kafka.start(form or self._session.form, properties)
+
+        return self._kept(start)
+
+    def java_worker(
+        self, properties: Mapping[str, str], mode: str = "distributed", form: "Form | None" = None
+    ) -> "JavaWorker":
+        """A Java worker; `properties` has `bootstrap.servers`."""
+
+        def start() -> "JavaWorker":
+            from services.java_connect import JavaWorker
+
+            return JavaWorker.start(form or self._session.form, properties, mode)
+
+        return self._kept(start)
+
+    def _kept(self, start: "Callable[[], S]") -> "S":
+        started = available(start)
+        self._session.own.append(started)
+        return started
 
 
 def service(request: pytest.FixtureRequest, name: str) -> Any:
@@ -61,7 +108,7 @@ def service(request: pytest.FixtureRequest, name: str) -> Any:
     return available(lambda: request.config.stash[SESSION].get(name))
 
 
-def available(start: Callable[[], Any]) -> Any:
+def available(start: Callable[[], T]) -> T:
     try:
         return start()
     except Unavailable as reason:

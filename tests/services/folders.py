@@ -35,12 +35,17 @@ def lives(found: dict[str, Any]) -> bool:
         return False
 
 
+def running() -> Path:
+    """Where the folders of all running services are."""
+    folder = root() / "running"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 def made(name: str) -> Path:
     """A new folder for a service of this process."""
-    running = root() / "running"
-    running.mkdir(exist_ok=True)
     with locked(root() / "running.lock"):
-        folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=running))
+        folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=running()))
         (folder / OWNER).write_text(json.dumps(me()))
     return folder
 
@@ -49,7 +54,7 @@ def sweep() -> list[str]:
     """End the processes and remove the folders of runs that ended without doing so; their names."""
     swept = []
     with locked(root() / "running.lock"):
-        for folder in sorted((root() / "running").glob("*")):
+        for folder in sorted(running().iterdir()):
             if lives(json.loads((folder / OWNER).read_text())):
                 continue
             if (folder / PROCESS).exists():

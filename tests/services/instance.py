@@ -12,8 +12,8 @@ from services.usage import Usage
 
 T = TypeVar("T")
 
-#: a JVM on a loaded machine: 40 s were seen at load 10
-PATIENCE_S = 120.0
+#: a JVM starts in 5 s, and in more than a minute where seven others start
+PATIENCE_S = 240.0
 LOG_TAIL = 8_000
 
 

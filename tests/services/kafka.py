@@ -5,7 +5,8 @@ the proxy, as the broker gives its clients the proxy's address.
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from services.cache import built
 from services.form import Form, Installation
 from services.instance import Instance, Program, until
 from services.keys import Keys
+from services.maven import pom
 from services.ports import HOST, accepts, free
 from services.proxy import Proxy
 from services.session import Session
@@ -31,7 +33,8 @@ MECHANISMS = ("PLAIN", *SCRAM)
 #: alice may do everything, eve nothing
 USERS = {"alice": "alice-secret", "eve": "eve-secret"}
 CLUSTER = "AAAAAAAAAAAAAAAAAAAAAQ"
-HEAP = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:MaxDirectMemorySize=64m")
+#: for a start that costs little: half the CPU time of what the JVM would choose
+SMALL = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:MaxDirectMemorySize=64m")
 LOG_CONFIGURATION = Path(__file__).parent / "java" / "log4j2.properties"
 SECURITY = "org.apache.kafka.common.security"
 
@@ -68,6 +71,7 @@ class Kafka:
     ports: Mapping[str, int]
     keys: Keys
     proxy: Proxy
+    undo: ExitStack
     #: what `client` adds to every client
     defaults: Mapping[str, str] = field(default_factory=lambda: {"log_level": "0"})
 
@@ -76,22 +80,26 @@ class Kafka:
         return cls.start(session.form)
 
     @classmethod
-    def start(cls, form: Form, properties: Mapping[str, str] | None = None) -> "Kafka":
-        """A new broker, ready; `properties` are further lines of its server.properties, and win."""
+    def start(cls, form: Form, properties: Mapping[str, str] | None = None, flags: Sequence[str] = SMALL) -> "Kafka":
+        """A new broker, ready; `properties` are further lines of its server.properties, and win; `flags` are Java's."""
         installation = form.kafka()
-        folder = folders.made("kafka")
-        ports = dict(zip(LISTENERS, free(len(LISTENERS)), strict=True))
-        proxy = Proxy(ports["PROXIED"])
-        pems = keys.made(folder)
-        settings = {**PROPERTIES, **_addresses(ports, proxy), **_security(pems), "log.dirs": str(folder / "data")}
-        settings |= properties or {}
-        (folder / "server.properties").write_text(lines(settings))
-        shutil.copytree(_formatted(form, installation), folder / "data")
-        command = [*java(installation), *HEAP, "kafka.Kafka", str(folder / "server.properties")]
-        reads = [*installation.reads, LOG_CONFIGURATION.parent]
-        kafka = cls(form.instance(Program("kafka", command, folder, reads)), ports, pems, proxy)
+        with ExitStack() as undo:
+            folder = folders.made("kafka")
+            undo.callback(folders.removed, folder)
+            ports = dict(zip(LISTENERS, free(len(LISTENERS)), strict=True))
+            proxy = Proxy(ports["PROXIED"])
+            undo.callback(proxy.close)
+            pems = keys.made(folder)
+            settings = {**PROPERTIES, **_addresses(ports, proxy), **_security(pems), "log.dirs": str(folder / "data")}
+            (folder / "server.properties").write_text(lines(settings | dict(properties or {})))
+            shutil.copytree(_formatted(form, installation), folder / "data")
+            command = [*java(installation), *flags, "kafka.Kafka", str(folder / "server.properties")]
+            program = Program("kafka", command, folder, [LOG_CONFIGURATION.parent])
+            instance = form.instance(program, installation)
+            undo.callback(instance.remove)
+            instance.start()
+            kafka = cls(instance, ports, pems, proxy, undo.pop_all())
         try:
-            kafka.instance.start()
             kafka.ready()
         except BaseException:
             kafka.stop()
@@ -147,9 +155,7 @@ class Kafka:
 
     def stop(self) -> None:
         """The end of it: nothing stays."""
-        self.instance.remove()
-        self.proxy.close()
-        folders.removed(self.instance.program.folder)
+        self.undo.close()
 
 
 def java(installation: Installation, level: str = "WARN") -> list[str]:
@@ -206,8 +212,8 @@ def _formatted(form: Form, installation: Installation) -> Path:
         }
         (folder / "format.properties").write_text(lines(settings))
         command = [*java(installation), *tool, "-c", str(folder / "format.properties"), *added]
-        formatting = form.instance(Program("format", command, folder, [*installation.reads, LOG_CONFIGURATION.parent]))
+        formatting = form.instance(Program("format", command, folder, [LOG_CONFIGURATION.parent]), installation)
         formatting.start()
         formatting.wait()
 
-    return built("kafka-formatted", [str(installation.jars), CLUSTER, *tool, *added], build) / "data"
+    return built("kafka-formatted", [pom("kafka").read_text(), *tool, *added], build) / "data"

@@ -10,20 +10,27 @@ from services.errors import ServiceError, Unavailable
 HERE = Path(__file__).parent
 
 
+def pom(name: str) -> Path:
+    return HERE / "java" / f"{name}.pom.xml"
+
+
+#: the one place that says Kafka's version is the pom
+KAFKA = pom("kafka").read_text().partition("<kafka.version>")[2].partition("<")[0]
+
+
 def jars(name: str) -> Path:
-    """A folder with the jars that `java/<name>.pom.xml` asks for, and those that they ask for."""
-    pom = HERE / "java" / f"{name}.pom.xml"
+    """A folder with the jars that a pom asks for, and those that they ask for."""
 
     def build(folder: Path) -> None:
         maven = program("mvn", "Maven", "maven")
-        command = [maven, "-B", "-q", "-f", str(pom), "dependency:copy-dependencies"]
+        command = [maven, "-B", "-q", "-f", str(pom(name)), "dependency:copy-dependencies"]
         done = subprocess.run(
             [*command, "-DincludeScope=runtime", f"-DoutputDirectory={folder}"], capture_output=True, text=True
         )
         if done.returncode != 0:
-            raise ServiceError(f"Maven could not resolve {pom}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+            raise ServiceError(f"Maven could not resolve {pom(name)}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 
-    return built(f"{name}-jars", [pom.read_text()], build)
+    return built(f"{name}-jars", [pom(name).read_text()], build)
 
 
 def program(command: str, what: str, package: str) -> str:

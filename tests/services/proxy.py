@@ -1,131 +1,213 @@
 """A TCP proxy on the loopback whose connections can be cut, frozen, slowed down and refused."""
 
-import asyncio
+import select
 import socket
 import struct
 import threading
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from services.ports import HOST
 
-T = TypeVar("T")
-
 CHUNK = 256 * 1024
-COMMAND_S = 10.0
+WAITING_CHUNKS = 16
+CONNECT_S = 1.0
 #: closed so, a socket resets its connection instead of ending it in good order
 RESET = struct.pack("ii", 1, 0)
 
 
+@dataclass(eq=False)
+class _Way:
+    """One direction of a connection: what was read and is not written yet, with the moment it may be."""
+
+    source: socket.socket
+    sink: socket.socket
+    waiting: deque[tuple[float, bytes]] = field(default_factory=deque)
+    ended: bool = False
+    finished: bool = False
+
+    def read(self, due: float) -> None:
+        data = self.source.recv(CHUNK)
+        self.ended = not data
+        if data:
+            self.waiting.append((due, data))
+        self._finish()
+
+    def write(self) -> None:
+        due, data = self.waiting[0]
+        sent = self.sink.send(data)
+        self.waiting.popleft()
+        if sent < len(data):
+            self.waiting.appendleft((due, data[sent:]))
+        self._finish()
+
+    def _finish(self) -> None:
+        if self.ended and not self.waiting and not self.finished:
+            self.finished = True
+            self.sink.shutdown(socket.SHUT_WR)
+
+
+@dataclass(eq=False)
+class _Connection:
+    client: socket.socket
+    server: socket.socket
+
+    def __post_init__(self) -> None:
+        self.ways = (_Way(self.client, self.server), _Way(self.server, self.client))
+        for end in (self.client, self.server):
+            end.setblocking(False)
+
+    def close(self, reset: bool) -> None:
+        for end in (self.client, self.server):
+            _close(end, reset)
+
+
 class Proxy:
-    """Forwards what comes to `port` to another port of the loopback. Its methods are for any thread."""
+    """Forwards what comes to `port` to another port of the loopback. Any thread may call it."""
 
     def __init__(self, target: int) -> None:
         self.target = target
-        self._delay_s = 0.0
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
-        self._moving = asyncio.Event()
-        self._moving.set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
-        self._thread.start()
         self.port = 0
-        self.port = self._do(self._listen())
+        self._lock = threading.Lock()
+        self._delay_s = 0.0
+        self._frozen = False
+        self._closed = False
+        self._listener: socket.socket | None = None
+        self._connections: list[_Connection] = []
+        self._waking, self._woken = socket.socketpair()
+        self.heal()
+        self._thread = threading.Thread(target=self._run, name=f"proxy-{self.port}", daemon=True)
+        self._thread.start()
 
     @property
     def connections(self) -> int:
         """How many clients are connected now."""
-        return len(self._writers) // 2
+        return len(self._connections)
 
     def cut(self) -> None:
         """Reset every connection; whoever comes again is let through."""
-        self._do(self._cut())
+        with self._lock:
+            self._cut()
+        self._wake()
 
     def refuse(self) -> None:
         """Reset every connection, and refuse all new ones until `heal`."""
-        self._do(self._refuse())
+        with self._lock:
+            self._cut()
+            if self._listener is not None:
+                self._listener.close()
+                self._listener = None
+        self._wake()
 
     def freeze(self) -> None:
-        """No byte moves until `heal`; connections stay, and new ones are accepted."""
-        self._do(self._set(frozen=True))
+        """No byte moves until `heal`; connections stay, and the kernel accepts new ones."""
+        self._frozen = True
+        self._wake()
 
     def delay(self, seconds: float) -> None:
-        """From now on each piece of data waits so long, in both directions."""
-        self._do(self._set(delay_s=seconds))
+        """What is read from now on waits so long, in each direction."""
+        self._delay_s = seconds
 
     def heal(self) -> None:
         """Everything as at the start; connections that live go on."""
-        self._do(self._set())
-        self._do(self._listen())
+        with self._lock:
+            self._frozen, self._delay_s = False, 0.0
+            if self._listener is None:
+                self._listener = socket.create_server((HOST, self.port))
+                self._listener.setblocking(False)
+                self.port = self._listener.getsockname()[1]
+        self._wake()
 
     def close(self) -> None:
         """The end of it: no connection, no thread."""
-        if not self._loop.is_closed():
-            self._do(self._refuse())
-            self._do(self._finish())
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+        self.refuse()
+        self._closed = True
+        self._wake()
+        self._thread.join()
+        for end in (self._waking, self._woken):
+            end.close()
 
-    def _do(self, command: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(command, self._loop).result(COMMAND_S)
+    def _wake(self) -> None:
+        if self._waking.fileno() >= 0:
+            self._waking.send(b"!")
 
-    async def _listen(self) -> int:
-        if self._server is None:
-            self._server = await asyncio.start_server(self._connected, HOST, self.port, limit=CHUNK)
-        return int(self._server.sockets[0].getsockname()[1])
+    def _cut(self) -> None:
+        self._accept()  # who is connected for its kernel is connected
+        for connection in self._connections:
+            connection.close(reset=True)
+        self._connections.clear()
 
-    async def _refuse(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        await self._cut()
+    def _accept(self) -> None:
+        with suppress(BlockingIOError):
+            while self._listener is not None:
+                client, _ = self._listener.accept()
+                try:
+                    server = socket.create_connection((HOST, self.target), CONNECT_S)
+                except OSError:  # nobody listens behind
+                    _close(client, reset=True)
+                else:
+                    self._connections.append(_Connection(client, server))
 
-    async def _cut(self) -> None:
-        for writer in list(self._writers):
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            writer.transport.abort()
+    def _run(self) -> None:
+        while not self._closed:
+            poll = select.poll()
+            with self._lock:
+                polled, wait_s = self._wanted()
+                for end, events in polled.items():
+                    poll.register(end, events)
+            ready = {descriptor for descriptor, _ in poll.poll(None if wait_s is None else 1000 * wait_s)}
+            with self._lock:
+                self._move({end for end in polled if end.fileno() in ready})
 
-    async def _set(self, frozen: bool = False, delay_s: float = 0.0) -> None:
-        self._delay_s = delay_s
-        if frozen:
-            self._moving.clear()
-        else:
-            self._moving.set()
+    def _wanted(self) -> tuple[dict[socket.socket, int], float | None]:
+        """Which sockets to ask for what, and when the next data may be written."""
+        polled = {self._woken: select.POLLIN}
+        if self._listener is not None and not self._frozen:
+            polled[self._listener] = select.POLLIN
+        moments, now = [], time.monotonic()
+        for way in self._ways():
+            if not way.ended and len(way.waiting) < WAITING_CHUNKS:
+                polled[way.source] = polled.get(way.source, 0) | select.POLLIN
+            if way.waiting and way.waiting[0][0] <= now:
+                polled[way.sink] = polled.get(way.sink, 0) | select.POLLOUT
+            elif way.waiting:
+                moments.append(way.waiting[0][0] - now)
+        return polled, min(moments, default=None)
 
-    async def _finish(self) -> None:
-        """Every task but this one ends."""
-        self._moving.set()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    def _ways(self) -> list[_Way]:
+        return [] if self._frozen else [way for connection in self._connections for way in connection.ways]
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            there, back = await asyncio.open_connection(HOST, self.target, limit=CHUNK)
-        except OSError:  # nobody listens behind: the client learns it as it would without a proxy
-            writer.transport.abort()
-            return
-        pair = {writer, back}
-        self._writers |= pair
-        try:
-            async with asyncio.TaskGroup() as directions:
-                directions.create_task(self._forward(reader, back))
-                directions.create_task(self._forward(there, writer))
-        finally:
-            self._writers -= pair
-            for end in pair:
-                end.transport.abort()
+    def _move(self, ready: set[socket.socket]) -> None:
+        """Read and write what is ready. All sockets in `ready` are open."""
+        if self._woken in ready:
+            self._woken.recv(CHUNK)
+        if self._listener in ready:
+            self._accept()
+        for connection in [] if self._frozen else list(self._connections):
+            try:
+                for way in connection.ways:
+                    self._move_along(way, ready)
+                over = all(way.finished for way in connection.ways)
+            except OSError:  # reset by one end: the other learns it
+                connection.close(reset=True)
+                over = True
+            if over:
+                connection.close(reset=False)
+                self._connections.remove(connection)
 
-    async def _forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        try:
-            while chunk := await source.read(CHUNK):
-                await asyncio.sleep(self._delay_s)
-                await self._moving.wait()
-                sink.write(chunk)
-                await sink.drain()
-            sink.write_eof()
-        except OSError:  # reset by one end, or cut: the other direction ends with it
-            sink.transport.abort()
+    def _move_along(self, way: _Way, ready: set[socket.socket]) -> None:
+        now = time.monotonic()
+        with suppress(BlockingIOError):
+            if way.source in ready and not way.ended and len(way.waiting) < WAITING_CHUNKS:
+                way.read(now + self._delay_s)
+        with suppress(BlockingIOError):
+            if way.waiting and way.waiting[0][0] <= now:
+                way.write()
+
+
+def _close(end: socket.socket, reset: bool) -> None:
+    if reset and end.fileno() >= 0:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    end.close()

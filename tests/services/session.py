@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
@@ -36,6 +37,7 @@ class Session:
         self._starting: dict[str, Future[Service]] = {}
         #: those that a test started for itself
         self.own: list[Service] = []
+        self._one_at_a_time = threading.Lock()
         self._threads = ThreadPoolExecutor(max_workers=len(catalogue), thread_name_prefix="service")
 
     @property
@@ -81,15 +83,17 @@ class Session:
             from services.errors import Unavailable
 
             raise Unavailable(f"{error.name} is not installed: pip install -r requirements/services.txt") from error
-        _swept()
+        with self._one_at_a_time:
+            _swept()
         return service.of_session(self)
 
 
 @cache
 def _swept() -> list[str]:
-    from services.folders import sweep
+    """What earlier runs left behind; also the one place that first asks for the engine."""
+    from services import engine, folders
 
-    return sweep()
+    return [*folders.sweep(), *engine.sweep()]
 
 
 def required() -> bool:
