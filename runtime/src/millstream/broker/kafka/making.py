@@ -27,7 +27,7 @@ class Making:
     def __init__(self, bootstrap: str, worker: Mapping[str, str]) -> None:
         self.bootstrap = bootstrap
         self._worker = worker
-        self._said: set[tuple[Client, str, str]] = set()
+        self._said: set[tuple[Client, str]] = set()
 
     def settings(self, client: Client, overrides: Mapping[str, str]) -> dict[str, str]:
         """Java's settings of one client: the worker's, then `overrides` (§2.4)."""
@@ -52,23 +52,28 @@ class Making:
         return made
 
     def translated(self, client: Client, java: Mapping[str, str]) -> dict[str, str]:
-        """librdkafka's settings; notes that were not made before are logged."""
+        """librdkafka's settings; what a connector's own are not followed in is logged once. The worker's: `tell`."""
         translation = translate(client, java)
         for name, instead in translation.notes.items():
-            if (client, name, java[name]) not in self._said:
-                self._said.add((client, name, java[name]))
-                log.warning("%s.%s is not followed as it is written: %s", client, name, instead)
+            if self._worker.get(f"{client}.{name}") != java[name]:
+                self._say(client, f"{client}.override.{name}", instead)
         return translation.settings
 
     def tell(self) -> None:
         """Say what of the worker's settings is not followed, whether or not a client will be made."""
         for client in ("producer", "consumer", "admin"):
-            self.translated(client, self.settings(client, {}))
+            for name, instead in translate(client, self.settings(client, {})).notes.items():
+                self._say(client, f"{client}.{name}" if f"{client}.{name}" in self._worker else name, instead)
 
     def admin_of(self, client: Client, overrides: Mapping[str, str]) -> dict[str, str]:
         """Settings of an admin client that reaches the brokers as this client does."""
         known = {one.name for one in client_definitions("admin")}
         return {name: text for name, text in self.settings(client, overrides).items() if name in known}
+
+    def _say(self, client: Client, name: str, instead: str) -> None:
+        if (client, name) not in self._said:
+            self._said.add((client, name))
+            log.warning("%s is not followed as it is written: %s", name, instead)
 
     def _inherited(self, client: Client) -> dict[str, str]:
         """Of settings without prefix an admin client alone has those that are its own; Java warns of the others."""
