@@ -109,7 +109,7 @@ class WorkerProcess(Rest):
         (self.folder / "worker.properties").write_text(lines)
         with (self.folder / "worker.log").open("wb") as log:
             self.process = subprocess.Popen(
-                [*self.prefix, BIN / "millstream", "run", "worker.properties", *self.arguments],
+                [*self.prefix, BIN / self.program[0], *self.program[1:], "worker.properties", *self.arguments],
                 cwd=self.folder,
                 stdout=log,
                 stderr=subprocess.STDOUT,
