@@ -43,6 +43,28 @@ def test_an_unknown_topic_names_those_there_are(tmp_path: Path) -> None:
     assert "topics: t" in done.stderr
 
 
+@pytest.mark.parametrize("command", [("topics",), ("consume", "t")])
+def test_a_log_that_is_not_there_is_not_made_by_who_wants_to_read_it(tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = run(tmp_path, *command, "--bootstrap", "sqlite:misspelt.db")
+    assert done.returncode == 1
+    assert "there is no log at sqlite:misspelt.db; a worker makes one, and `millstream produce`" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_whose_converter_is_not_installed_does_not_start(tmp_path: Path) -> None:
+    (tmp_path / "worker.properties").write_text(
+        "listeners=http://127.0.0.1:0\n"
+        "key.converter=org.apache.kafka.connect.json.JsonConvertr\n"
+        "value.converter=org.apache.kafka.connect.json.JsonConverter\n"
+    )
+    done = run(tmp_path, "run", "worker.properties")
+    assert done.returncode == 2
+    name = "org.apache.kafka.connect.json.JsonConvertr"
+    assert f"Invalid value {name} for configuration key.converter: Failed to find any class" in done.stderr
+    assert "org.apache.kafka.connect.json.JsonConverter (converter, 4.3.1)" in done.stderr
+    assert not (tmp_path / "millstream-data").exists()
+
+
 def test_brokers_that_have_no_address_are_refused_with_a_sentence(tmp_path: Path) -> None:
     done = run(tmp_path, "topics", "--bootstrap", "nowhere.invalid:9092")
     assert done.returncode == 1

@@ -1,10 +1,21 @@
 """Which of the two brokers a `bootstrap.servers` means."""
 
+import os
 from collections.abc import Mapping
 
 from millstream.broker.ports import Broker
 
 EMBEDDED = "sqlite:"
+
+
+def is_absent(bootstrap: str) -> bool:
+    """Whether it names an embedded log whose file is not there, which opening would make."""
+    if not bootstrap.startswith(EMBEDDED):
+        return False
+    from millstream.broker.embedded.filesystem import log_files
+
+    files = log_files(bootstrap.removeprefix(EMBEDDED))
+    return not files.memory and not os.path.exists(files.data)
 
 
 def open_broker(bootstrap: str, settings: Mapping[str, str] | None = None) -> Broker:

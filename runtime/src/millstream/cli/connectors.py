@@ -26,7 +26,8 @@ class ConnectClient:
         try:
             answer = self._client.request(method, self._url + path, json=body, params=dict(query or {}))
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            fail(f"no worker answered at {self._url!r}: {error}. Is it running, and is --url its address?")
+            why = str(error).rstrip(".")
+            fail(f"no worker answered at {self._url!r}: {why}. Is it running, and is --url its address?")
         if answer.is_error:
             fail(f"{method} {path}: {answer.status_code}: {_reason(answer)}")
         return answer.json() if answer.content else None

@@ -14,7 +14,7 @@ from typing import IO, Any, Concatenate, ParamSpec, TypedDict, Unpack
 
 import click
 
-from millstream.broker.connect import open_broker
+from millstream.broker.connect import is_absent, open_broker
 from millstream.broker.ports import (
     AdminSettings,
     Broker,
@@ -43,7 +43,11 @@ FLUSH_S = 60.0
 
 
 def with_log(function: Callable[Concatenate[Broker, P], None]) -> Callable[..., None]:
-    """`--bootstrap` or `--config`: the command gets the log that they name, and it is closed after it."""
+    """`--bootstrap` or `--config`: the command gets the log that they name, and it is closed after it.
+
+    Only `produce` makes a log: one that is to be read and is not there was spelled wrong.
+    """
+    makes = function.__name__ == "produce"
 
     @click.option("--bootstrap", metavar="SERVERS", help="sqlite:PATH, or Kafka's brokers as host:port,…")
     @click.option(
@@ -51,7 +55,7 @@ def with_log(function: Callable[Concatenate[Broker, P], None]) -> Callable[..., 
     )
     @wraps(function)
     def command(*args: Any, bootstrap: str | None, config: Path | None, **kwargs: Any) -> None:
-        broker = opened(bootstrap, config)
+        broker = opened(bootstrap, config, makes)
         try:
             function(broker, *args, **kwargs)
         finally:
@@ -60,14 +64,17 @@ def with_log(function: Callable[Concatenate[Broker, P], None]) -> Callable[..., 
     return command
 
 
-def opened(bootstrap: str | None, config: Path | None) -> Broker:
+def opened(bootstrap: str | None, config: Path | None, makes: bool) -> Broker:
     """The log that the options name; ends the command with the reason when it cannot be opened."""
     if bootstrap and config:
         raise click.UsageError("--bootstrap and --config exclude each other")
     logging.getLogger("millstream.librdkafka").setLevel(logging.CRITICAL)  # the error that ends the command says it
     try:
         settings = read_properties(config) if config else {}
-        broker = open_broker(bootstrap or bootstrap_of(settings), settings)
+        where = bootstrap or bootstrap_of(settings)
+        if not makes and is_absent(where):
+            fail(f"there is no log at {where}; a worker makes one, and `millstream produce`")
+        broker = open_broker(where, settings)
         broker.check()
         return broker
     except (MillstreamError, OSError, ValueError) as error:
