@@ -1,5 +1,7 @@
 import logging
+from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,15 +12,27 @@ from millstream.worker.logs import PRINTED, Output, stack_in
 class Seconds:
     def __init__(self) -> None:
         self.now = 0.0
+        self.due: list[tuple[float, Callable[[], None]]] = []
 
     def __call__(self) -> float:
         return self.now
+
+    def after(self, seconds: float, call: Callable[[], None]) -> None:
+        self.due.append((self.now + seconds, call))
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+        ready, self.due = [d for d in self.due if d[0] <= self.now], [d for d in self.due if d[0] > self.now]
+        for _, call in ready:
+            call()
 
 
 def heard():
     lines: list[tuple[int, str, str]] = []
     seconds = Seconds()
-    output = Output("orders|task-0", lambda line: lines.append((line.level, line.logger, line.text)), seconds)
+    output = Output(
+        "orders|task-0", lambda line: lines.append((line.level, line.logger, line.text)), seconds, seconds.after
+    )
     return output, lines, seconds
 
 
@@ -63,6 +77,31 @@ def test_more_lines_than_allowed_are_cut_with_a_count_and_the_last_ones_kept():
     assert lines[-2][2].endswith("more than 1000 lines a second, or a line of more than 40000 bytes")
     assert lines[-1][2] == "again"
     assert "line 999 of 99" in output.last_lines()
+
+
+def test_a_flood_that_goes_on_is_told_of_twice_a_second_at_most_and_not_line_by_line():
+    output, lines, seconds = heard()
+    output.feed(b"line\n" * 5_000)
+    for _ in range(3_000):  # three seconds, a read a millisecond
+        output.feed(b"line\n" * 64)
+        seconds.advance(0.001)
+    told = [text for *_, text in lines if "were cut" in text]
+    assert len(told) <= 2 * 3
+    assert len(lines) - len(told) <= 5_000 + 3 * 1_000
+    output.finish()
+    assert sum(int(text.split()[0]) for *_, text in lines if "were cut" in text) + sum(
+        text == "line" for *_, text in lines
+    ) == pytest.approx(5_000 + 3_000 * 64, abs=4)  # the line that a flood ends in
+
+
+def test_of_a_flood_that_is_over_the_count_is_told_a_second_later():
+    output, lines, seconds = heard()
+    output.feed(b"line\n" * 6_000)
+    assert "were cut" not in lines[-1][2]
+    seconds.advance(1.0)
+    assert lines[-1][2].startswith("1000 lines (5000 bytes) of its output were cut")
+    seconds.advance(10.0)
+    assert lines[-1][2].startswith("1000 lines")
 
 
 def test_a_line_without_end_takes_no_more_memory_than_a_line():

@@ -15,6 +15,11 @@ BURST_LINES = 5_000
 KEPT_LINES = 50
 MAX_LINE = 40_000  # bytes; the rest of a longer line is dropped
 TAIL = 16_384
+FLOOD_SECONDS = 1.0
+"""A flood is told of this often, and goes on being cut until this much allowance is there again: line by line the
+worker would log as much about the flood as the flood itself holds."""
+
+After = Callable[[float, Callable[[], None]], object]
 
 
 class Output:
@@ -22,13 +27,17 @@ class Output:
 
     label:  put before each line in the worker's log, `[orders|task-0]`.
     now:    monotonic seconds.
-    Over 5,000 lines at once, or 1,000 a second for longer, lines are counted and dropped, and the count is logged.
+    after:  has a call made in so many seconds.
+    Over 5,000 lines at once, or 1,000 a second for longer, lines are counted and dropped, and the count is logged,
+    twice a second at most and a second after the last of them at the latest.
     """
 
-    def __init__(self, label: str, hear: Callable[[LogLine], None], now: Callable[[], float]) -> None:
+    def __init__(self, label: str, hear: Callable[[LogLine], None], now: Callable[[], float], after: After) -> None:
         self._label = label
         self._hear = hear
         self._now = now
+        self._after = after
+        self._will_report = False
         self._rest = b""
         self._rest_is_cut = False
         self._allowance = float(BURST_LINES)
@@ -39,13 +48,18 @@ class Output:
         self.capture: list[str] | None = None
         """While it is a list: the lines of a stack, which is on its way, go here and nowhere else."""
 
+    @property
+    def is_flooded(self) -> bool:
+        """Whether lines are being dropped now."""
+        return bool(self._tail)
+
     def feed(self, data: bytes) -> None:
         """Take what was read from the pipe."""
         self._refill()
-        if self._allowance < 1:
-            self._drop(data)
-            return
-        if self._tail:
+        if self.is_flooded:
+            if self._allowance < FLOOD_SECONDS * LINES_A_SECOND:
+                self._drop(data)
+                return
             data = self._end_of_flood(data)
         *lines, rest = (self._rest + data).split(b"\n")
         self._rest = b""
@@ -57,6 +71,7 @@ class Output:
             self._tell(line[:MAX_LINE])
         if len(rest) > MAX_LINE:
             self._cut_bytes += len(rest) - MAX_LINE
+            self._report_after_a_while()
         self._rest = rest[:MAX_LINE]
 
     def finish(self) -> None:
@@ -81,6 +96,16 @@ class Output:
         self._cut_lines += data.count(b"\n")
         self._cut_bytes += len(data)
         self._tail = (self._tail + data)[-TAIL:]
+        self._report_after_a_while()
+
+    def _report_after_a_while(self) -> None:
+        def report() -> None:
+            self._will_report = False
+            self._report_cut()
+
+        if not self._will_report:
+            self._will_report = True
+            self._after(FLOOD_SECONDS, report)
 
     def _end_of_flood(self, data: bytes) -> bytes:
         """Begin again at a whole line; keep what the flood ended with among the last lines."""
