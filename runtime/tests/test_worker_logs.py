@@ -6,23 +6,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream.host.output import marked, unmarked
+from millstream.worker.allowance import Allowance
 from millstream.worker.logs import PRINTED, Output, stack_in
 
 
 class Seconds:
     def __init__(self) -> None:
-        self.now = 0.0
+        self.seconds = 0.0
+        self.lines = Allowance(1_000, 5_000, self.now)
         self.due: list[tuple[float, Callable[[], None]]] = []
 
-    def __call__(self) -> float:
-        return self.now
+    def now(self) -> float:
+        return self.seconds
 
     def after(self, seconds: float, call: Callable[[], None]) -> None:
-        self.due.append((self.now + seconds, call))
+        self.due.append((self.seconds + seconds, call))
 
     def advance(self, seconds: float) -> None:
-        self.now += seconds
-        ready, self.due = [d for d in self.due if d[0] <= self.now], [d for d in self.due if d[0] > self.now]
+        self.seconds += seconds
+        ready = [each for each in self.due if each[0] <= self.seconds]
+        self.due = [each for each in self.due if each[0] > self.seconds]
         for _, call in ready:
             call()
 
@@ -30,9 +33,8 @@ class Seconds:
 def heard():
     lines: list[tuple[int, str, str]] = []
     seconds = Seconds()
-    output = Output(
-        "orders|task-0", lambda line: lines.append((line.level, line.logger, line.text)), seconds, seconds.after
-    )
+    told = lambda line: lines.append((line.level, line.logger, line.text))  # noqa: E731
+    output = Output("orders|task-0", told, seconds)
     return output, lines, seconds
 
 
@@ -70,38 +72,51 @@ def test_more_lines_than_allowed_are_cut_with_a_count_and_the_last_ones_kept():
     output, lines, seconds = heard()
     for number in range(100):
         output.feed(b"".join(b"line %d of %d\n" % (i, number) for i in range(1_000)))
-    assert len(lines) == 5_000
-    seconds.now = 2.0
+    assert len(lines) == 6_000
+    seconds.seconds = 2.0
     output.feed(b"back\nagain\n")
-    assert lines[-2][2].startswith("95001 lines (")
-    assert lines[-2][2].endswith("more than 1000 lines a second, or a line of more than 40000 bytes")
+    assert lines[-2][2].startswith("94001 lines (")
+    assert lines[-2][2].endswith("more lines a second than the worker tells, or a line of more than 40000 bytes")
     assert lines[-1][2] == "again"
     assert "line 999 of 99" in output.last_lines()
 
 
 def test_a_flood_that_goes_on_is_told_of_twice_a_second_at_most_and_not_line_by_line():
     output, lines, seconds = heard()
-    output.feed(b"line\n" * 5_000)
+    output.feed(b"line\n" * 6_000)
     for _ in range(3_000):  # three seconds, a read a millisecond
         output.feed(b"line\n" * 64)
         seconds.advance(0.001)
     told = [text for *_, text in lines if "were cut" in text]
     assert len(told) <= 2 * 3
-    assert len(lines) - len(told) <= 5_000 + 3 * 1_000
+    assert len(lines) - len(told) <= 6_000 + 3 * 1_100
     output.finish()
     assert sum(int(text.split()[0]) for *_, text in lines if "were cut" in text) + sum(
         text == "line" for *_, text in lines
-    ) == pytest.approx(5_000 + 3_000 * 64, abs=4)  # the line that a flood ends in
+    ) == pytest.approx(6_000 + 3_000 * 64, abs=4)  # the line that a flood ends in
 
 
 def test_of_a_flood_that_is_over_the_count_is_told_a_second_later():
     output, lines, seconds = heard()
-    output.feed(b"line\n" * 6_000)
+    output.feed(b"line\n" * 7_000)
     assert "were cut" not in lines[-1][2]
     seconds.advance(1.0)
     assert lines[-1][2].startswith("1000 lines (5000 bytes) of its output were cut")
     seconds.advance(10.0)
     assert lines[-1][2].startswith("1000 lines")
+
+
+def test_who_says_little_is_heard_while_others_flood():
+    _, _, seconds = heard()
+    lines: list[str] = []
+    floods = [Output(f"flood {number}", lambda line: None, seconds) for number in range(10)]
+    quiet = Output("quiet", lambda line: lines.append(line.text), seconds)
+    for number in range(1_000):
+        for flood in floods:
+            flood.feed(b"line\n" * 64)
+        quiet.feed(b"line %d\n" % number)
+        seconds.advance(0.01)
+    assert lines == [f"line {number}" for number in range(1_000)]
 
 
 def test_a_line_without_end_takes_no_more_memory_than_a_line():

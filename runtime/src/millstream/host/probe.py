@@ -33,8 +33,14 @@ class ProbeBody:
             if asked is None:
                 raise WorkerError(f"a probe has no answer to {self._run.what!r}; it knows {', '.join(QUESTIONS)}")
             answer = Answer(0, asked(self._run, self._asking))
-        except BaseException as error:  # noqa: BLE001 - plugin code; told to who asked
+        except Exception as error:  # noqa: BLE001 - plugin code; told to who asked
             answer = Answer(0, failure=Failure.of(error))
+        except BaseException as error:  # noqa: BLE001 - its text, "5" or nothing, would tell who asked nothing
+            name = self._run.plugin.name or self._run.plugin.target
+            text = f"{name} tried to end the process when asked for {self._run.what}: {type(error).__name__}"
+            left = WorkerError(f"{text}: {error}" if str(error) else text)
+            left.__cause__ = error
+            answer = Answer(0, failure=Failure.of(left))
         self._end.tell(answer)
         return False
 

@@ -18,9 +18,10 @@ from millstream.worker.parent_end import ParentEnd
 log = logging.getLogger(__name__)
 
 READ_AT_ONCE = 1 << 20
+PIPE = 1 << 16
 FLOOD_PIPE = 1 << 20
-"""Bytes that the pipe of a child holds while it floods; the kernel's 64 KB make a child wait for the worker's turn
-1,600 times in 100 MB, on a busy machine for half a minute. Not for all: an unprivileged user may hold 64 such pipes."""
+"""Bytes that the pipe of a child holds, and once it was full: with 64 KB a child that prints 100 MB waits 1,600 times
+for the worker's turn, on a busy machine a minute. Not from the start: an unprivileged user may hold 64 such pipes."""
 STACK_SECONDS = 2.0
 STACK_LOOK_SECONDS = 0.1
 
@@ -81,7 +82,7 @@ class Child:
         self._owner = owner
         self._pending_signals: list[int] = []
         self._kill_reason = ""
-        self.output = Output(run.label, owner.logged, loop.now, loop.after)
+        self.output = Output(run.label, owner.logged, loop)
         self._is_wide = False
         self.heard_at = loop.now()
         near, self._far = socket.socketpair()
@@ -194,7 +195,7 @@ class Child:
                 self._loop.forget(self._reading)
                 return
             self.output.feed(data)
-            if self.output.is_flooded and not self._is_wide:
+            if len(data) >= PIPE and not self._is_wide:
                 self._is_wide = _widened(self._reading)
             if self._writing >= 0 or not self._ending:
                 return

@@ -3,45 +3,54 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from millstream.host import output
 from millstream.host.channel import LogLine
+from millstream.worker.allowance import Allowance
 
 PRINTED = "millstream.child.output"
 """The logger of lines that were not logged but printed."""
 
-LINES_A_SECOND = 1_000
-BURST_LINES = 5_000
+LINES_A_SECOND = 100
+BURST_LINES = 1_000
 KEPT_LINES = 50
 MAX_LINE = 40_000  # bytes; the rest of a longer line is dropped
 TAIL = 16_384
 FLOOD_SECONDS = 1.0
-"""A flood is told of this often, and goes on being cut until this much allowance is there again: line by line the
-worker would log as much about the flood as the flood itself holds."""
+"""A flood goes on being cut for this long, and is told of this often: line by line the worker would log as much about
+it as it holds."""
 
-After = Callable[[float, Callable[[], None]], object]
+
+class Reader(Protocol):
+    """The thread that reads and tells the output of all children.
+
+    lines: what it may tell beyond what each child may by itself: telling takes time, and all children wait for it.
+    """
+
+    lines: Allowance
+
+    def now(self) -> float: ...
+    def after(self, seconds: float, call: Callable[[], None]) -> object: ...
 
 
 class Output:
     """The output of one child: bytes in, lines out, never more memory than a few lines need.
 
     label:  put before each line in the worker's log, `[orders|task-0]`.
-    now:    monotonic seconds.
-    after:  has a call made in so many seconds.
-    Over 5,000 lines at once, or 1,000 a second for longer, lines are counted and dropped, and the count is logged,
-    twice a second at most and a second after the last of them at the latest.
+    Each child may have 1,000 lines told at once and 100 a second; what it has beyond that it shares with all others.
+    Lines beyond both are counted and dropped, and the count is logged, twice a second at most and a second after the
+    last of them at the latest.
     """
 
-    def __init__(self, label: str, hear: Callable[[LogLine], None], now: Callable[[], float], after: After) -> None:
+    def __init__(self, label: str, hear: Callable[[LogLine], None], reader: Reader) -> None:
         self._label = label
         self._hear = hear
-        self._now = now
-        self._after = after
+        self._reader = reader
+        self._own = Allowance(LINES_A_SECOND, BURST_LINES, reader.now)
         self._will_report = False
         self._rest = b""
         self._rest_is_cut = False
-        self._allowance = float(BURST_LINES)
-        self._filled_at = now()
         self._cut_lines = self._cut_bytes = 0
         self._kept: deque[str] = deque(maxlen=KEPT_LINES)
         self._tail = b""
@@ -55,20 +64,20 @@ class Output:
 
     def feed(self, data: bytes) -> None:
         """Take what was read from the pipe."""
-        self._refill()
         if self.is_flooded:
-            if self._allowance < FLOOD_SECONDS * LINES_A_SECOND:
+            if self._own.left < FLOOD_SECONDS * LINES_A_SECOND:
                 self._drop(data)
                 return
             data = self._end_of_flood(data)
         *lines, rest = (self._rest + data).split(b"\n")
         self._rest = b""
-        for number, line in enumerate(lines):
-            if self._allowance < 1:
-                self._drop(b"\n".join([*lines[number:], rest]))
-                return
-            self._allowance -= 1
+        allowed = self._own.take(len(lines))
+        allowed += self._reader.lines.take(len(lines) - allowed)
+        for line in lines[:allowed]:
             self._tell(line[:MAX_LINE])
+        if allowed < len(lines):
+            self._drop(b"\n".join([*lines[allowed:], rest]))
+            return
         if len(rest) > MAX_LINE:
             self._cut_bytes += len(rest) - MAX_LINE
             self._report_after_a_while()
@@ -87,11 +96,6 @@ class Output:
         """Give the last 50 lines, as they were told or, after a flood, as they came."""
         return "\n".join(self._kept)
 
-    def _refill(self) -> None:
-        now = self._now()
-        self._allowance = min(self._allowance + (now - self._filled_at) * LINES_A_SECOND, BURST_LINES)
-        self._filled_at = now
-
     def _drop(self, data: bytes) -> None:
         self._cut_lines += data.count(b"\n")
         self._cut_bytes += len(data)
@@ -105,7 +109,7 @@ class Output:
 
         if not self._will_report:
             self._will_report = True
-            self._after(FLOOD_SECONDS, report)
+            self._reader.after(FLOOD_SECONDS, report)
 
     def _end_of_flood(self, data: bytes) -> bytes:
         """Begin again at a whole line; keep what the flood ended with among the last lines."""
@@ -122,7 +126,7 @@ class Output:
         if self._cut_lines or self._cut_bytes:
             text = (
                 f"{self._cut_lines} lines ({self._cut_bytes} bytes) of its output were cut: "
-                f"more than {LINES_A_SECOND} lines a second, or a line of more than {MAX_LINE} bytes"
+                f"more lines a second than the worker tells, or a line of more than {MAX_LINE} bytes"
             )
             self._cut_lines = self._cut_bytes = 0
             self._pass_on(logging.WARNING, PRINTED, text)

@@ -12,10 +12,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from millstream.lifecycle import Clock, Spawned, StopToken, SystemClock, spawn
+from millstream.worker.allowance import Allowance
 
 log = logging.getLogger(__name__)
 
 LONGEST_SLEEP = 60.0
+LINES_A_SECOND = 1_000
+BURST_LINES = 5_000
+"""Lines of children's output; some 50 µs each, and on a busy machine many times that."""
 
 
 class HasFileno(Protocol):
@@ -44,6 +48,7 @@ class Loop:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
+        self.lines = Allowance(LINES_A_SECOND, BURST_LINES, self.now)
         self._selector = selectors.DefaultSelector()
         self._posted: deque[Callable[[], None]] = deque()
         self._timers: list[tuple[float, int, Timer]] = []

@@ -81,7 +81,7 @@ class Template:
         self._numbers = 0
         self._waiting: dict[int, Child] = {}
         self._asked: set[int] = set()
-        self._output = Output(f"template {name or 'bare'}", lambda line: None, loop.now, loop.after)
+        self._output = Output(f"template {name or 'bare'}", lambda line: None, loop)
         self._control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._reading, writing = os.pipe()
         os.set_blocking(self._reading, False)

@@ -26,7 +26,7 @@ PLACES = (
     *("none", "connector.start", "connector.task_configs", "connector.monitor", "connector.probe", "connector.stop"),
     *("task.start", "task.poll", "task.put", "task.pre_commit", "task.stop"),
 )
-OFFSETS = {"clean": 1, "set": {1, 2}, "nan": float("nan"), "object": object(), "bytes": b"\xff"}
+OFFSETS = {"clean": 1, "set": {1, 2}, "nan": float("nan"), "object": object(), "bytes": b"\xff", "huge": 2**70}
 
 
 class HostileConfig(Config):
@@ -47,6 +47,7 @@ class HostileSourceTask(SourceTask[HostileConfig]):
     """Makes a record every 10 ms."""
 
     polls = 0
+    former: Any = None
 
     def start(self) -> None:
         self.config.do("task.start")
@@ -58,7 +59,13 @@ class HostileSourceTask(SourceTask[HostileConfig]):
         if self.polls == self.config.after + 1:
             self.config.do("task.poll")
         offset = {"n": self.polls if self.config.offset == "clean" else OFFSETS[self.config.offset]}
-        return [SourceRecord(self.config.topic, f"record {self.polls}", {"hostile": True}, offset)]
+        if self.former is not None:  # what was handed over is the worker's
+            self.former[0].source_offset.clear()
+            self.former.clear()
+        polled = [SourceRecord(self.config.topic, f"record {self.polls}", {"hostile": True}, offset)]
+        if self.config.deed == "change_batch" and self.config.place == "task.poll":
+            self.former = polled
+        return polled
 
     def stop(self) -> None:
         self.config.do("task.stop")
@@ -104,6 +111,10 @@ class HostileSinkTask(SinkTask[HostileConfig]):
         self.puts += 1
         if self.puts == self.config.after + 1:
             self.config.do("task.put")
+        if self.config.deed == "change_batch" and self.config.place == "task.put":
+            for group in batch.groups:
+                values: Any = group.values
+                values[:] = ["changed"] * len(values)
 
     def pre_commit(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
         self.config.do("task.pre_commit")

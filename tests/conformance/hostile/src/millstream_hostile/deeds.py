@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 FOR_EVER_S = 10_000.0
 FLOOD_BYTES = 100_000_000
 GREED_BYTES = 2_000_000_000
+LEAK_BYTES = 50_000_000
 LINE = b"x" * 999 + b"\n"
 
 
@@ -29,6 +30,10 @@ class Unspeakable(Exception):
         raise ValueError("no text for you")
 
     __repr__ = __str__
+
+
+def none() -> None:
+    """Nothing."""
 
 
 def exit_at_once() -> None:
@@ -53,9 +58,17 @@ def keyboard_interrupt() -> None:
 
 
 def greed() -> None:
-    held = [bytearray(50_000_000) for _ in range(GREED_BYTES // 50_000_000)]
-    for block in held:  # touch each page, or the kernel gives none
-        block[::4096] = b"\1" * len(block[::4096])
+    """All at once, touching each page, or the kernel gives none."""
+    block = bytearray(GREED_BYTES)
+    block[::4096] = b"\1" * len(block[::4096])
+
+
+def leak() -> None:
+    """As `greed`, little by little."""
+    held: list[bytearray] = []
+    while len(held) * LEAK_BYTES < GREED_BYTES:
+        held.append(bytearray(LEAK_BYTES))
+        held[-1][::4096] = b"\1" * len(held[-1][::4096])
 
 
 def stray_thread() -> None:
@@ -78,6 +91,10 @@ def other_signals() -> None:
 def flood() -> None:
     for _ in range(FLOOD_BYTES // len(LINE)):
         os.write(1, LINE)
+
+
+def change_batch() -> None:
+    """Done by the tasks, who have the batch: see `connectors`."""
 
 
 def raise_unpicklable() -> None:
@@ -106,7 +123,18 @@ def hold_the_gil() -> None:
 DEEDS: Mapping[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
-        *(exit_at_once, segfault, abort, system_exit, keyboard_interrupt, greed, stray_thread, close_stdout),
-        *(change_folder, other_signals, flood, raise_unpicklable, raise_unspeakable, sleep, spin, hold_the_gil),
+        *(none, exit_at_once, segfault, abort, system_exit, keyboard_interrupt, greed, stray_thread, close_stdout),
+        *(
+            leak,
+            change_folder,
+            other_signals,
+            flood,
+            change_batch,
+            raise_unpicklable,
+            raise_unspeakable,
+            sleep,
+            spin,
+            hold_the_gil,
+        ),
     )
 }

@@ -2,11 +2,15 @@
 
 import sys
 
-from millstream_api import SourceConnector
+from millstream_api import SinkConnector, SourceConnector
 
 
 class ExitsAtImport(SourceConnector):  # type: ignore[type-arg]
     """Never seen."""
+
+
+class SinkExitsAtImport(SinkConnector):  # type: ignore[type-arg]
+    """Nor this one."""
 
 
 sys.exit(7)

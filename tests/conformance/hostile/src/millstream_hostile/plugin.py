@@ -14,6 +14,7 @@ def register_sources() -> Iterable[PluginRef]:
 @hookimpl
 def register_sinks() -> Iterable[PluginRef]:
     yield PluginRef("millstream_hostile.connectors:HostileSink")
+    yield PluginRef("millstream_hostile.exits_at_import:SinkExitsAtImport")
 
 
 @hookimpl
