@@ -24,6 +24,7 @@ FOLDERS = {
     "conformance": "conformance",
     "heartbeat": "examples/millstream-heartbeat",
     "golden": "tests/golden/plugin",
+    "hostile": "tests/conformance/hostile",
 }
 
 

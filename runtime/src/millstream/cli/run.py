@@ -2,8 +2,10 @@
 
 import gc
 import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,7 +90,20 @@ def run_worker(worker_file: Path | None, connector_files: Sequence[Path]) -> Non
     worker.stop()
     if failure is not None:
         log.critical("the worker ends: its herder died", exc_info=failure)
-        raise SystemExit(EXIT_DIED)
+    _leave(EXIT_DIED if failure is not None else 0)
+
+
+def _leave(code: int) -> None:
+    """End the process, as Java's `System.exit`: threads that plugins left behind in it do not keep it."""
+    strays = [each.name for each in threading.enumerate() if not each.daemon and each is not threading.main_thread()]
+    if strays:
+        log.warning("threads that plugins left behind end with the worker: %s", ", ".join(strays))
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+    if code:
+        raise SystemExit(code)
 
 
 def _unreadable(path: Path | None, error: OSError) -> str:
