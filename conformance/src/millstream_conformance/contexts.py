@@ -51,14 +51,15 @@ class SourceHarnessContext(HarnessContext):
 
 
 class SinkHarnessContext(HarnessContext):
-    def __init__(self, partitions: frozenset[TopicPartition]) -> None:
+    def __init__(self, partitions: frozenset[TopicPartition], reports: bool = True) -> None:
         super().__init__()
         self._assigned = partitions
+        self._reports = reports
         self.sought: dict[TopicPartition, int] = {}
 
     @property
     def report(self) -> Callable[[SinkRecord, Exception], None] | None:
-        return lambda record, error: self.reported.append((record, error))
+        return (lambda record, error: self.reported.append((record, error))) if self._reports else None
 
     def assignment(self) -> frozenset[TopicPartition]:
         return self._assigned

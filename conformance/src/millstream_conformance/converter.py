@@ -2,15 +2,17 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from millstream_api import DATE, TIME, TIMESTAMP, DataError, Schema, Subject, Type, decimal
+from millstream_api import DATE, TIME, TIMESTAMP, DataError, Decoded, Schema, Subject, Type, decimal
 from millstream_conformance.harness import load
 from millstream_conformance.settings import SettingsConformance
+from millstream_conformance.suite import does_not_apply
 
 
 def _nested() -> Schema:
@@ -63,6 +65,7 @@ class ConverterConformance(SettingsConformance):
     foreign:     bytes that it cannot read; None when it can read any.
     """
 
+    hook = "register_converters"
     converter: str
     config: Mapping[str, str] = {}
     carries: frozenset[str] = frozenset(EXAMPLES)
@@ -103,7 +106,7 @@ class ConverterConformance(SettingsConformance):
     @pytest.mark.parametrize("optional", [False, True], ids=["required", "optional"])
     def test_values_of_every_type_come_back(self, name: str, optional: bool) -> None:
         if name not in self.carries:
-            pytest.skip(f"the converter does not claim to carry {name}")
+            does_not_apply(f"the converter does not claim to carry {name}")
         schema, values = EXAMPLES[name]
         if optional:
             schema, values = schema.replace(optional=True), [*values, None]
@@ -120,6 +123,24 @@ class ConverterConformance(SettingsConformance):
         encode = self.made().encoder(Subject("topic", schema, "value"))
         assert list(encode(values, None)) == [data for value in values for data in encode([value], None)]
 
+    def test_reading_a_column_is_the_same_as_reading_its_rows_and_changes_nothing(self) -> None:
+        name = sorted(self.carries)[0]
+        schema, values = EXAMPLES[name]
+        converter = self.made()
+        data = list(converter.encoder(Subject("topic", schema, "value"))(values, None))
+        before = list(data)
+        decode = converter.decoder(Subject("topic", None, "value"))
+        assert _rows(decode(data, None), len(data)) == [row for each in data for row in _rows(decode([each], None), 1)]
+        assert data == before, "the converter changed what it was given"
+
+    def test_a_function_is_pure_across_threads(self) -> None:
+        name = sorted(self.carries)[0]
+        schema, values = EXAMPLES[name]
+        encode = self.made().encoder(Subject("topic", schema, "value"))
+        wanted = list(encode(values, None))
+        with ThreadPoolExecutor(4) as threads:
+            assert all(list(each) == wanted for each in threads.map(lambda _: encode(values, None), range(40)))
+
     def test_nothing_is_nothing_both_ways(self) -> None:
         converter = self.made()
         assert list(converter.encoder(Subject("topic", None, "value"))([None], None)) == [None]
@@ -129,11 +150,19 @@ class ConverterConformance(SettingsConformance):
     @pytest.mark.parametrize("value", PLAIN, ids=repr)
     def test_values_without_a_schema_come_back(self, value: Any) -> None:
         if not self.schemaless:
-            pytest.skip("the converter does not claim values without a schema")
+            does_not_apply("the converter does not claim values without a schema")
         assert self.trip(None, [value]) == ([None], [value])
 
     def test_foreign_bytes_are_a_data_error(self) -> None:
         if self.foreign is None:
-            pytest.skip("any bytes can be read")
+            does_not_apply("any bytes can be read")
         with pytest.raises(DataError):
             self.made().decoder(Subject("topic", None, "value"))([self.foreign], None)
+
+
+def _rows(groups: Sequence[Decoded], count: int) -> list[tuple[Schema | None, Any]]:
+    rows: list[tuple[Schema | None, Any]] = [(None, None)] * count
+    for group in groups:
+        for at, value in zip(range(count) if group.at is None else group.at, group.values, strict=True):
+            rows[at] = (group.schema, value)
+    return rows

@@ -4,6 +4,7 @@
 records, so that the two cannot drift.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -72,31 +73,88 @@ def rows_of(polled: Sequence[SourceRecord | SourceBatch]) -> Iterator[SourceReco
             )
 
 
+def told(record: SourceRecord) -> tuple[Any, ...]:
+    """All that a record says, to be compared and copied."""
+    headers = [(header.name, header.value, header.schema) for header in record.headers]
+    return (
+        record.topic,
+        record.partition,
+        (record.key_schema, record.key),
+        (record.value_schema, record.value),
+        headers,
+        record.source_partition,
+        record.source_offset,
+    )
+
+
+class RunningSource:
+    """One source task, with its complete settings; polled and told as the worker would, ended as it would end."""
+
+    def __init__(
+        self,
+        connector: type[SourceConnector[Any]],
+        settings: Mapping[str, str],
+        stored: Mapping[str, Place] | None = None,
+        blocking: bool = False,
+    ) -> None:
+        self.context = SourceHarnessContext(stored, blocking)
+        self.task: SourceTask[Any] = make_task(connector, settings, self.context)
+        self._partition_rows: dict[tuple[str, int], int] = {}
+
+    def start(self) -> None:
+        self.task.start()
+
+    def poll(self) -> Sequence[SourceRecord | SourceBatch]:
+        """Poll, and tell the task that all of it is written and committed."""
+        polled = self.task.poll()
+        self.acknowledge(list(rows_of(polled)))
+        return polled
+
+    def acknowledge(self, records: Sequence[SourceRecord]) -> None:
+        """`commit_record` once a record in the order polled, then `commit` with the last offset of each partition."""
+        if not records:
+            return
+        if type(self.task).commit_record is not SourceTask.commit_record:
+            for record in records:
+                at = (record.topic, record.partition or 0)
+                offset = self._partition_rows.get(at, 0)
+                self._partition_rows[at] = offset + 1
+                self.task.commit_record(record, Origin(*at, offset, "CreateTime"))
+        last = {
+            spelled(record.source_partition): (record.source_partition, record.source_offset)
+            for record in records
+            if record.source_partition is not None
+        }
+        self.task.commit(list(last.values()))
+
+    def stop(self) -> None:
+        self.context.stop()
+        self.task.stop()
+
+
 def collect(
     connector: type[SourceConnector[Any]], settings: Mapping[str, str], stored: Mapping[str, Place], most: int
 ) -> list[SourceRecord]:
     """Run every task from these offsets until it is quiet or `most` records are there, and stop it."""
     records: list[SourceRecord] = []
     for each in task_settings(connector, settings):
-        context = SourceHarnessContext(stored)
-        task: SourceTask[Any] = make_task(connector, each, context)
-        task.start()
+        source = RunningSource(connector, each, stored)
+        source.start()
         try:
             quiet = 0
             while quiet < QUIET_POLLS and len(records) < most:
                 before = len(records)
-                records.extend(rows_of(task.poll()))
+                records.extend(rows_of(source.poll()))
                 quiet = 0 if len(records) > before else quiet + 1
         finally:
-            context.stop()
-            task.stop()
+            source.stop()
     return records
 
 
 def offsets_after(records: Iterable[SourceRecord]) -> dict[str, Place]:
-    """What would be committed once these records were acknowledged."""
+    """What a worker would give back once these records were acknowledged: offsets as they come out of JSON."""
     return {
-        spelled(record.source_partition): record.source_offset
+        spelled(record.source_partition): json.loads(spelled(record.source_offset))
         for record in records
         if record.source_partition is not None and record.source_offset is not None
     }
@@ -121,20 +179,31 @@ def sink_batch(
 
 
 class RunningSink:
-    """A sink task with one partition, opened; `put` and `commit` as the worker would, `stop` as it would end."""
+    """A sink task with one partition, opened; `put` and `commit` as the worker would, `stop` as it would end.
 
-    def __init__(self, connector: type[SinkConnector[Any]], settings: Mapping[str, str], topic: str) -> None:
+    reports: whether somebody hears of records that cannot be written.
+    """
+
+    def __init__(
+        self, connector: type[SinkConnector[Any]], settings: Mapping[str, str], topic: str, reports: bool = True
+    ) -> None:
         self.partition = TopicPartition(topic, 0)
         partitions = frozenset({self.partition})
-        self.context = SinkHarnessContext(partitions)
+        self.context = SinkHarnessContext(partitions, reports)
         first = task_settings(connector, settings)[0]
         self.task: SinkTask[Any] = make_task(connector, first, self.context)
         self.task.start()
         self.task.open(partitions)
         self.position = 0
 
+    def batch(
+        self, values: Sequence[Any], keys: Sequence[Any] | None = None, schema: Schema | None = None
+    ) -> SinkBatch:
+        """The next rows of the partition, before they are put."""
+        return sink_batch(self.partition, self.position, values, keys, schema)
+
     def put(self, values: Sequence[Any], keys: Sequence[Any] | None = None, schema: Schema | None = None) -> SinkBatch:
-        batch = sink_batch(self.partition, self.position, values, keys, schema)
+        batch = self.batch(values, keys, schema)
         self.task.put(batch)
         self.position += len(values)
         return batch

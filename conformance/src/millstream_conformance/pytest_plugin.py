@@ -1,76 +1,103 @@
-"""The pytest plugin of the kit: `--certify`, waivers, and the certificate."""
+"""The pytest plugin of the kit: `--certify`, waivers, and the certificate.
 
-import json
-from importlib import metadata
+Loaded at every start of pytest in this environment, so it imports nothing of the kit or the API before it is needed.
+"""
+
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from millstream_conformance.suite import Conformance
+if TYPE_CHECKING:
+    from millstream_conformance.certificate import Certificate
 
-CERTIFICATE = "certificate.json"
+FILE = "certificate.json"
+SUITE = "millstream_conformance.suite"
+NAME = "millstream-certificate"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("millstream")
     group.addoption("--certify", metavar="DISTRIBUTION", help="certify an installed plugin distribution")
-    group.addoption("--certificate", metavar="FILE", default=CERTIFICATE, help=f"where it is written ({CERTIFICATE})")
+    group.addoption("--certificate", metavar="FILE", default=FILE, help=f"where it is written ({FILE})")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--certify"):
-        config.args.append(str(Path(__file__).with_name("packaging.py")))
-        config.pluginmanager.register(_Certificate(config), "millstream-certificate")
+    name = config.getoption("--certify")
+    if name:
+        from millstream_conformance.certificate import Certificate
+
+        config.pluginmanager.register(_Certifying(config, Certificate(name)), NAME)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if SUITE not in sys.modules:  # no suite was imported, so there is none among the tests
+        return
     for item in items:
-        cls = getattr(item, "cls", None)
-        if cls is not None and issubclass(cls, Conformance):
-            reason = cls.waived.get(getattr(item, "originalname", None) or item.name)
-            if reason is not None:
-                item.add_marker(pytest.mark.xfail(reason=f"waived: {reason}", strict=True))
+        cls = _suite_of(item)
+        if cls is None:
+            continue
+        from millstream_conformance.suite import replacements
+
+        for sentence in replacements(cls):
+            raise pytest.UsageError(sentence)
+        reason = cls.waived.get(getattr(item, "originalname", None) or item.name)
+        if reason is not None:
+            item.add_marker(pytest.mark.xfail(reason=f"waived: {reason}", strict=True))
 
 
-class _Certificate:
-    """Gathers what every test came to, and writes it down at the end."""
+def _suite_of(item: pytest.Item) -> Any:
+    from millstream_conformance.suite import Conformance
 
-    def __init__(self, config: pytest.Config) -> None:
+    cls = getattr(item, "cls", None)
+    return cls if isinstance(cls, type) and issubclass(cls, Conformance) else None
+
+
+class _Certifying:
+    """Has the certificate hear of every test, and writes it at the end."""
+
+    def __init__(self, config: pytest.Config, certificate: "Certificate") -> None:
         self._config = config
-        self._passed: list[str] = []
-        self._failed: list[str] = []
-        self._skipped: dict[str, str] = {}
-        self._waived: dict[str, str] = {}
+        self._certificate = certificate
+        self._judged: dict[str, Any] | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
+        """Before others deselect some. The packaging tests come as a module and not as a path to be collected: pytest
+        would load each `conftest.py` above the place that the kit is installed in."""
+        packaging = pytest.Module.from_parent(session, path=Path(__file__).with_name("packaging.py"))
+        items.extend(session.genitems(packaging))
+        for item in items:
+            cls = _suite_of(item)
+            if cls is not None:
+                self._certificate.suites[item.nodeid] = cls
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        ours = [item.nodeid for item in items if item.nodeid in self._certificate.suites]
+        self._certificate.results.deselected += ours
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if hasattr(report, "wasxfail"):
-            if report.skipped:
-                self._waived[report.nodeid] = report.wasxfail
-            return
-        if report.failed:
-            self._failed.append(report.nodeid)
-        elif report.skipped:
-            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-            self._skipped[report.nodeid] = reason
-        elif report.when == "call":
-            self._passed.append(report.nodeid)
+        self._certificate.results.add(report)
 
-    def pytest_sessionfinish(self) -> None:
-        name = self._config.getoption("--certify")
-        try:
-            version = metadata.version(name)
-        except metadata.PackageNotFoundError:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        self._judged = self._certificate.judged()
+        if self._judged is None:
             return  # the packaging tests have failed and said so
-        certificate: dict[str, Any] = {
-            "distribution": name,
-            "version": version,
-            "certified": bool(self._passed) and not self._failed,
-            "kit": metadata.version("millstream-conformance"),
-            "api": metadata.version("millstream-api"),
-            "passed": self._passed,
-            "failed": self._failed,
-            "skipped": self._skipped,
-            "waived": self._waived,
-        }
-        Path(self._config.getoption("--certificate")).write_text(json.dumps(certificate, indent=2) + "\n")
+        self._certificate.write(Path(self._config.getoption("--certificate")), self._judged)
+        if not self._judged["certified"] and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._judged is None:
+            return
+        told = self._judged
+        terminalreporter.section("certificate")
+        verdict = "is certified" if told["certified"] else "is NOT certified"
+        terminalreporter.write_line(f"{told['distribution']} {told['version']} {verdict}, kit {told['kit']}")
+        for kind, plugins in told["covered"].items():
+            for target, suites in plugins.items():
+                terminalreporter.write_line(f"  {kind} {target}: {', '.join(suites) or 'no suite'}")
+        for objection in told["objections"]:
+            terminalreporter.write_line(f"  - {objection}")

@@ -3,6 +3,7 @@
 import logging
 import random
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -10,21 +11,19 @@ import pytest
 from millstream_api import ConfigError
 from millstream_api.config.soundness import faults, sample
 from millstream_conformance.harness import load, task_settings
-from millstream_conformance.suite import Conformance
+from millstream_conformance.suite import Conformance, does_not_apply
 
 #: a text that is no value of these types
 NOT_A_VALUE = {"INT": "x", "LONG": "x", "SHORT": "x", "DOUBLE": "x", "BOOLEAN": "x"}
 CANARY = "canary-9f2c-secret"
+#: a shorter one may stand in any text
+SHORTEST_SECRET = 4
 #: how many settings are made up for the property
 SEEDS = 20
 
 
 class SettingsConformance(Conformance):
     """The tests that every suite has of its plugin's `config_class`."""
-
-    @classmethod
-    def plugin_class(cls) -> type[Any]:
-        raise TypeError(f"{cls.__name__} is made from a suite for a kind of plugin, not from SettingsConformance")
 
     @classmethod
     def settings(cls) -> Mapping[str, str]:
@@ -38,7 +37,7 @@ class SettingsConformance(Conformance):
         wrong = {each.name: NOT_A_VALUE[each.type] for each in config_class.definitions() if each.type in NOT_A_VALUE}
         missing = {each.name for each in config_class.definitions() if each.required and each.name not in wrong}
         if not wrong and not missing:
-            pytest.skip("the plugin has no setting that a text could be wrong for")
+            does_not_apply("the plugin has no setting that a text could be wrong for")
         with pytest.raises(ConfigError) as caught:
             config_class.parse(wrong)
         assert set(caught.value.problems) >= set(wrong) | missing
@@ -57,7 +56,7 @@ class SettingsConformance(Conformance):
         config_class = self.plugin_class().config_class
         secrets = [each.name for each in config_class.definitions() if each.type == "PASSWORD"]
         if not secrets:
-            pytest.skip("the plugin has no secret setting")
+            does_not_apply("the plugin has no secret setting")
         with caplog.at_level(logging.DEBUG):
             config = config_class.parse({**self.settings(), **dict.fromkeys(secrets, CANARY)})
         assert CANARY not in repr(config)
@@ -78,6 +77,25 @@ class ConnectorConformance(SettingsConformance):
     @classmethod
     def plugin_class(cls) -> type[Any]:
         return load(cls.connector)
+
+    def away(self) -> AbstractContextManager[object] | None:
+        """Give a context in which the outside cannot be reached; None when the author cannot take it away."""
+        return None
+
+    def outage(self) -> AbstractContextManager[object]:
+        found = self.away()
+        if found is None:
+            does_not_apply("the suite cannot take the outside away: override `away`")
+        return found
+
+    def secrets(self) -> dict[str, str]:
+        """The secret settings that are given and long enough to be looked for."""
+        definitions = self.plugin_class().config_class.definitions()
+        names = [each.name for each in definitions if each.type == "PASSWORD"]
+        found = {name: text for name in names if len(text := self.settings().get(name, "").strip()) >= SHORTEST_SECRET}
+        if not found:
+            does_not_apply("no secret setting is given")
+        return found
 
     @pytest.mark.parametrize("max_tasks", [1, 3, 10])
     def test_task_configs_are_text_and_no_more_than_asked_for(self, max_tasks: int) -> None:

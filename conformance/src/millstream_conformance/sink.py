@@ -1,23 +1,33 @@
 """The suite of sink connectors."""
 
 import copy
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from millstream_api import STRING, Schema, TopicPartition
+from millstream_api import STRING, RetriableError, Schema, SinkBatch, TopicPartition
 from millstream_conformance.harness import RunningSink
 from millstream_conformance.leftovers import nothing_left_behind
 from millstream_conformance.settings import ConnectorConformance
-from millstream_conformance.suite import Capability
+from millstream_conformance.suite import Capability, does_not_apply
+
+NOTHING_UNFIT = object()
 
 
 class SinkPromises(ConnectorConformance):
-    """What a sink's author tells of it, and the tests of what he claims beyond the rest."""
+    """What a sink's author tells of it, and the tests of what he claims beyond the rest.
 
+    topic:         the topic the records come from.
+    value_schema:  of the values.
+    unfit:         a value that cannot be written, beside others that can; by default there is none.
+    """
+
+    hook = "register_sinks"
     topic = "conformance"
     value_schema: Schema | None = STRING
+    unfit: Any = NOTHING_UNFIT
 
     def values(self, n: int) -> Sequence[Any]:
         """n values that the sink takes, all different."""
@@ -27,33 +37,58 @@ class SinkPromises(ConnectorConformance):
         """The values that are outside now, in order; None when that cannot be asked."""
         return None
 
-    def running(self) -> RunningSink:
-        return RunningSink(self.plugin_class(), self.settings(), self.topic)
+    def running(self, reports: bool = True) -> RunningSink:
+        return RunningSink(self.plugin_class(), self.settings(), self.topic, reports)
+
+    def found(self) -> list[Any]:
+        found = self.read_back()
+        if found is None:
+            does_not_apply("the outside cannot be read back: override `read_back`")
+        return list(found)
 
     def test_tombstones_do_not_stop_it(self) -> None:
-        if Capability.TOMBSTONES not in self.capabilities:
-            pytest.skip("the sink does not claim tombstones")
+        self.needs(Capability.TOMBSTONES)
         sink = self.running()
         sink.put([None], keys=["key"])
         sink.stop()
 
     def test_a_batch_put_twice_is_there_once(self) -> None:
-        if Capability.IDEMPOTENT not in self.capabilities:
-            pytest.skip("the sink does not claim to be idempotent")
+        self.needs(Capability.IDEMPOTENT)
         values = self.values(3)
         sink = self.running()
         batch = sink.put(values, schema=self.value_schema)
         sink.task.put(batch)
         sink.stop()
-        assert list(self.read_back() or ()) == list(values)
+        assert self.found() == list(values)
+
+    def test_one_bad_record_goes_to_the_errant_reporter_and_the_others_arrive(self) -> None:
+        if self.unfit is NOTHING_UNFIT:
+            does_not_apply("the suite names no value that cannot be written: set `unfit`")
+        values = list(self.values(2))
+        sink = self.running()
+        batch = sink.put([values[0], self.unfit, values[1]], schema=self.value_schema)
+        sink.stop()
+        assert [record.origin.offset for record, _ in sink.context.reported] == [batch.origins[1].offset], (
+            "one record of three cannot be written: hand it, and it alone, to context.report"
+        )
+        assert self.found() == values
+
+    def test_one_bad_record_fails_the_task_when_nobody_hears_of_it(self) -> None:
+        if self.unfit is NOTHING_UNFIT:
+            does_not_apply("the suite names no value that cannot be written: set `unfit`")
+        sink = self.running(reports=False)
+        batch = sink.batch([self.unfit], None, self.value_schema)
+        with pytest.raises(Exception) as caught:
+            _written(sink, batch)
+        sink.task.stop()
+        assert not isinstance(caught.value, RetriableError), "a record that can never be written is put again for ever"
 
 
 class SinkConformance(SinkPromises):
     """Certifies a sink connector.
 
-    topic:  the topic the records come from.
-
-    An author whose outside can be read overrides `read_back`; `values` and `value_schema` fit the sink.
+    An author whose outside can be read overrides `read_back`, whose outside can be taken away `away`; `values` and
+    `value_schema` fit the sink.
     """
 
     def test_an_empty_batch_is_taken(self) -> None:
@@ -67,21 +102,29 @@ class SinkConformance(SinkPromises):
         sink.put(values[:7], schema=self.value_schema)
         sink.put(values[7:], schema=self.value_schema)
         sink.stop()
-        found = self.read_back()
-        if found is None:
-            pytest.skip("the outside cannot be read back")
-        assert list(found) == list(values)
+        assert self.found() == list(values)
+
+    def test_records_that_come_again_after_a_restart_are_taken_and_none_is_lost(self) -> None:
+        values = list(self.values(4))
+        first = self.running()
+        first.put(values[:3], schema=self.value_schema)
+        first.stop()
+        second = self.running()  # nothing was committed: the same rows from the same offset on
+        second.put(values, schema=self.value_schema)
+        second.stop()
+        found = self.found()
+        assert [value for value in values if value not in found] == []
 
     def test_what_was_committed_is_outside_even_if_the_task_goes_no_further(self) -> None:
         sink = self.running()
         values = self.values(5)
         sink.put(values, schema=self.value_schema)
         committed = sink.commit()
-        found = self.read_back()
-        sink.stop()
-        if found is None:
-            pytest.skip("the outside cannot be read back")
-        assert list(found)[: committed.get(sink.partition, 0)] == list(values)[: committed.get(sink.partition, 0)]
+        try:
+            found = self.found()
+        finally:
+            sink.stop()
+        assert found[: committed.get(sink.partition, 0)] == list(values)[: committed.get(sink.partition, 0)]
 
     def test_pre_commit_is_never_ahead_of_what_was_put(self) -> None:
         sink = self.running()
@@ -100,11 +143,38 @@ class SinkConformance(SinkPromises):
 
     def test_what_is_put_is_not_changed(self) -> None:
         sink = self.running()
+        batch = sink.batch(list(self.values(3)), ["a", None, "b"], self.value_schema)
+        before = copy.deepcopy(_columns(batch))
+        sink.task.put(batch)
+        sink.task.pre_commit({sink.partition: 3})
+        sink.context.stop()
+        sink.task.stop()
+        assert _columns(batch) == before, "the sink changed the batch that it was given"
+
+    def test_while_the_outside_is_away_put_raises_retriable_error_and_takes_the_same_batch_later(self) -> None:
+        outage = self.outage()
         values = list(self.values(3))
-        before = copy.deepcopy(values)
-        batch = sink.put(values, schema=self.value_schema)
+        sink = self.running()
+        batch = sink.batch(values, None, self.value_schema)
+        with outage, pytest.raises(RetriableError):
+            _written(sink, batch)
+        sink.task.put(batch)
+        sink.position = 3
         sink.stop()
-        assert [record.value for record in batch] == before
+        found = self.found()
+        assert [value for value in values if value not in found] == []
+
+    def test_secrets_are_in_no_log_or_output(
+        self, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        secrets = self.secrets()
+        with caplog.at_level(logging.DEBUG):
+            sink = self.running()
+            sink.put(self.values(3), schema=self.value_schema)
+            sink.stop()
+        printed = capfd.readouterr()
+        leaked = sorted(name for name, text in secrets.items() if text in caplog.text + printed.out + printed.err)
+        assert not leaked, f"the secrets {leaked} are shown"
 
     def test_nothing_is_left_behind(self) -> None:
         first = self.running()
@@ -119,3 +189,13 @@ class SinkConformance(SinkPromises):
         sink.put(self.values(3), schema=self.value_schema)
         sink.stop()
         assert capfd.readouterr().out == ""
+
+
+def _columns(batch: SinkBatch) -> list[tuple[Any, ...]]:
+    return [(group.topic, list(group.values), group.keys) for group in batch.groups]
+
+
+def _written(sink: RunningSink, batch: SinkBatch) -> None:
+    """A sink may write in `put`, or collect there and write in `pre_commit`."""
+    sink.task.put(batch)
+    sink.task.pre_commit({sink.partition: sink.position + len(batch)})

@@ -1,48 +1,142 @@
 """The suite of source connectors."""
 
+import copy
+import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
-from millstream_api import SourceBatch, SourceRecord, check
-from millstream_conformance.contexts import SourceHarnessContext, spelled
+from millstream_api import RetriableError, SourceBatch, SourceRecord, check
+from millstream_conformance.contexts import spelled
 from millstream_conformance.harness import (
     QUIET_POLLS,
+    RunningSource,
     collect,
-    make_task,
     offsets_after,
     rows_of,
     task_settings,
+    told,
 )
 from millstream_conformance.leftovers import nothing_left_behind
 from millstream_conformance.settings import ConnectorConformance
+from millstream_conformance.suite import Capability, does_not_apply
 
 STOP_S = 1.0
+START_S = 10.0
+POLL_S = 10.0
 
 
-class SourceConformance(ConnectorConformance):
-    """Certifies a source connector.
+class SourcePromises(ConnectorConformance):
+    """What a source's author tells of it, and what the suite does with that.
 
     records:  how many records the tests look at.
-
-    A source that reads from an outside overrides `feed`, which puts `n` records there; it is called once a test, on an
-    outside that the author's own fixture made empty.
     """
 
+    hook = "register_sources"
     records = 5
 
     def feed(self, n: int) -> None:
-        """Put n records where the source finds them; a source that makes its own has nothing to do."""
+        """Put n records where the source finds them; a source that makes its own has nothing to do.
 
-    def collected(self, most: int | None = None) -> list[SourceRecord]:
+        Called once a test, on an outside that the author's own fixture made empty.
+        """
+
+    def running(self, blocking: bool = False) -> RunningSource:
+        cls = self.plugin_class()
+        return RunningSource(cls, task_settings(cls, self.settings())[0], blocking=blocking)
+
+    def collected(self) -> list[SourceRecord]:
         self.feed(self.records)
-        found = collect(self.plugin_class(), self.settings(), {}, most or self.records)
+        found = collect(self.plugin_class(), self.settings(), {}, self.records)
         assert len(found) >= self.records, f"fed {self.records} records, and the source delivered {len(found)}"
         return found[: self.records]
 
+    def ends_within_a_second(self, end: Callable[[RunningSource], None]) -> None:
+        """Poll on a thread; after `end` it must be over within STOP_S."""
+        source = self.running(blocking=True)
+        ready, ended = threading.Event(), threading.Event()
+        failure: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                source.start()
+                ready.set()
+                while not source.context.wait(0) and not ended.is_set():
+                    source.task.poll()
+            except BaseException as error:  # noqa: BLE001 - shown by the test's own thread
+                failure.append(error)
+            finally:
+                ready.set()
+                source.task.stop()
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        assert ready.wait(START_S), f"start did not return within {START_S:.0f} s"
+        thread.join(0.2)  # long enough to be inside a poll
+        ended.set()
+        end(source)
+        thread.join(STOP_S)
+        alive = thread.is_alive()
+        source.context.stop()
+        assert not alive, "poll went on for more than a second: wait with context.wait, interrupt in cancel"
+        if failure:
+            raise failure[0]
+
+
+class SourceEnds(SourcePromises):
+    """That a source's polls come to an end."""
+
+    def test_a_poll_without_data_returns(self) -> None:
+        done = threading.Event()
+        failure: list[BaseException] = []
+        source = self.running()
+
+        def run() -> None:
+            try:
+                source.start()
+                for _ in range(QUIET_POLLS):
+                    source.poll()
+            except BaseException as error:  # noqa: BLE001 - shown by the test's own thread
+                failure.append(error)
+            finally:
+                done.set()
+                source.stop()
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        returned = done.wait(POLL_S)
+        source.context.stop()
+        source.task.cancel()
+        thread.join(STOP_S)
+        assert returned, f"{QUIET_POLLS} polls without data took more than {POLL_S:.0f} s: return [] when there is none"
+        if failure:
+            raise failure[0]
+
+    def test_stop_ends_a_blocked_poll_within_a_second(self) -> None:
+        def stop(source: RunningSource) -> None:
+            source.context.stop()
+            source.task.cancel()
+
+        self.ends_within_a_second(stop)
+
+    def test_cancel_alone_ends_a_blocked_poll_within_a_second(self) -> None:
+        self.needs(Capability.CANCEL)
+        self.ends_within_a_second(lambda source: source.task.cancel())
+
+
+class SourceConformance(SourceEnds):
+    """Certifies a source connector.
+
+    A source that reads from an outside overrides `feed`; `away`, where the outside can be taken away.
+    """
+
     def test_partitions_and_offsets_are_json_clean(self) -> None:
         for record in self.collected():
+            assert (record.source_partition is None) == (record.source_offset is None), (
+                "a record has a source partition and a source offset, or neither"
+            )
             for place in (record.source_partition, record.source_offset):
                 if place is not None:
                     spelled(place)
@@ -54,70 +148,98 @@ class SourceConformance(ConnectorConformance):
                 check(record.value_schema, record.value)
             if record.key_schema is not None:
                 check(record.key_schema, record.key)
+            for header in record.headers:
+                if header.schema is not None:
+                    check(header.schema, header.value)
 
     def test_restarted_after_any_committed_prefix_nothing_is_lost(self) -> None:
         whole = self.collected()
         if any(record.source_offset is None for record in whole):
-            pytest.skip("the source keeps no offsets for this configuration")
+            does_not_apply("the source keeps no offsets for this configuration")
         for committed in range(len(whole) + 1):
             rest = whole[committed:]
             again = collect(self.plugin_class(), self.settings(), offsets_after(whole[:committed]), len(rest))
-            told = [(record.topic, record.key, record.value) for record in again[: len(rest)]]
-            assert told == [(record.topic, record.key, record.value) for record in rest], (
+            assert [told(record) for record in again[: len(rest)]] == [told(record) for record in rest], (
                 f"restarted with the offsets of the first {committed} records, others came than the ones that follow"
             )
 
+    def test_restarted_behind_everything_it_gives_nothing_again(self) -> None:
+        if type(self).feed is SourcePromises.feed:
+            does_not_apply("the source makes its records itself")
+        whole = self.collected()
+        if any(record.source_offset is None for record in whole):
+            does_not_apply("the source keeps no offsets for this configuration")
+        again = collect(self.plugin_class(), self.settings(), offsets_after(whole), 1)
+        assert not again, f"restarted behind the last record it gave {len(again)} again"
+
+    def test_what_was_polled_is_not_changed_afterwards(self) -> None:
+        self.feed(self.records)
+        source = self.running()
+        source.start()
+        try:
+            polled: list[tuple[Sequence[Any], Sequence[Any]]] = []
+            for _ in range(self.records):
+                items = source.poll()
+                polled.append((items, copy.deepcopy([told(record) for record in rows_of(items)])))
+        finally:
+            source.stop()
+        for items, before in polled:
+            assert [told(record) for record in rows_of(items)] == before, (
+                "a later poll, commit or stop changed what an earlier poll had handed over"
+            )
+
+    def test_stored_offsets_are_not_changed(self) -> None:
+        stored = offsets_after(self.collected())
+        before = copy.deepcopy(stored)
+        collect(self.plugin_class(), self.settings(), stored, 1)
+        assert stored == before, "the task changed an offset that context.offset gave it"
+
     def test_a_batch_answers_for_its_offsets_after_the_next_poll(self) -> None:
         self.feed(self.records)
-        cls = self.plugin_class()
-        context = SourceHarnessContext()
-        task = make_task(cls, task_settings(cls, self.settings())[0], context)
-        task.start()
+        source = self.running()
+        source.start()
         try:
-            polled: Sequence[SourceRecord | SourceBatch] = task.poll()
-            batches = [item for item in polled if isinstance(item, SourceBatch)]
+            batches = [item for item in source.poll() if isinstance(item, SourceBatch)]
             if not batches:
-                pytest.skip("the source returns records, not batches")
+                does_not_apply("the source returns records, not batches")
             before = [[batch.offset_at(row) for row in range(len(batch))] for batch in batches]
-            task.poll()
+            source.poll()
             assert [[batch.offset_at(row) for row in range(len(batch))] for batch in batches] == before
         finally:
-            context.stop()
-            task.stop()
+            source.stop()
 
-    def test_a_poll_without_data_returns(self) -> None:
-        cls = self.plugin_class()
-        context = SourceHarnessContext()
-        task = make_task(cls, task_settings(cls, self.settings())[0], context)
-        task.start()
+    def test_while_the_outside_is_away_poll_raises_retriable_error_and_then_goes_on(self) -> None:
+        outage = self.outage()
+        self.feed(self.records)
+        source = self.running()
+        source.start()
         try:
-            for _ in range(QUIET_POLLS):
-                list(rows_of(task.poll()))
+            with outage:
+                for _ in range(QUIET_POLLS):
+                    try:
+                        found = list(rows_of(source.poll()))
+                    except RetriableError:
+                        break
+                    assert not found, "records came although the outside is away"
+                else:
+                    pytest.fail("the outside is away, and poll raised no RetriableError")
+            again: list[SourceRecord] = []
+            for _ in range(QUIET_POLLS + self.records):
+                again.extend(rows_of(source.poll()))
+            assert len(again) >= self.records, "after the outage not all records came"
         finally:
-            context.stop()
-            task.stop()
+            source.stop()
 
-    def test_stop_ends_a_blocked_poll_within_a_second(self) -> None:
-        cls = self.plugin_class()
-        context = SourceHarnessContext(blocking=True)
-        task = make_task(cls, task_settings(cls, self.settings())[0], context)
-        ready = threading.Event()
-
-        def run() -> None:
-            task.start()
-            ready.set()
-            while not context.wait(0):
-                task.poll()
-            task.stop()
-
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        assert ready.wait(10), "start did not return within 10 s"
-        thread.join(0.2)  # long enough to be inside a poll
-        context.stop()
-        task.cancel()
-        thread.join(STOP_S)
-        assert not thread.is_alive(), "poll went on for more than a second after stop: wait with context.wait"
+    def test_secrets_are_in_no_log_output_or_record(
+        self, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        secrets = self.secrets()
+        with caplog.at_level(logging.DEBUG):
+            records = self.collected()
+        printed = capfd.readouterr()
+        shown = caplog.text + printed.out + printed.err + repr([told(record) for record in records])
+        leaked = sorted(name for name, text in secrets.items() if text in shown)
+        assert not leaked, f"the secrets {leaked} are shown"
 
     def test_nothing_is_left_behind(self) -> None:
         self.collected()  # what a library opens once and keeps is not the connector's

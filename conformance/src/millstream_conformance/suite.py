@@ -1,42 +1,79 @@
 """What every suite of the kit has: tests that may be waived by name and reason, and never replaced."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
+
+import pytest
 
 KIT = "millstream_conformance"
+NOT_APPLICABLE = "does not apply: "
+"""How the kit's skips begin: there is nothing to install for them."""
 
 
 class Capability(Enum):
     """What a plugin, or the outside it talks to, can do. Tests ask for a capability, never for a product's name."""
 
     IDEMPOTENT = "a batch put twice is there once"
-    ENDLESS = "the source makes records for ever, without being fed"
     TOMBSTONES = "a record without value and schema means something to the sink, or is passed over"
+    CANCEL = "poll blocks in a call that only `cancel` ends, not `context.wait`"
 
 
 class Conformance:
     """The base of all suites.
 
+    hook:          by which the plugin is registered; the certificate counts the suites of each.
     waived:        names of kit tests that are known to fail, each with its reason; they are strict expected
                    failures, so that a mended bug forces the waiver out.
     capabilities:  what the plugin claims; the tests of the others are skipped, and the certificate says so.
     """
 
+    hook: ClassVar[str] = ""
     waived: ClassVar[Mapping[str, str]] = {}
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if cls.__module__.partition(".")[0] == KIT:
+        if _is_of_the_kit(cls):
             return
-        kit_tests = {name for base in cls.__mro__[1:] if _is_of_the_kit(base) for name in vars(base)}
-        for name in vars(cls):
-            if name.startswith("test_") and name in kit_tests:
-                raise TypeError(f"{cls.__name__} replaces {name}; waive a test by name and reason in `waived` instead")
+        for sentence in replacements(cls):
+            raise TypeError(sentence)
+        tests = kit_tests(cls)
         for name in cls.waived:
-            if name not in kit_tests:
+            if name not in tests:
                 raise TypeError(f"{cls.__name__} waives {name!r}, which is no test of the kit")
+
+    @classmethod
+    def plugin_class(cls) -> type[Any]:
+        """The class that is certified."""
+        raise TypeError(f"{cls.__name__} is made from a suite for a kind of plugin, not from {__name__}")
+
+    def needs(self, capability: Capability) -> None:
+        """Skip the test that calls this unless the plugin claims the capability."""
+        if capability not in self.capabilities:
+            does_not_apply(f"{capability.name} is not claimed ({capability.value})")
+
+
+def does_not_apply(reason: str) -> NoReturn:
+    """Skip the test that calls this: the plugin does not claim it, or has not what it is about."""
+    pytest.skip(NOT_APPLICABLE + reason)
+
+
+def kit_tests(cls: type) -> frozenset[str]:
+    """Names of the tests that the kit has for this suite."""
+    return frozenset(
+        name for base in cls.__mro__ if _is_of_the_kit(base) for name in vars(base) if name.startswith("test_")
+    )
+
+
+def replacements(cls: type) -> Iterator[str]:
+    """Say of each test of the kit that is not the kit's own any more, itself or by a base, what to do instead."""
+    for name in sorted(kit_tests(cls)):
+        owner = next(base for base in cls.__mro__ if name in vars(base))
+        found = vars(owner)[name]
+        if not _is_of_the_kit(owner) or getattr(found, "__module__", KIT).partition(".")[0] != KIT:
+            by = "" if owner is cls else f", by its base {owner.__name__}"
+            yield f"{cls.__name__} replaces {name}{by}; waive a test by name and reason in `waived` instead"
 
 
 def _is_of_the_kit(cls: type) -> bool:

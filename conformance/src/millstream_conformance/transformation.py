@@ -2,9 +2,8 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-
-import pytest
 
 from millstream_api import (
     DataError,
@@ -18,6 +17,7 @@ from millstream_api import (
 )
 from millstream_conformance.harness import load
 from millstream_conformance.settings import SettingsConformance
+from millstream_conformance.suite import does_not_apply
 
 ROW = Schema(Type.STRUCT, fields=[("id", Schema(Type.INT32)), ("name", Schema(Type.STRING, optional=True))])
 
@@ -58,6 +58,7 @@ class _LinkConformance(SettingsConformance):
 class TransformationConformance(_LinkConformance):
     """Certifies a transformation; `transformation` is its `module:Class`."""
 
+    hook = "register_transformations"
     transformation: str
 
     @classmethod
@@ -82,29 +83,48 @@ class TransformationConformance(_LinkConformance):
             return
 
     def test_the_batch_form_does_what_the_record_form_does(self) -> None:
-        cls = self.plugin_class()
-        if cls.apply_batch is Transformation.apply_batch:
-            pytest.skip("the transformation has no batch form")
+        self._needs_batch_form()
         batch = self.batch()
-        before = copy.deepcopy(list(batch.values))
         made = self.made()
-        got: dict[int, tuple[Any, ...]] = {}
-        for part in made.apply_batch(batch):
-            for at, row in enumerate(part.rows):
-                key = None if part.keys is None else part.keys[at]
-                got[row] = (part.topic, part.value_schema, part.values[at], part.key_schema, key)
+        got = _by_row(made.apply_batch(batch))
+        record_form = self.made()
         wanted: dict[int, tuple[Any, ...]] = {}
         for row, record in enumerate(self.records()):
-            after = self.made().apply(record) if row == 0 else made.apply(record)
+            after = record_form.apply(record)
             if after is not None:
-                wanted[row] = (after.topic, after.value_schema, after.value, after.key_schema, after.key)
+                wanted[row] = _said(after)
         assert got == wanted
-        assert list(batch.values) == before, "apply_batch changed the batch it was given"
+
+    def test_the_batch_form_leaves_the_batch_as_it_was(self) -> None:
+        self._needs_batch_form()
+        batch = self.batch()
+        before = copy.deepcopy(_columns(batch))
+        self.made().apply_batch(batch)
+        assert _columns(batch) == before, "apply_batch changed the batch it was given"
+
+    def test_the_batch_form_is_pure(self) -> None:
+        """Called again after a failure, on parts, and on several threads, it says the same."""
+        self._needs_batch_form()
+        batch = self.batch()
+        made = self.made()
+        wanted = _by_row(made.apply_batch(batch))
+        assert _by_row(made.apply_batch(batch)) == wanted, (
+            "a second call says something else: state is for record forms"
+        )
+        parts = [made.apply_batch(batch.take([row])) for row in range(len(batch))]
+        assert {row: said for part in parts for row, said in _by_row(part).items()} == wanted
+        with ThreadPoolExecutor(4) as threads:
+            assert all(_by_row(each) == wanted for each in threads.map(lambda _: made.apply_batch(batch), range(40)))
+
+    def _needs_batch_form(self) -> None:
+        if self.plugin_class().apply_batch is Transformation.apply_batch:
+            does_not_apply("the transformation has no batch form")
 
 
 class PredicateConformance(_LinkConformance):
     """Certifies a predicate; `predicate` is its `module:Class`."""
 
+    hook = "register_predicates"
     predicate: str
 
     @classmethod
@@ -120,7 +140,32 @@ class PredicateConformance(_LinkConformance):
 
     def test_the_batch_form_says_what_the_record_form_says(self) -> None:
         if self.plugin_class().test_batch is Predicate.test_batch:
-            pytest.skip("the predicate has no batch form")
-        answer = self.made().test_batch(self.batch())
+            does_not_apply("the predicate has no batch form")
+        batch = self.batch()
+        before = copy.deepcopy(_columns(batch))
+        answer = self.made().test_batch(batch)
+        assert _columns(batch) == before, "test_batch changed the batch it was given"
         said = [answer] * len(self.batch()) if isinstance(answer, bool) else list(answer)
         assert said == [self.made().test(record) for record in self.records()]
+
+
+def _said(record: Record) -> tuple[Any, ...]:
+    headers = tuple((header.name, header.value, header.schema) for header in record.headers)
+    return (record.topic, record.value_schema, record.value, record.key_schema, record.key, record.timestamp, headers)
+
+
+def _by_row(parts: Sequence[RecordBatch]) -> dict[int, tuple[Any, ...]]:
+    found: dict[int, tuple[Any, ...]] = {}
+    for part in parts:
+        for at, row in enumerate(part.rows):
+            key = None if part.keys is None else part.keys[at]
+            timestamp = None if part.timestamps is None else part.timestamps[at]
+            own = () if part.headers is None else part.headers[at]
+            headers = tuple((header.name, header.value, header.schema) for header in own)
+            said = (part.topic, part.value_schema, part.values[at], part.key_schema, key, timestamp, headers)
+            found[row] = said
+    return found
+
+
+def _columns(batch: RecordBatch) -> tuple[Any, ...]:
+    return (batch.topic, list(batch.values), batch.keys, batch.partitions, batch.timestamps, batch.headers)

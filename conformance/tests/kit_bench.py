@@ -1,0 +1,92 @@
+"""What the tests of the kit share: plugins that do it right, to be made wrong, and a run of pytest over them."""
+
+import pytest
+
+import millstream_api
+import millstream_conformance
+
+# before a run in this process, which forgets what was imported in it: a class must not be there twice
+for package in (millstream_api, millstream_conformance):
+    for name in package.__all__:
+        getattr(package, name)
+
+PLUGIN = """
+import json, sys, threading
+from collections.abc import Sequence
+from millstream_api import *
+
+class CountingConfig(Config):
+    topic: str = key(doc="Topic to write to.")
+    pause_ms: int = key(1, doc="Pause between two records.")
+
+class CountingTask(SourceTask[CountingConfig]):
+    def start(self):
+        stored = self.context.offset({"topic": self.config.topic})
+        self.count = stored["count"] if stored else 0
+
+    def poll(self):
+        if self.context.wait(self.config.pause_ms / 1000):
+            return []
+        self.count += 1
+        return [SourceRecord(self.config.topic, self.count, {"topic": self.config.topic}, {"count": self.count})]
+
+class Counting(SourceConnector[CountingConfig]):
+    config_class = CountingConfig
+    task_class = CountingTask
+
+class KeepingConfig(Config):
+    file: str = key("out.txt", doc="Where to.")
+
+class KeepingTask(SinkTask[KeepingConfig]):
+    def start(self):
+        self.out = open(self.config.file, "a")
+    def put(self, batch):
+        for record in batch:
+            self.out.write(f"{record.value}\\n")
+    def pre_commit(self, offsets):
+        self.out.flush()
+        return offsets
+    def stop(self):
+        self.out.close()
+
+class Keeping(SinkConnector[KeepingConfig]):
+    config_class = KeepingConfig
+    task_class = KeepingTask
+"""
+SOURCE = """
+from millstream_conformance import SourceConformance
+
+class TestCounting(SourceConformance):
+    connector = "counting:Counting"
+    config = {"topic": "counts"}
+"""
+SINK = """
+from pathlib import Path
+from millstream_conformance import SinkConformance
+
+class TestKeeping(SinkConformance):
+    connector = "counting:Keeping"
+    config = {}
+
+    def running(self):
+        Path("out.txt").unlink(missing_ok=True)
+        return super().running()
+
+    def read_back(self):
+        return Path("out.txt").read_text().splitlines()
+"""
+
+
+def run(pytester: pytest.Pytester, plugin: str, suite: str, module: str = "counting") -> pytest.RunResult:
+    pytester.makepyfile(**{module: plugin, "test_suite": suite})
+    pytester.syspathinsert()
+    return pytester.runpytest_inprocess("-p", "no:cacheprovider")
+
+
+def run_apart(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    """In a process of its own: what is asked for depends on what is imported, or it is not the first run."""
+    return pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
+
+
+def failures(result: pytest.RunResult) -> set[str]:
+    return {line.split("::")[-1].split(" ")[0].split("[")[0] for line in result.outlines if line.startswith("FAILED")}
