@@ -10,6 +10,8 @@ for package in (millstream_api, millstream_conformance):
     for name in package.__all__:
         getattr(package, name)
 
+#: a run needs none of them; the first two are imported anew each time
+LEAN = ("-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:xdist", "-p", "no:cacheprovider")
 PLUGIN = """
 import json, sys, threading
 from collections.abc import Sequence
@@ -80,12 +82,12 @@ class TestKeeping(SinkConformance):
 def run(pytester: pytest.Pytester, plugin: str, suite: str, module: str = "counting") -> pytest.RunResult:
     pytester.makepyfile(**{module: plugin, "test_suite": suite})
     pytester.syspathinsert()
-    return pytester.runpytest_inprocess("-p", "no:cacheprovider")
+    return pytester.runpytest_inprocess(*LEAN)
 
 
 def run_apart(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     """In a process of its own: what is asked for depends on what is imported, or it is not the first run."""
-    return pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
+    return pytester.runpytest_subprocess(*LEAN, *arguments)
 
 
 def failures(result: pytest.RunResult) -> set[str]:
