@@ -120,7 +120,7 @@ WRONG = [
     (PROVIDER, "the vault {path!r} cannot", "it cannot", UNREADABLE),
     (PROVIDER, 'log.debug("asked for %s", sorted(keys))', 'log.debug("found %s", known)',
      "test_what_it_finds_is_in_no_log_or_output"),
-    (PROVIDER, "ttl_ms=60_000", "ttl_ms=0", "test_how_long_it_holds_is_a_length_of_time"),
+    (PROVIDER, "ttl_ms=60_000", "ttl_ms=-1", "test_how_long_it_holds_is_a_length_of_time"),
     (PROVIDER, 'log.debug("asked', 'KEPT.append(open(__file__)); log.debug("asked',
      "test_nothing_is_left_behind_after_close"),
     (PROVIDER, '"open sesame"}\n        log', '"open " + str(len(KEPT))}; KEPT.append(1)\n        log',

@@ -108,4 +108,7 @@ class Certificate:
 
 
 def _certifies(suite: type[Conformance], hook: str, target: str) -> bool:
-    return suite.hook == hook and suite.plugin_class() is load(target)
+    try:
+        return suite.hook == hook and suite.plugin_class() is load(target)
+    except (ImportError, AttributeError):  # a packaging test has failed and said so
+        return False

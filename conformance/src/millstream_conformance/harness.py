@@ -30,9 +30,12 @@ QUIET_POLLS = 3
 
 
 def load(target: str) -> type[Any]:
-    """The class of `module:Class`."""
+    """The class of `module:Class`. Raises ImportError or AttributeError when there is none."""
     module, _, name = target.partition(":")
-    found: type[Any] = getattr(import_module(module), name)
+    try:
+        found: type[Any] = getattr(import_module(module), name)
+    except SystemExit as error:
+        raise ImportError(f"{target}: its module ends the process on import: SystemExit({error.code!r})") from error
     return found
 
 
