@@ -80,10 +80,10 @@ def test_the_last_lines_of_output_are_in_the_trace_of_a_crash(shared):
     assert "\tFatal Python error: Segmentation fault" in trace
 
 
-def test_a_start_that_is_woken_by_the_question_for_its_stack_has_failed_all_the_same(shared):
-    ears = started(shared, "start-doze", deed="doze")
+def test_a_start_that_is_woken_by_the_question_for_its_stack_has_failed_all_the_same(hasty):
+    ears = started(hasty, "start-doze", deed="doze")
     assert "hosted.py" in ears.until("FAILED").trace
-    wait_until(lambda: pid_of(shared, "start-doze") == 0)
+    wait_until(lambda: pid_of(hasty, "start-doze") == 0)
     assert ears.states() == ["FAILED"]
 
 
