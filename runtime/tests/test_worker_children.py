@@ -38,8 +38,8 @@ def shared(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory):
-    """A worker that waits two seconds for a start: for starts that never return."""
-    running = Worker(setup(tmp_path_factory.mktemp("log"), connector_start_ms=2_000))
+    """A worker that waits six seconds for a start, its process included: for starts that never return."""
+    running = Worker(setup(tmp_path_factory.mktemp("log"), connector_start_ms=6_000))
     running.start()
     yield running
     running.close()
@@ -82,7 +82,7 @@ def test_the_last_lines_of_output_are_in_the_trace_of_a_crash(shared):
 
 def test_a_start_that_is_woken_by_the_question_for_its_stack_has_failed_all_the_same(hasty):
     ears = started(hasty, "start-doze", deed="doze")
-    assert "hosted.py" in ears.until("FAILED").trace
+    assert "hosted.py" in ears.until("FAILED", 25).trace
     wait_until(lambda: pid_of(hasty, "start-doze") == 0)
     assert ears.states() == ["FAILED"]
 
@@ -90,8 +90,8 @@ def test_a_start_that_is_woken_by_the_question_for_its_stack_has_failed_all_the_
 @pytest.mark.parametrize("deed", ["hang", "hog"])
 def test_a_start_that_does_not_return_is_failed_with_its_stack_and_killed(hasty, deed):
     ears = started(hasty, f"start-{deed}", deed=deed)
-    trace = ears.until("FAILED").trace
-    assert f"start-{deed} did not return from start within connector.start.timeout.ms=2000" in trace
+    trace = ears.until("FAILED", 25).trace
+    assert f"start-{deed} did not return from start within connector.start.timeout.ms=6000" in trace
     assert "hosted.py" in trace
     assert "/millstream/host/" not in trace
     wait_until(lambda: pid_of(hasty, f"start-{deed}") == 0)
