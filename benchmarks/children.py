@@ -1,5 +1,7 @@
 """What children cost: start of a bare task, memory of idle ones. `python benchmarks/children.py [--tasks 200]`.
 
+Results in benchmarks/results/children.json.
+
 Prints start times (from `start_task` to RUNNING heard), PSS a task, worker and templates, and idle CPU, with the
 machine's load beside them. Tasks poll a plugin that waits; each has a producer on an embedded log of its own folder.
 """
@@ -13,6 +15,9 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from machine import keep, machine, said
 
 from millstream_api import Config, SourceConnector, SourceRecord, SourceTask
 
@@ -44,7 +49,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(tasks: int) -> None:
+def measure(tasks: int) -> dict[str, Any]:
     from millstream.broker.connect import open_broker
     from millstream.host.channel import PluginTarget, RunTask, StateChanged
     from millstream.worker.worker import Worker, WorkerSetup
@@ -86,19 +91,44 @@ def measure(tasks: int) -> None:
         before = sum(map(cpu_seconds, children))
         time.sleep(5)
         idle = (sum(map(cpu_seconds, children)) - before) / 5 * 100
-        print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, {len(children)} idle tasks")
-        print(f"start: first {first:.0f} ms (with its template), then median {statistics.median(times):.1f} ms, "
-              f"best {min(times):.1f} ms, worst {max(times):.1f} ms")  # fmt: skip
-        print(f"PSS a task: median {statistics.median(pss):.1f} MB, all {sum(pss):.0f} MB")
-        print(f"PSS worker {pss_mb(os.getpid()):.0f} MB, templates {[round(pss_mb(pid)) for pid in templates]} MB")
-        print(f"idle CPU of all tasks: {idle:.1f} % of a core")
+        result = {
+            "tasks": len(children),
+            "start_first_ms": first,
+            "start_median_ms": statistics.median(times),
+            "start_best_ms": min(times),
+            "start_worst_ms": max(times),
+            "pss_task_median_mb": statistics.median(pss),
+            "pss_tasks_mb": sum(pss),
+            "pss_worker_mb": pss_mb(os.getpid()),
+            "pss_templates_mb": [round(pss_mb(pid), 1) for pid in templates],
+            "threads_a_task": statistics.median(threads(pid) for pid in children),
+            "threads_worker": threads(os.getpid()),
+            "idle_cpu_percent_of_a_core": idle,
+            "load_after": round(os.getloadavg()[0], 2),
+        }
         worker.close()
         own.release()
         broker.close()
+    return result
+
+
+def threads(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--tasks", type=int, default=50)
+    around = machine()
+    print(said(around))
+    result = measure(arguments.parse_args().tasks)
+    asked = {"start_median_ms": 10, "pss_task_median_mb": 4}
+    for name, value in result.items():
+        shown = f"{value:.1f}" if isinstance(value, float) else str(value)
+        print(f"{name:<32}{shown:>14}{f'asked {asked[name]}' if name in asked else '':>12}")
+    keep("children", around, asked=asked, **result)
 
 
 if __name__ == "__main__":
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--tasks", type=int, default=50)
     sys.path.insert(0, str(Path(__file__).parent))
-    measure(arguments.parse_args().tasks)
+    main()

@@ -1,17 +1,19 @@
 """What the embedded log takes and gives: rows of 100 bytes appended in batches, then read to the end.
 
-    python benchmarks/embedded_log.py [--rows N] [--dir FOLDER] [--json FILE]
+    python benchmarks/embedded_log.py [--rows N] [--dir FOLDER]
 
 Prints a table with the machine's load beside it; each figure is the median of three runs, one process.
+Results in benchmarks/results/embedded_log.json.
 """
 
 import argparse
-import json
 import os
 import statistics
 import tempfile
 import time
 from pathlib import Path
+
+from machine import keep, machine, said
 
 from millstream.broker.connect import open_broker
 from millstream.broker.ports import ConsumerSettings, Delivered, Outgoing, ProducerSettings
@@ -55,12 +57,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--dir", default=None, help="folder for the logs; default: the system's temporary one")
-    parser.add_argument("--json", default=None, help="write the figures there, too")
     arguments = parser.parse_args()
     results = []
-    print(f"load {os.getloadavg()[0]:.2f}, {arguments.rows:,} rows of {SIZE} bytes")
-    print(f"{'sync':8s} {'batch':>6s} {'append rows/s':>14s} {'read rows/s':>12s} {'disk/raw':>9s}")
-    for sync in ("barrier", "full"):
+    around = machine()
+    print(f"{arguments.rows:,} rows of {SIZE} bytes; {said(around)}")
+    print(f"{'sync':8s} {'batch':>6s} {'append rows/s':>14s} {'read rows/s':>12s} {'disk/raw':>9s} {'load':>6s}")
+    for sync in ("normal", "full"):
         for batch in BATCHES:
             rows = arguments.rows if batch > 1 else 3000
             runs = []
@@ -68,11 +70,12 @@ def main() -> None:
                 with tempfile.TemporaryDirectory(dir=arguments.dir) as folder:
                     runs.append(measure(folder, rows, batch, sync))
             append, read, disk = (statistics.median(column) for column in zip(*runs, strict=True))
-            print(f"{sync:8s} {batch:6d} {append:14,.0f} {read:12,.0f} {disk:9.2f}")
-            results.append({"sync": sync, "batch": batch, "append": append, "read": read, "disk_per_raw": disk})
-    if arguments.json:
-        document = {"rows": arguments.rows, "size": SIZE, "load": os.getloadavg()[0], "results": results}
-        Path(arguments.json).write_text(json.dumps(document, indent=1) + "\n")
+            load = os.getloadavg()[0]
+            print(f"{sync:8s} {batch:6d} {append:14,.0f} {read:12,.0f} {disk:9.2f} {load:6.2f}")
+            results.append(
+                {"sync": sync, "batch": batch, "append": append, "read": read, "disk_per_raw": disk, "load": load}
+            )
+    keep("embedded_log", around, rows=arguments.rows, size=SIZE, results=results)
 
 
 if __name__ == "__main__":

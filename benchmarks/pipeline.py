@@ -6,14 +6,13 @@ time of this process (`time.process_time`), the best of nine runs: other work on
 
 import ctypes
 import gc
-import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
+
+from machine import keep, machine, said
 
 from millstream.broker.ports import Incoming
 from millstream.lifecycle import SystemClock
@@ -160,8 +159,9 @@ def settle_memory() -> None:
 def main() -> None:
     settle_memory()
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
-    print(f"{LINES} lines of 100 bytes a poll, {count:,} records a run, load {os.getloadavg()[0]:.1f}")
-    print(f"{'':52} {'records / CPU s':>16} {'ns':>6} {'target':>12} {'load':>5}")
+    around = machine()
+    print(f"{LINES} lines of 100 bytes a poll, {count:,} records a run; {said(around)}")
+    print(f"{'':52} {'records / CPU s':>16} {'ns':>6} {'asked':>12} {'load':>5}")
     rows = []
     for name, run in cases():
         found, load = rate(run, count), os.getloadavg()[0]
@@ -169,11 +169,8 @@ def main() -> None:
         print(
             f"{name:52} {found:16,.0f} {1e9 / found:6.0f} {f'{target:,}' if target else '':>12} {load:5.1f}", flush=True
         )
-        rows.append({"case": name, "records_per_cpu_second": round(found), "target": target, "load": round(load, 2)})
-    result = {"python": platform.python_version(), "machine": platform.machine(), "lines": LINES, "rows": rows}
-    path = Path(__file__).parent / "results" / "pipeline.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n")
+        rows.append({"case": name, "records_per_cpu_second": round(found), "asked": target, "load": round(load, 2)})
+    keep("pipeline", around, lines=LINES, rows=rows)
 
 
 if __name__ == "__main__":
