@@ -6,11 +6,12 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from millstream_api import DataError, Schema, Type, decimal
+from millstream_api import DataError, Schema, Subject, Type, decimal
 from millstream_api.logical import DATE, TIME, TIMESTAMP
+from millstream_json.converter import JsonConverter, JsonConverterConfig
 from millstream_json.parsing import parse
 from millstream_json.reading import Reader, compile_reader
 from millstream_json.shapes import REFUSALS
@@ -149,3 +150,40 @@ def test_a_field_may_be_called_anything() -> None:
     schema = Schema.struct({name: Schema(Type.INT32) for name in names})
     value = dict.fromkeys(names, 1)
     assert compile_writer(schema, True, False).one(value) == value
+
+
+HEAD = b'{"schema":{"type":"string","optional":false},"payload":'
+TEXT = st.text('",[]{}\na 1\\', max_size=6)
+PAYLOADS = st.one_of(TEXT.map(orjson.dumps), TEXT.map(str.encode))
+MESSAGES = st.one_of(
+    PAYLOADS.map(lambda text: HEAD + text + b"}"),
+    st.builds(lambda start, text, end: HEAD[start:] + text + end, st.integers(0, len(HEAD)), PAYLOADS, PAYLOADS),
+)
+
+
+def decoded(decode: Any, rows: list[bytes]) -> list[tuple[Any, Any]] | str:
+    """(schema, value) of each row, or the error of the first that has none."""
+    try:
+        parts = decode(rows, None)
+    except DataError as error:
+        return error.message
+    found = {}
+    for part in parts:
+        for row, value in zip(range(len(rows)) if part.at is None else part.at, part.values, strict=True):
+            found[row] = (part.schema, value)
+    return [found[row] for row in range(len(rows))]
+
+
+@settings(max_examples=600)
+@given(st.lists(MESSAGES, min_size=1, max_size=5))
+@example([HEAD + b'"a","b"}', HEAD + b'"}', HEAD + b'"}'])
+@example([HEAD + b'["a"}', HEAD + b'"b"]}', HEAD + b'"c","d"}'])
+@example([HEAD + b'"a"}' + HEAD + b'"b"', b"}"])
+@example([HEAD + b'"a"}', HEAD[:-1], b':"b"}'])
+def test_a_column_of_strings_reads_as_its_rows_do_one_by_one(rows: list[bytes]) -> None:
+    whole, single = (JsonConverter(JsonConverterConfig.parse({"converter.type": "value"})) for _ in range(2))
+    decode = whole.decoder(Subject("t", None, "value"))
+    assert decoded(decode, [HEAD + b'"known"}'])
+    alone = [decoded(single.decoder(Subject("t", None, "value")), [row]) for row in rows]
+    errors = [one for one in alone if isinstance(one, str)]
+    assert decoded(decode, rows) == (errors[0] if errors else [one[0] for one in alone])
