@@ -5,11 +5,13 @@ A batch plugin's rows pass the pipeline without one Python call each; a record f
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from millstream.broker.ports import Incoming
+from millstream.broker.connect import open_broker
+from millstream.broker.ports import ConsumerSettings, Delivered, Incoming, Outgoing, ProducerSettings
 from millstream.lifecycle import ManualClock
 from millstream.pipeline import slicing
 from millstream.pipeline.chain import Chain, Link
@@ -17,7 +19,22 @@ from millstream.pipeline.conversion import Converters
 from millstream.pipeline.poll import SinkPipeline, SourcePipeline
 from millstream.pipeline.reporting import Reporting
 from millstream.pipeline.tolerance import Handling, Tolerance
-from millstream_api import Predicate, Record, RecordBatch, Schema, SourceBatch, SourceRecord, Transformation, Type
+from millstream_api import (
+    Origin,
+    Predicate,
+    Record,
+    RecordBatch,
+    Schema,
+    SinkBatch,
+    SourceBatch,
+    SourceRecord,
+    TopicPartition,
+    Transformation,
+    Type,
+)
+from millstream_file.config import FileSinkConfig, FileSourceConfig
+from millstream_file.sink import FileStreamSinkTask
+from millstream_file.source import FileStreamSourceTask
 from millstream_json.converter import JsonConverter, JsonConverterConfig
 
 FEW, MANY = 500, 1500
@@ -176,3 +193,86 @@ def test_a_helper_called_for_each_row_is_noticed() -> None:
             return value.strip()
 
     assert slope(source([Link(Careless({}))], batch)) >= 1
+
+
+def log_rows(
+    tmp_path: Path, columns: Callable[[int], Outgoing]
+) -> tuple[Callable[[int], object], Callable[[int], object]]:
+    """Writing so many rows to an embedded log, and reading them."""
+    broker = open_broker(f"sqlite:{tmp_path}/log.db")
+    producer = broker.producer(ProducerSettings("writer"))
+    consumer = broker.consumer(ConsumerSettings("reader"))
+    prepared = {count: columns(count) for count in (FEW, MANY)}
+
+    def write(count: int) -> None:
+        told: list[Delivered] = []
+        producer.begin()
+        producer.send(prepared[count], told.append)
+        producer.commit()
+        assert told == [Delivered()]
+
+    def read(count: int) -> None:
+        end = consumer.end_offsets([TopicPartition("rows", 0)])[TopicPartition("rows", 0)]
+        consumer.assign({TopicPartition("rows", 0): end - count})
+        assert sum(len(incoming.values) for incoming in consumer.poll(count, 0)) == count
+
+    return write, read
+
+
+def plain_rows(count: int) -> Outgoing:
+    return Outgoing("rows", [b"a line"] * count)
+
+
+def full_rows(count: int) -> Outgoing:
+    keys = [b"%d" % number for number in range(count)]
+    return Outgoing("rows", keys, keys, timestamps=list(range(count)))
+
+
+@pytest.mark.parametrize("columns", [plain_rows, full_rows], ids=["values alone", "keys and a timestamp each"])
+def test_a_row_costs_no_python_call_into_the_embedded_log_and_out_of_it(
+    tmp_path: Path, columns: Callable[[int], Outgoing]
+) -> None:
+    write, read = log_rows(tmp_path, columns)
+    assert slope(write) <= 0.01
+    write(MANY)  # one batch to be read, whatever was written before
+    assert slope(read) <= 0.01
+
+
+class Still:
+    """A task's context with nothing in it."""
+
+    def offset(self, partition: Any) -> None:
+        return None
+
+    def wait(self, seconds: float) -> bool:
+        return False
+
+
+def test_a_line_costs_no_python_call_in_the_file_source(tmp_path: Path) -> None:
+    tasks = {}
+    for count in (FEW, MANY):
+        file = tmp_path / f"{count}.txt"
+        file.write_text("".join(f"line {number}\n" for number in range(count)))
+        tasks[count] = FileSourceConfig.parse({"file": str(file), "topic": "lines"})
+
+    def run(count: int) -> None:
+        task = FileStreamSourceTask(tasks[count], Still())
+        task.start()
+        (batch,) = task.poll()
+        assert len(batch.values) == count
+        assert batch.offset_at(count - 1)["position"] == (tmp_path / f"{count}.txt").stat().st_size
+        task.stop()
+
+    assert slope(run) <= 0.01
+
+
+def test_a_record_costs_no_python_call_in_the_file_sink(tmp_path: Path) -> None:
+    task = FileStreamSinkTask(FileSinkConfig.parse({"file": str(tmp_path / "out.txt")}), Still())
+    task.start()
+    batches = {
+        count: SinkBatch([RecordBatch("lines", STRING, ["a line"] * count)], [Origin("lines", 0, 0)] * count)
+        for count in (FEW, MANY)
+    }
+    assert slope(lambda count: task.put(batches[count])) <= 0.01
+    task.stop()
+    assert (tmp_path / "out.txt").read_text() == "a line\n" * (2 * (FEW + MANY))
