@@ -19,6 +19,7 @@ from millstream.pipeline.conversion import Converters
 from millstream.pipeline.poll import SinkPipeline, SourcePipeline
 from millstream.pipeline.reporting import Reporting
 from millstream.pipeline.tolerance import Handling, Tolerance
+from millstream.task.source import rows_of
 from millstream_api import (
     Origin,
     Predicate,
@@ -177,6 +178,12 @@ def test_a_row_of_a_source_costs_no_more_python_calls_than(
 def test_a_row_of_a_sink_costs_no_more_python_calls_than(links: Sequence[Link], a_row: int) -> None:
     found = slope(sink(links))
     assert a_row <= found <= a_row + 0.01, f"{found:.3f} Python calls a row"
+
+
+def test_the_records_of_a_poll_are_counted_without_a_look_at_each() -> None:
+    polled = {count: records(count) for count in (FEW, MANY)}
+    assert slope(lambda count: rows_of(polled[count])) == 0
+    assert rows_of([*batch(3), *records(2), *batch(4)]) == 9
 
 
 def test_a_slice_costs_a_hundred_python_calls_at_most() -> None:

@@ -91,12 +91,18 @@ class Store:
         epoch:   raises FencedError if a later worker has claimed the log.
         durable: this transaction and all earlier ones survive a power failure.
         """
+        barrier = durable and self._sync != "full"
         with self._turn:
             connection = self._use()
             self._lock.acquire()
             try:
-                with _durably(connection, durable and self._sync != "full"):
+                if barrier:
+                    connection.execute("pragma synchronous=full")
+                try:
                     yield from self._transaction(connection, epoch)
+                finally:
+                    if barrier:
+                        connection.execute("pragma synchronous=normal")
                 self._commits += 1
                 self._unchecked += TRANSACTION_BYTES
                 if self._unchecked >= CHECKPOINT_BYTES and not self._memory:
@@ -207,19 +213,6 @@ def _connect(path: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-@contextmanager
-def _durably(connection: sqlite3.Connection, barrier: bool) -> Iterator[None]:
-    """With `barrier` the transaction within, and all before it, are on the disk at its end."""
-    if not barrier:
-        yield
-        return
-    connection.execute("pragma synchronous=full")
-    try:
-        yield
-    finally:
-        connection.execute("pragma synchronous=normal")
 
 
 def _check_epoch(connection: sqlite3.Connection, epoch: int, path: str) -> None:
