@@ -1,5 +1,6 @@
 """What REST takes and refuses before anybody is asked."""
 
+import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -164,6 +165,16 @@ def test_a_taken_port_names_the_setting_and_what_to_do() -> None:
     port = taken.getsockname()[1]
     with taken, pytest.raises(WorkerError, match=rf"listeners\).*another worker use port {port}.*or 0 for any"):
         bind(Listener("http", "127.0.0.1", port))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", ""])
+def test_the_body_of_an_answer_does_not_wait_for_the_acknowledgement_of_its_headers(host: str) -> None:
+    with (
+        bind(Listener("http", host, 0)) as listening,
+        socket.create_connection(("127.0.0.1", listening.getsockname()[1])),
+        listening.accept()[0] as connection,
+    ):
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_the_advertised_url_is_the_first_http_listener_unless_told_otherwise() -> None:

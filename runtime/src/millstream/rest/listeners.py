@@ -64,13 +64,14 @@ def parse_listener(text: str, setting: str = "listeners") -> Listener:
 
 def bind(listener: Listener, setting: str = "listeners") -> socket.socket:
     """Open the socket and listen. Raises WorkerError that names the setting and says what to do."""
-    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+    both = not listener.host and socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both or ":" in listener.host else socket.AF_INET
     try:
-        if not listener.host and socket.has_dualstack_ipv6():
-            return socket.create_server(
-                ("", listener.port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True
-            )
-        return socket.create_server((listener.host, listener.port), family=family, backlog=BACKLOG)
+        sock = socket.create_server((listener.host, listener.port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
+        # inherited by each connection; asyncio sets it only where a socket was made with its protocol's number, and
+        # without it the body of an answer waits 40 ms for the acknowledgement of its headers on a kept connection
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
     except OSError as error:
         raise WorkerError(
             f"could not listen on {str(listener)!r} ({setting}): {error.strerror or error}."
