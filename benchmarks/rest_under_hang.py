@@ -113,7 +113,7 @@ def begun(worker: WorkerProcess, hanging: Sequence[tuple[str, str]]) -> bool:
 
 
 def ask(url: str, seconds: float, rate: float) -> dict[str, list[float]]:
-    """Milliseconds of each request, by path, from the moment at which it was due: one that is late makes others late."""
+    """Milliseconds of each request, by path, from the moment at which it was due; a late one makes others late."""
     connection = http.client.HTTPConnection(url.partition("//")[2].rstrip("/"), timeout=100)
     taken: dict[str, list[float]] = {path: [] for path in PATHS}
     first = time.perf_counter()
