@@ -93,8 +93,8 @@ class WorkerProcess(Rest):
     folder: Path
     properties: dict[str, str] = field(default_factory=lambda: dict(PROPERTIES))
     arguments: list[str] = field(default_factory=list)
-    program: tuple[str, ...] = ("millstream", "run")
     environment: dict[str, str] = field(default_factory=dict)
+    program: tuple[str, ...] = ("millstream", "run")
     prefix: list[str] = field(default_factory=list)  # of the command: a program that runs it with fewer rights
     process: subprocess.Popen[bytes] | None = None
     url: str = ""
