@@ -6,14 +6,18 @@ import struct
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 
 from services.ports import HOST
 
 CHUNK = 256 * 1024
 WAITING_CHUNKS = 16
 CONNECT_S = 1.0
+COMMAND_S = 10.0
 #: closed so, a socket resets its connection instead of ending it in good order
 RESET = struct.pack("ii", 1, 0)
 
@@ -65,19 +69,22 @@ class _Connection:
 
 
 class Proxy:
-    """Forwards what comes to `port` to another port of the loopback. Any thread may call it."""
+    """Forwards what comes to `port` to another port of the loopback. Any thread may call it, and finds it done then.
+
+    One thread does everything: a socket that another thread closed would live on while it is polled.
+    """
 
     def __init__(self, target: int) -> None:
         self.target = target
         self.port = 0
-        self._lock = threading.Lock()
         self._delay_s = 0.0
         self._frozen = False
         self._closed = False
         self._listener: socket.socket | None = None
         self._connections: list[_Connection] = []
+        self._commands: SimpleQueue[tuple[Callable[[], None], Future[None]]] = SimpleQueue()
         self._waking, self._woken = socket.socketpair()
-        self.heal()
+        self._heal()
         self._thread = threading.Thread(target=self._run, name=f"proxy-{self.port}", daemon=True)
         self._thread.start()
 
@@ -88,23 +95,15 @@ class Proxy:
 
     def cut(self) -> None:
         """Reset every connection; whoever comes again is let through."""
-        with self._lock:
-            self._cut()
-        self._wake()
+        self._do(self._cut)
 
     def refuse(self) -> None:
         """Reset every connection, and refuse all new ones until `heal`."""
-        with self._lock:
-            self._cut()
-            if self._listener is not None:
-                self._listener.close()
-                self._listener = None
-        self._wake()
+        self._do(self._refuse)
 
     def freeze(self) -> None:
         """No byte moves until `heal`; connections stay, and the kernel accepts new ones."""
-        self._frozen = True
-        self._wake()
+        self._do(self._freeze)
 
     def delay(self, seconds: float) -> None:
         """What is read from now on waits so long, in each direction."""
@@ -112,32 +111,47 @@ class Proxy:
 
     def heal(self) -> None:
         """Everything as at the start; connections that live go on."""
-        with self._lock:
-            self._frozen, self._delay_s = False, 0.0
-            if self._listener is None:
-                self._listener = socket.create_server((HOST, self.port))
-                self._listener.setblocking(False)
-                self.port = self._listener.getsockname()[1]
-        self._wake()
+        self._do(self._heal)
 
     def close(self) -> None:
         """The end of it: no connection, no thread."""
-        self.refuse()
-        self._closed = True
-        self._wake()
-        self._thread.join()
-        for end in (self._waking, self._woken):
-            end.close()
+        if not self._closed:
+            self._do(self._close)
+            self._thread.join()
+            for end in (self._waking, self._woken):
+                end.close()
 
-    def _wake(self) -> None:
-        if self._waking.fileno() >= 0:
-            self._waking.send(b"!")
+    def _do(self, command: Callable[[], None]) -> None:
+        done: Future[None] = Future()
+        self._commands.put((command, done))
+        self._waking.send(b"!")
+        done.result(COMMAND_S)
 
     def _cut(self) -> None:
         self._accept()  # who is connected for its kernel is connected
         for connection in self._connections:
             connection.close(reset=True)
         self._connections.clear()
+
+    def _refuse(self) -> None:
+        self._cut()
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def _freeze(self) -> None:
+        self._frozen = True
+
+    def _heal(self) -> None:
+        self._frozen, self._delay_s = False, 0.0
+        if self._listener is None:
+            self._listener = socket.create_server((HOST, self.port))
+            self._listener.setblocking(False)
+            self.port = self._listener.getsockname()[1]
+
+    def _close(self) -> None:
+        self._refuse()
+        self._closed = True
 
     def _accept(self) -> None:
         with suppress(BlockingIOError):
@@ -152,14 +166,24 @@ class Proxy:
 
     def _run(self) -> None:
         while not self._closed:
+            polled, wait_s = self._wanted()
             poll = select.poll()
-            with self._lock:
-                polled, wait_s = self._wanted()
-                for end, events in polled.items():
-                    poll.register(end, events)
+            for end, events in polled.items():
+                poll.register(end, events)
             ready = {descriptor for descriptor, _ in poll.poll(None if wait_s is None else 1000 * wait_s)}
-            with self._lock:
-                self._move({end for end in polled if end.fileno() in ready})
+            self._move({end for end in polled if end.fileno() in ready})
+            self._obey()
+
+    def _obey(self) -> None:
+        with suppress(Empty):
+            while True:
+                command, done = self._commands.get_nowait()
+                try:
+                    command()
+                except Exception as error:
+                    done.set_exception(error)
+                else:
+                    done.set_result(None)
 
     def _wanted(self) -> tuple[dict[socket.socket, int], float | None]:
         """Which sockets to ask for what, and when the next data may be written."""
@@ -180,7 +204,7 @@ class Proxy:
         return [] if self._frozen else [way for connection in self._connections for way in connection.ways]
 
     def _move(self, ready: set[socket.socket]) -> None:
-        """Read and write what is ready. All sockets in `ready` are open."""
+        """Read and write what is ready."""
         if self._woken in ready:
             self._woken.recv(CHUNK)
         if self._listener in ready:
