@@ -11,7 +11,8 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, Ne
 from running import WorkerProcess, until
 
 from millstream.storage.java_map import dump, load
-from services.fixtures import available
+from services.fixtures import Own, available
+from services.java_connect import JavaWorker
 from services.kafka import Kafka
 from services.maven import program
 from services.standalone import SINK, SOURCE, copies, lines, named, text_of, trusted, worker_on
@@ -83,6 +84,37 @@ def test_a_position_of_the_java_worker_is_gone_on_from_and_ours_is_in_the_file(
     until(lambda: worker.offsets(f"{topic}-source")[0]["offset"] == {"position": 70}, "the new position", WAIT_S)
     assert worker.stop() == 0
     assert load((folder / "offsets.bin").read_bytes()) == {b'["other",{"a":1}]': None, key: b'{"position":70}'}
+
+
+@pytest.mark.timeout(300)
+def test_a_position_goes_from_the_java_worker_to_ours_and_back(kafka: Kafka, starting: Starting, own: Own) -> None:
+    """Each goes on where the other stopped, and the topic has every line once."""
+    topic = named("over-and-back")
+    java = own.java_worker({**kafka.java_client(), "offset.flush.interval.ms": "300"}, "standalone")
+    original, position = java.folder / f"{topic}.txt", 0
+
+    def copied_by(worker: JavaWorker | WorkerProcess, first: int) -> None:
+        nonlocal position
+        with original.open("a") as file:
+            file.write(lines(first, 5))
+        position += len(lines(first, 5))
+        worker.create(f"{topic}-source", **{"connector.class": SOURCE, "file": str(original), "topic": topic})
+        until(lambda: [each["offset"] for each in worker.offsets(f"{topic}-source")] == [{"position": position}], "it")
+
+    copied_by(java, 0)
+    file = java.properties["offset.storage.file.filename"]
+    java.instance.stop()
+    ours = starting(offset_storage_file_filename=file)
+    copied_by(ours, 5)
+    read = ours.consume(topic)
+    assert ours.stop() == 0
+    java.restart()
+    copied_by(java, 10)
+    java.instance.stop()
+    ours.start()
+    payloads = [json.loads(line)["payload"] if line.startswith("{") else line for line in ours.consume(topic)]
+    assert payloads == lines(0, 15).splitlines()
+    assert len(read) == 10
 
 
 @pytest.mark.timeout(180)

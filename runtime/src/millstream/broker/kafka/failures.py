@@ -110,7 +110,8 @@ class Watch:
         elif code == KafkaError._AUTHENTICATION:
             hopeless = BrokerError(f"logging in to bootstrap.servers {self._bootstrap} failed: {said}; {LOGIN}")
         elif code == KafkaError._SSL and "certificate verify failed" in said:
-            hopeless = BrokerError(f"TLS with bootstrap.servers {self._bootstrap} failed: {said}; {TRUST}")
+            why = said.partition(", verify that ssl.ca.location")[0]  # librdkafka's name for it
+            hopeless = BrokerError(f"TLS with bootstrap.servers {self._bootstrap} failed: {why}; {TRUST}")
         elif code in (KafkaError.CLUSTER_AUTHORIZATION_FAILED, *RIGHTS):
             hopeless = explained(error, f"the client {self._client!r}")
         with self._lock:
