@@ -224,11 +224,7 @@ class ConnectorBody:
         self.end.tell(Answer(ask.number, configs))
 
     def _task_configs(self, plugin: Connector[Any], max_tasks: int) -> list[dict[str, str | None]]:
-        given: object = plugin.task_configs(max_tasks)
-        if not isinstance(given, Iterable) or isinstance(given, Mapping | str):
-            what = f"{type(plugin).__name__}.task_configs gave a {type(given).__name__}"
-            raise PluginError(f"{what}; it must give a list of mappings, one a task, [] for none")
-        own = [_text(config, plugin) for config in given]
+        own = own_configs(plugin, max_tasks)
         if len(own) > max_tasks:
             self._too_many(len(own), max_tasks)
         task_class: type[Any] = plugin.task_class  # type: ignore[attr-defined]  # both kinds of connector have it
@@ -283,6 +279,15 @@ def task_class_name(connector: str, task_class: type[Any]) -> str:
     if ":" not in connector and connector.endswith("Connector"):
         return connector.removesuffix("Connector") + "Task"
     return f"{task_class.__module__}:{task_class.__qualname__}"
+
+
+def own_configs(plugin: Connector[Any], max_tasks: int) -> list[dict[str, str]]:
+    """Ask for the tasks' own settings. Raises PluginError or ConfigError for what is no list of text by text."""
+    given: object = plugin.task_configs(max_tasks)
+    if not isinstance(given, Iterable) or isinstance(given, Mapping | str):
+        what = f"{type(plugin).__name__}.task_configs gave a {type(given).__name__}"
+        raise PluginError(f"{what}; it must give a list of mappings, one a task, [] for none")
+    return [_text(config, plugin) for config in given]
 
 
 def _text(config: Any, plugin: Connector[Any]) -> dict[str, str]:

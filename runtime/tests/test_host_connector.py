@@ -1,0 +1,49 @@
+"""What a connector gives for its tasks."""
+
+from typing import Any
+
+import pytest
+
+from millstream.errors import ConfigError, PluginError
+from millstream.host.connector import own_configs
+
+
+class Given:
+    def __init__(self, given: Any) -> None:
+        self.given = given
+
+    def task_configs(self, max_tasks: int) -> Any:
+        return self.given
+
+
+def test_a_list_of_mappings_is_taken_and_no_list_is_no_task() -> None:
+    given: Any = Given(({"a": "1"}, {}))
+    assert own_configs(given, 2) == [{"a": "1"}, {}]
+    nothing: Any = Given([])
+    assert own_configs(nothing, 2) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        (
+            None,
+            PluginError,
+            "Given.task_configs gave a NoneType; it must give a list of mappings, one a task, [] for none",
+        ),
+        (
+            {"a": "b"},
+            PluginError,
+            "Given.task_configs gave a dict; it must give a list of mappings, one a task, [] for none",
+        ),
+        ("ab", PluginError, "Given.task_configs gave a str; it must give a list of mappings, one a task, [] for none"),
+        (["ab"], ConfigError, "Given.task_configs gave str; expected mappings"),
+        ([{"a": 1}], ConfigError, "Given.task_configs gave int for 'a'; settings are text"),
+    ],
+    ids=["nothing", "a mapping", "text", "a list of texts", "a number"],
+)
+def test_anything_else_is_refused_with_what_would_be_right(given: Any, error: type[Exception], said: str) -> None:
+    connector: Any = Given(given)
+    with pytest.raises(error) as raised:
+        own_configs(connector, 1)
+    assert said in str(raised.value)
