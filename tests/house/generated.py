@@ -62,7 +62,7 @@ def settings(config: type[Config], which: str = "", group: str = "") -> str:
 def _row(definition: Definition) -> str:
     default = "*required*" if definition.required else _code(definition.default_text)
     meaning = definition.documentation
-    if definition.validator:
+    if definition.validator and "org.apache." not in definition.validator:  # a class of Java's tells a reader nothing
         meaning = f"{meaning} Valid: {definition.validator}."
     cells = (
         f"`{definition.name}`",

@@ -46,8 +46,9 @@ class Connector(Generic[C]):
     def task_configs(self, max_tasks: int) -> Sequence[Settings]:
         """Give each task's own settings, at most `max_tasks` of them; text to text.
 
-        The runtime adds the connector's own settings, as they were given; those of a task win. More
-        than `max_tasks` fail the connector (with `tasks.max.enforce=false` a warning). `[]`: no task runs.
+        The runtime adds the connector's own settings, as they were given; those of a task win, save where
+        the connector's holds a `${…}`, so that no secret is stored. `[]`: no task runs. More than
+        `max_tasks` fail the connector; with `tasks.max.enforce=false` they are a warning.
         Source: Connector.taskConfigs.
         """
         return [{}]

@@ -28,7 +28,7 @@ class Context(Protocol):
 
         done, total:  counts of `unit`, from 0; total None: unknown.
         unit:         a noun in the plural.
-        of:           what it is done for, such as a table's name; each has its own count.
+        of:           what it is done for, such as a table's name.
         """
 
 
@@ -39,8 +39,8 @@ class SourceOffsets(Protocol):
         """Give the last committed offset of a source partition; None if there is none.
 
         Partitions are the same when they are equal as JSON, whatever the order of their keys. The offset
-        is what was returned with the record, after a way through JSON: int, float, str, bool, None,
-        nested lists and dicts. Raises RetriableError if the store does not answer in time.
+        is what was returned with the record, after a way through JSON, see `Place`. Raises RetriableError
+        if the store does not answer in time.
         """
 
     def offsets(self, partitions: Iterable[Place]) -> Sequence[Place | None]:

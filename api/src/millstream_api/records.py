@@ -22,7 +22,9 @@ __all__ = [
 ]
 
 Place = Mapping[str, Any]
-"""A source partition or a source offset: names to values that JSON can spell."""
+"""A source partition or a source offset: text to None, bool, int of 64 bits, float, str or bytes, as in Java.
+
+They are stored as JSON: bytes come back as base64 text, a NaN as `"NaN"`. Source: OffsetUtils.java."""
 
 _KEEP: Any = type("Keep", (), {"__slots__": (), "__repr__": lambda _self: "<unchanged>"})()
 
@@ -153,8 +155,8 @@ class SourceRecord(Record):
     source_offset:     where to go on after this record, such as `{"position": 812}`; None takes away what was
                        kept for the partition. No offset is kept when both are None.
 
-    Both are text to what JSON spells (str, int, float, bool, None, lists, dicts); anything else fails the
-    task when offsets are committed. Source: SourceRecord.java, OffsetStorageWriter.java.
+    See `Place` for what they may hold; anything else fails the task when offsets are committed.
+    Source: SourceRecord.java, OffsetStorageWriter.java.
     """
 
     __slots__ = ("source_offset", "source_partition")
