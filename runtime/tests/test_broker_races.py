@@ -16,6 +16,7 @@ import pytest
 
 from millstream.broker.embedded import cursors, groups, reading, store
 from millstream.broker.embedded.catalog import Catalog, Topic
+from millstream.broker.embedded.locks import FileLock
 from millstream.broker.embedded.log import EmbeddedBroker, open_embedded
 from millstream.broker.ports import (
     AdminSettings,
@@ -328,3 +329,23 @@ def test_readers_beside_writers_and_retention_get_each_row_once_and_in_order(tmp
         offsets = [offset for at, offset, _, _ in rows if at == partition]
         assert offsets == list(range(len(offsets))), f"partition {partition} is not read in order, each row once"
     assert not [err for _, err in outputs if "removed by retention" in err]
+
+
+def test_a_lock_that_a_stopped_process_holds_is_named_and_keeps_nobody_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(store, "OPEN_SECONDS", 0.1)
+    monkeypatch.setattr(store, "CLOSE_SECONDS", 0.1)
+    path = tmp_path / "log.db"
+    opened = open_embedded(f"sqlite:{path}")
+    write(opened, [b"a"])
+    holder = FileLock(f"{path}.lock")
+    holder.acquire()
+    with pytest.raises(BrokerError, match=r"another process has held .*log.db.lock for 0 s.*`lsof"):
+        open_embedded(f"sqlite:{path}")
+    opened.close()
+    assert "this one goes without closing the log, which loses nothing" in caplog.text
+    holder.release()
+    holder.close()
+    with closing(open_embedded(f"sqlite:{path}")) as again:
+        assert read(again) == [b"a"]

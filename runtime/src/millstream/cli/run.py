@@ -74,8 +74,9 @@ def run_worker(worker_file: Path | None, connector_files: Sequence[Path]) -> Non
         worker = Standalone(settings, worker_file)
     except (MillstreamError, OSError, ValueError) as error:
         fail(_sentence(worker_file, error), EXIT_SETUP)
-    for number in (signal.SIGINT, signal.SIGTERM):  # first, as REST answers before everything has started
-        signal.signal(number, lambda *_: worker.ask_to_stop())
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # first, as REST answers before all has started
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, as a JVM takes it
+            signal.signal(number, lambda *_: worker.ask_to_stop())
     try:
         worker.start([request for _, request in connectors.values()])
     except RefusedConnectorError as error:

@@ -6,10 +6,15 @@ import threading
 from typing import Protocol
 
 from millstream.errors import BrokerError
+from millstream.lifecycle import StopToken
+
+LOOK_SECONDS = 0.02
 
 
 class Lock(Protocol):
     def acquire(self) -> None: ...
+
+    def acquire_within(self, seconds: float) -> bool: ...
 
     def release(self) -> None: ...
 
@@ -24,6 +29,18 @@ class FileLock:
 
     def acquire(self) -> None:
         fcntl.flock(self._fd, fcntl.LOCK_EX)
+
+    def acquire_within(self, seconds: float) -> bool:
+        """For who can do without: its holder may be a process that somebody has stopped."""
+        pause = StopToken()
+        for _ in range(max(round(seconds / LOOK_SECONDS), 1)):
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pause.wait(LOOK_SECONDS)
+            else:
+                return True
+        return False
 
     def release(self) -> None:
         fcntl.flock(self._fd, fcntl.LOCK_UN)
@@ -42,6 +59,9 @@ class ThreadLock:
 
     def acquire(self) -> None:
         self._lock.acquire()
+
+    def acquire_within(self, seconds: float) -> bool:
+        return self._lock.acquire(timeout=seconds)
 
     def release(self) -> None:
         self._lock.release()

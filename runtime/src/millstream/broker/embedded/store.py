@@ -17,7 +17,7 @@ from millstream.broker.embedded.failures import explained
 from millstream.broker.embedded.filesystem import prepare_folder
 from millstream.broker.embedded.locks import FileLock, Lock, ThreadLock
 from millstream.broker.embedded.schema import prepare
-from millstream.errors import FencedError, IllegalStateError
+from millstream.errors import BrokerError, FencedError, IllegalStateError
 from millstream.lifecycle import Clock
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,10 @@ CHECKPOINT_BYTES = 32 << 20  # a writer checkpoints after so many bytes of its o
 WAL_BYTES = 64 << 20  # a write-ahead log larger than this is given back
 TRANSACTION_BYTES = 64 << 10  # the pages a small transaction writes at least
 BUSY_SECONDS = 5.0
+OPEN_SECONDS = 20.0
+CLOSE_SECONDS = 5.0  # longer than any commit or checkpoint of a process that runs
+ABANDONED: list[sqlite3.Connection] = []
+"""Connections that could not be closed under the lock: kept from the garbage collector, which would close them."""
 
 
 @dataclass(slots=True)
@@ -63,7 +67,12 @@ class Store:
     def _open_file(self) -> None:
         prepare_folder(self.path)
         self._lock = FileLock(f"{self.path}.lock")
-        self._lock.acquire()
+        if not self._lock.acquire_within(OPEN_SECONDS):
+            self._lock.close()
+            raise BrokerError(
+                f"the log {self.path!r} cannot be opened: another process has held {self.path}.lock for "
+                f"{OPEN_SECONDS:.0f} s, and may be stopped; `lsof {self.path}.lock` names it: continue or end it"
+            )
         try:
             self._connection = _connect(self.path)
             prepare(self._connection, self.path)
@@ -184,22 +193,44 @@ class Store:
         return self._connection
 
     def close(self) -> None:
-        """Let go, under the lock: the last connection's close checkpoints. May be called twice."""
-        with self._turn:
+        """Let go, under the lock: the last connection's close checkpoints. May be called twice.
+
+        When the lock cannot be had, the connection is left to the end of the process, as at a kill: nothing is lost.
+        """
+        if not self._turn.acquire(timeout=CLOSE_SECONDS):  # another thread of ours waits for the lock
+            _tell_abandoned(self.path)
+            return
+        try:
             connection, self._connection = self._connection, None
             if connection is None or self._pid != os.getpid():
                 return
             if self._memory:
                 _leave_memory(self.path)
-                return
-            self._lock.acquire()
-            try:
-                connection.close()
-            except sqlite3.Error as error:
-                log.warning("closing the log did not end well: %s", explained(error, self.path))
-            finally:
-                self._lock.release()
-                self._lock.close()
+            elif self._lock.acquire_within(CLOSE_SECONDS):
+                _close(connection, self._lock, self.path)
+            else:
+                ABANDONED.append(connection)
+                _tell_abandoned(self.path)
+        finally:
+            self._turn.release()
+
+
+def _close(connection: sqlite3.Connection, lock: Lock, path: str) -> None:
+    try:
+        connection.close()
+    except sqlite3.Error as error:
+        log.warning("closing the log did not end well: %s", explained(error, path))
+    finally:
+        lock.release()
+        lock.close()
+
+
+def _tell_abandoned(path: str) -> None:
+    log.warning(
+        "another process has held %s.lock for %.0f s, and may be stopped (`lsof` names it): this one goes without "
+        "closing the log, which loses nothing",
+        *(path, CLOSE_SECONDS),
+    )
 
 
 def _connect(path: str) -> sqlite3.Connection:

@@ -1,0 +1,261 @@
+"""Connectors created, paused, restarted, deleted and killed while their data flows; signals; the log that tells it."""
+
+import fcntl
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from crashing import has_open
+from running import WorkerProcess, processes, until
+
+LINUX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc: run it on Linux")
+STEPS = int(os.environ.get("MILLSTREAM_HOSTILE_STEPS", "60"))
+PAIRS = 3
+
+
+class Feed:
+    """Files that grow while the worker is maltreated."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.files = [folder / f"in{number}" for number in range(PAIRS)]
+        self.written = [0] * PAIRS
+        self._dice = random.Random(seed)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        for file in self.files:
+            file.touch()
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._over.wait(0.02):
+            number, count = self._dice.randrange(PAIRS), self._dice.choice((1, 10, 500))
+            first = self.written[number]
+            with self.files[number].open("a") as file:
+                file.writelines(f"{number} {line:08d} {'y' * 60}\n" for line in range(first, first + count))
+            self.written[number] += count
+
+    def end(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+def settings(worker: WorkerProcess, name: str) -> dict[str, str]:
+    number = name[-1]
+    if name.startswith("source"):
+        file = str(worker.folder / f"in{number}")
+        return {"connector.class": "FileStreamSource", "file": file, "topic": f"t{number}"}
+    file = str(worker.folder / f"out{number}")
+    return {"connector.class": "FileStreamSink", "file": file, "topics": f"t{number}", "tasks.max": "2"}
+
+
+NAMES = [f"{kind}{number}" for number in range(PAIRS) for kind in ("source", "sink")]
+
+
+def maltreat(worker: WorkerProcess, name: str, deed: str, dice: random.Random) -> None:
+    """One deed; every answer is one that the REST API promises."""
+    call, config = worker.call, settings(worker, name)
+    if deed == "delete":
+        assert call("DELETE", f"/connectors/{name}").status == 204
+        assert call("POST", "/connectors", {"name": name, "config": config}).status == 201
+    elif deed in ("pause", "resume", "stop"):
+        assert call("PUT", f"/connectors/{name}/{deed}").status in (202, 204)
+    elif deed == "restart":
+        assert call("POST", f"/connectors/{name}/restart?includeTasks=true").status in (202, 204)
+    elif deed == "restart task":
+        assert call("POST", f"/connectors/{name}/tasks/0/restart").status in (204, 404)  # a stopped one has none
+    elif deed == "reconfigure":
+        assert call("PUT", f"/connectors/{name}/config", {**config, "x": str(dice.random())}).status == 200
+    elif deed == "kill" and (victims := children(worker)):
+        kill(dice.choice(victims), signal.SIGKILL)
+
+
+DEEDS = ("delete", "pause", "resume", "stop", "restart", "restart task", "reconfigure", "kill", "kill")
+
+
+def children(worker: WorkerProcess) -> list[int]:
+    assert worker.process is not None
+    running = processes(worker)
+    templates = {pid for pid, (parent, _) in running.items() if parent == worker.process.pid}
+    return [pid for pid, (parent, _) in running.items() if parent in templates]
+
+
+def kill(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return  # it went by itself meanwhile
+
+
+def held(worker: WorkerProcess) -> dict[str, int]:
+    """Descriptors, threads and processes of a worker."""
+    assert worker.process is not None
+    place = Path(f"/proc/{worker.process.pid}")
+    return {
+        "descriptors": len(list((place / "fd").iterdir())),
+        "threads": len(list((place / "task").iterdir())),
+        "processes": len(processes(worker)),
+    }
+
+
+def all_running(worker: WorkerProcess) -> bool:
+    """Bring back what was paused, stopped or killed; true when nothing is left to do."""
+    left = [name for name in NAMES if set(worker.states(name)) != {"RUNNING"} or len(worker.states(name)) < 2]
+    for name in left:
+        worker.call("PUT", f"/connectors/{name}/resume")
+        worker.call("POST", f"/connectors/{name}/restart?includeTasks=true&onlyFailed=true")
+    return not left
+
+
+@LINUX
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(("isolation", "seed"), [("process", 1), ("thread", 2)])
+def test_nothing_is_lost_or_stuck_or_left_behind_after_much_maltreatment(
+    worker: WorkerProcess, isolation: str, seed: int
+) -> None:
+    worker.properties |= {"task.isolation": isolation, "num.partitions": "3"}
+    worker.start()
+    dice = random.Random(seed)
+    deeds = [deed for deed in DEEDS if isolation == "process" or deed != "kill"]
+    feed = Feed(worker.folder, seed)
+    try:
+        for name in NAMES:
+            worker.create(name, **settings(worker, name))
+        until(lambda: all_running(worker), "all to run", 60)
+        before = held(worker)
+        for _ in range(STEPS):
+            maltreat(worker, dice.choice(NAMES), dice.choice(deeds), dice)
+            time.sleep(dice.uniform(0, 0.1))
+    finally:
+        feed.end()
+    until(lambda: all_running(worker), "all to run again", 60)
+    for number, file in enumerate(feed.files):
+        wanted = file.read_text().splitlines()
+        copy = worker.folder / f"out{number}"
+        until(
+            lambda copy=copy, wanted=wanted: set(copy.read_text().splitlines()) == set(wanted),  # type: ignore[misc]
+            f"every line of {copy.name}",
+            60,
+        )
+        assert len(worker.consume(f"t{number}")) == len(wanted), "the log has each line once"
+    room = 8 if isolation == "thread" else 0  # the pool that answers REST is as large as it was ever needed
+    until(lambda: fits(held(worker), before, room), f"no more than {before}, and not {held(worker)}")
+    assert worker.stop() == 0
+    assert not processes(worker)
+    assert "Traceback" not in worker.log
+
+
+def fits(now: dict[str, int], before: dict[str, int], room: int) -> bool:
+    return all(now[what] <= before[what] + room for what in before)
+
+
+LINES = 300_000
+TEXT = "".join(f"{number:08d} {'z' * 90}\n" for number in range(LINES))
+
+
+def load(worker: WorkerProcess, share: float) -> Path:
+    """A source and a sink at work, and `share` of the lines in the sink's file."""
+    copy = worker.folder / "out.txt"
+    (worker.folder / "in.txt").write_text(TEXT)
+    source = {"connector.class": "FileStreamSource", "file": str(worker.folder / "in.txt"), "topic": "t"}
+    worker.create("source", **source)
+    worker.create("sink", **{"connector.class": "FileStreamSink", "file": str(copy), "topics": "t"})
+    until(lambda: copy.exists() and copy.stat().st_size > share * len(TEXT), "some lines", 60)
+    return copy
+
+
+def whole(copy: Path) -> Callable[[], bool]:
+    return lambda: copy.stat().st_size >= len(TEXT)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("number", "share"), [(signal.SIGTERM, 0.1), (signal.SIGHUP, 0.3), (signal.SIGINT, 0.5)])
+def test_a_stop_in_the_middle_of_data_leaves_not_one_line_twice(
+    worker: WorkerProcess, number: signal.Signals, share: float
+) -> None:
+    copy = load(worker.start(), share)
+    assert worker.process is not None
+    worker.process.send_signal(number)
+    if number is signal.SIGINT:  # the second one of an impatient operator changes nothing
+        worker.process.send_signal(number)
+    assert worker.process.wait(10) == 0
+    assert copy.stat().st_size < len(TEXT), "the stop came too late to show anything"
+    assert not processes(worker)
+    assert "Traceback" not in worker.log
+    worker.start()
+    until(whole(copy), "the rest", 60)
+    until(lambda: worker.offsets("sink")[0]["offset"]["kafka_offset"] == LINES, "the last commit")
+    assert copy.read_text() == TEXT
+
+
+@LINUX
+@pytest.mark.timeout(120)
+def test_a_stopped_task_hinders_nobody_and_can_be_restarted(worker: WorkerProcess) -> None:
+    copy = load(worker.start(), 0.05)
+    [pid] = [pid for pid in processes(worker) if has_open(pid, worker.folder / "in.txt")]
+    kill(pid, signal.SIGSTOP)
+    for path in ("/connectors/source/status", "/connectors/source/offsets", "/connectors/sink/offsets", "/metrics"):
+        started = time.monotonic()
+        assert worker.call("GET", path).status == 200
+        assert time.monotonic() - started < 5
+    assert worker.call("POST", "/connectors/source/restart?includeTasks=true").status == 202
+    until(lambda: pid not in processes(worker), "the end of the stopped task", 30)
+    until(whole(copy), "the rest", 60)
+    assert copy.read_text() == TEXT
+
+
+@pytest.mark.timeout(120)
+def test_a_lock_held_by_a_stopped_process_does_not_keep_a_worker_from_ending(worker: WorkerProcess) -> None:
+    copy = load(worker.start(), 0.05)
+    with (worker.folder / "log.db.lock").open("r+b") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert worker.call("GET", "/connectors/sink/offsets").status == 200
+        assert worker.process is not None
+        worker.process.terminate()
+        assert worker.process.wait(40) == 0
+        assert "this one goes without closing the log, which loses nothing" in worker.log
+        assert not processes(worker)
+    worker.start()
+    until(whole(copy), "the rest", 60)
+    until(lambda: worker.offsets("sink")[0]["offset"]["kafka_offset"] == LINES, "the last commit")
+    assert set(copy.read_text().splitlines()) == set(TEXT.splitlines())
+
+
+def test_a_sink_commits_its_offsets_about_every_second(worker: WorkerProcess) -> None:
+    worker.start()
+    source = {"connector.class": "FileStreamSource", "file": str(worker.folder / "in.txt"), "topic": "t"}
+    worker.create("source", **source)
+    worker.create("sink", **{"connector.class": "FileStreamSink", "file": str(worker.folder / "out"), "topics": "t"})
+    seen: dict[int, float] = {}
+    began = time.monotonic()
+    with (worker.folder / "in.txt").open("a", 1) as file:
+        while len(seen) < 5:
+            file.write("a line\n")
+            for each in worker.offsets("sink"):
+                seen.setdefault(each["offset"]["kafka_offset"], time.monotonic())
+            assert time.monotonic() - began < 20, seen
+            time.sleep(0.02)
+    moments = sorted(seen.values())
+    assert 2.5 < moments[-1] - moments[0] < 10, "four seconds between five commits, more on a busy machine"
+
+
+def test_a_worker_that_starts_and_idles_says_little_and_nothing_twice(worker: WorkerProcess) -> None:
+    (worker.folder / "in.txt").write_text("a\nb\n")
+    worker.start()
+    source = {"connector.class": "FileStreamSource", "file": str(worker.folder / "in.txt"), "topic": "t"}
+    worker.create("source", **source)
+    worker.create("sink", **{"connector.class": "FileStreamSink", "file": str(worker.folder / "out"), "topics": "t"})
+    until(lambda: worker.offsets("sink"), "the commit")
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline:
+        assert worker.states("source") == worker.states("sink") == ["RUNNING", "RUNNING"]
+        time.sleep(0.2)
+    assert worker.stop() == 0
+    lines = [line.partition("] ")[2] for line in worker.log.splitlines()]
+    assert len(lines) < 20
+    assert len(set(lines)) == len(lines), "nothing is said twice"
+    assert not [line for line in lines if line.startswith(("WARNING", "ERROR"))]
