@@ -65,16 +65,58 @@ def identity(page: Path) -> str:
     return str(page.relative_to(ROOT).with_suffix(""))
 
 
+def complaint(block: Block) -> str:
+    """Why a block is neither used nor left alone for a reason; empty if it is."""
+    if block.mark.startswith("not run"):
+        return "" if LEFT_ALONE.match(block.mark) else "why is it not run?"
+    if not block.language:
+        commands = re.search(r"^\s*(pip|millstream|curl|python3?|tox) ", block.text, re.MULTILINE)
+        return "a drawing has no commands; call it sh" if commands else ""
+    if block.mark == "output" or block.mark.startswith("file "):
+        return ""
+    if block.mark:
+        return f"{block.mark!r} is none of: file NAME, output, not run: why"
+    return "" if block.language in LANGUAGES else f"{block.language} is neither a file nor printed"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=identity)
 def test_every_block_of_a_page_is_used_or_says_why_not(page: Path) -> None:
-    for block in blocks_of(page):
-        if not block.language:  # a drawing
-            assert not re.search(r"^\s*(pip|millstream|curl|python3?|tox) ", block.text, re.MULTILINE), block.text
-        elif block.mark.startswith("not run"):
-            assert LEFT_ALONE.match(block.mark), f"why is this not run?\n{block.text}"
-        elif block.mark != "output" and not block.mark.startswith("file "):
-            assert block.language in LANGUAGES, f"{block.language} is neither a file nor printed:\n{block.text}"
-            assert not block.mark, f"{block.mark!r} is none of: file NAME, output, not run: why"
+    wrong = [f"{why}:\n{block.text}" for block in blocks_of(page) if (why := complaint(block))]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("mark", "language", "text", "why"),
+    [
+        ("", "json", "{}", "json is neither a file nor printed"),
+        ("", "properties", "a=b", "properties is neither a file nor printed"),
+        ("", "", "pip install millstream", "a drawing has no commands; call it sh"),
+        ("not run", "sh", "true", "why is it not run?"),
+        ("example", "sh", "true", "'example' is none of: file NAME, output, not run: why"),
+        ("", "sh", "true", ""),
+        ("", "python", "pass", ""),
+        ("", "", "a ──▶ b", ""),
+        ("output", "text", "a", ""),
+        ("file a.json", "json", "{}", ""),
+        ("not run: needs systemd", "ini", "[Unit]", ""),
+    ],
+)
+def test_a_block_that_is_not_used_is_complained_of(mark: str, language: str, text: str, why: str) -> None:
+    assert complaint(Block(mark, language, text)) == why
+
+
+def test_what_stands_above_a_block_says_what_it_is_for(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "<!-- file a/b.json -->\n```json\n{}\n```\n\n```sh\ncat a/b.json\n```\n\n<!-- output -->\n```text\n{}\n```\n"
+    )
+    written, run, printed = blocks_of(page)
+    script = "".join(block.script for block in (written, run, printed))
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=10)
+    assert (done.stdout, done.stderr) == ("{}\n", "")
+    page.write_text("```sh\ntrue\n")
+    with pytest.raises(AssertionError, match="not closed"):
+        blocks_of(page)
 
 
 def free_port() -> str:
