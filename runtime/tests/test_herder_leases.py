@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from millstream.errors import WorkerError
 from millstream.herder.crew import Crew
 from millstream.herder.leases import Leases
 from millstream.herder.procedures import Agenda, Procedure
@@ -113,7 +114,7 @@ def test_who_is_deleted_or_has_other_settings_is_left_alone(scene: Scene) -> Non
 
 
 def test_a_restart_that_fails_is_logged_and_the_herder_goes_on(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    scene.refusal = ValueError("the vault is shut")
+    scene.refusal = WorkerError("the vault is shut")
     scene.hear(a=5_000)
     assert scene.passes(6) == []
     assert "did not succeed: the vault is shut" in caplog.text

@@ -60,3 +60,20 @@ def test_who_waits_when_the_herder_ends_is_told_so(agenda):
     agenda.close(DEADLINE_S)
     with pytest.raises(WorkerError, match="The worker is stopping; ask again once it runs"):
         asked.result(DEADLINE_S)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (WorkerError("no room"), "tidying did not succeed: no room"),
+        (ZeroDivisionError("zero"), "tidying did not succeed: this is a bug of the worker"),
+    ],
+)
+def test_what_fails_although_nobody_waits_for_it_is_logged(agenda, caplog, error, said):
+    failing: Future[Any] = Future()
+    failing.set_exception(error)
+    agenda.let(waiting_for(failing), "tidying")
+    done: Future[Any] = Future()
+    done.set_result(2)
+    assert agenda.perform(waiting_for(done)).result(DEADLINE_S) == 2
+    assert said in caplog.text

@@ -3,13 +3,16 @@
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from millstream.errors import NoAnswerError
+from millstream.errors import BrokerError, NoAnswerError, WorkerError
 from millstream.herder import configuring
+from millstream.herder.requests import Ping
+from millstream.storage.configs import ConfigStore
 from millstream.worker.worker import Worker
 
 sys.path.insert(0, str(Path(__file__).parent / "plugins"))
@@ -120,6 +123,56 @@ def test_who_did_not_answer_says_where_it_was() -> None:
 
 def test_no_stage_of_the_start_is_left_when_the_worker_is_ready(shared: Herding) -> None:
     assert "awaiting startup" not in (shared.herder.stages.summary() or "")
+
+
+def test_task_configs_that_cannot_be_stored_are_stored_later(
+    shared: Herding, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = ConfigStore.put_task_configs
+    left = [BrokerError("the disk is full", retriable=True)]
+
+    def full_at_first(configs: ConfigStore, name: str, tasks: Any) -> None:
+        if name == "patient" and left:
+            raise WorkerError("Error writing task configurations to Kafka") from left.pop()
+        store(configs, name, tasks)
+
+    monkeypatch.setattr(ConfigStore, "put_task_configs", full_at_first)
+    assert shared.create("patient").status_code == 201
+    until(lambda: shared.states("patient") == ["RUNNING", "RUNNING"], "its task to run all the same")
+    assert not left
+    assert "the tasks of connector patient could not be configured; tried again in 0.25 s: Error writing" in caplog.text
+
+
+def test_a_stop_does_not_come_between_the_end_of_the_old_tasks_and_the_start_of_the_new(
+    shared: Herding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shared.create("shrinking", tasks="2", tasks_max="2").status_code == 201
+    until(lambda: shared.states("shrinking") == ["RUNNING"] * 3, "both tasks to run")
+    stop, ended = Worker.stop_tasks, Future[None]()
+    asked = threading.Event()
+
+    def stop_late(worker: Worker, tasks: Any, *rest: Any) -> Any:
+        done = stop(worker, tasks, *rest)
+        if asked.is_set() or not any(task.connector == "shrinking" for task in tasks):
+            return done
+        asked.set()
+        return ended
+
+    monkeypatch.setattr(Worker, "stop_tasks", stop_late)
+    patch = {"tasks": "1"}
+    changing = threading.Thread(target=lambda: shared.rest.request("PATCH", "/connectors/shrinking/config", patch))
+    changing.start()
+    assert asked.wait(20), "the old tasks are not stopped"
+    stopping = threading.Thread(target=lambda: shared.rest.request("PUT", "/connectors/shrinking/stop"))
+    stopping.start()
+    until(lambda: shared.herder.submit(Ping()).result(20) is None, "the herder to have come round")
+    assert stopping.is_alive()
+    ended.set_result(None)
+    changing.join()
+    stopping.join()
+    assert shared.states("shrinking") == ["STOPPED"]
+    assert shared.rest.get("/connectors/shrinking/tasks").json() == []
+    assert [view.name for view in shared.herder.children() if view.name.startswith("shrinking-")] == []
 
 
 @pytest.fixture

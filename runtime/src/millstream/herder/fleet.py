@@ -1,6 +1,7 @@
 """The connectors that run: started and stopped as configs and target states say, asked for tasks, and heard."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -124,7 +125,7 @@ class Fleet:
             incarnation.fingerprint = event.fingerprint
             self._leases.heard(name, event.ttls)
         elif isinstance(event, Reconfigure):
-            self._crew.agenda.perform(self._reconfigure(name, incarnation))
+            self._ask_for_tasks(name, incarnation)
         elif isinstance(event, StateChanged):
             state = State[event.state]
             self._crew.stages.complete(incarnation.starting)
@@ -132,37 +133,41 @@ class Fleet:
             if not incarnation.settled.done() and state in (State.RUNNING, State.FAILED):
                 self._crew.metrics.connectors.ended(state is State.RUNNING)
             if state is State.RUNNING:
-                self._crew.agenda.perform(self._reconfigure(name, incarnation))
+                self._ask_for_tasks(name, incarnation)
             else:
                 incarnation.settle()
 
     def _reconfigure(self, name: str, incarnation: Incarnation) -> Procedure:
-        """Ask the connector what its tasks are to do, and run them."""
-        state = self._crew.configs.snapshot()
+        """Ask the connector what its tasks are to do, and have them do it."""
+        config = self._crew.configs.snapshot().connectors.get(name)
+        if config is None:  # it is being deleted
+            incarnation.settle()
+            return
         try:
-            most = int(state.connectors[name].get(TASKS_MAX) or 1)
+            most = int(config.get(TASKS_MAX) or 1)
             with self._crew.stages.of(f"generating task configs for connector {name}", name):
                 configs = yield self._crew.worker.task_configs(name, most)
+            yield from self._crew.turns.take(name, self._apply(name, incarnation, configs))
         except (MillstreamError, ValueError) as error:
             self._task_configs_failed(name, incarnation, error)
-            return
+
+    def _apply(self, name: str, incarnation: Incarnation, configs: Sequence[Mapping[str, str]]) -> Procedure:
+        """Run the tasks that these configs are for. Has the connector in its hands: a stop does not come between."""
         state = self._crew.configs.snapshot()
         target = state.targets.get(name, TargetState.STARTED)
         if self._connectors.get(name) is not incarnation or target is not TargetState.STARTED:
             incarnation.settle()
             return
-        incarnation.retry_s = RETRY_S
-        configs = reverse_transform(state.connectors[name], configs)
+        wanted = reverse_transform(state.connectors[name], configs)
         given = self._applied.get(name, incarnation.fingerprint) == incarnation.fingerprint
-        if not given or task_configs_changed(state, name, configs, lambda settings: settings):
+        if not given or task_configs_changed(state, name, wanted, lambda settings: settings):
             yield from self._tasks.stop(self._tasks.of(name))
-            if self._connectors.get(name) is not incarnation:
-                return
             former = state.tasks_of(name)
-            self._crew.configs.put_task_configs(name, configs)
-            for task in former[len(configs) :]:
+            self._crew.configs.put_task_configs(name, wanted)
+            for task in former[len(wanted) :]:
                 self._crew.states.forget(task)
             state = self._crew.configs.snapshot()
+        incarnation.retry_s = RETRY_S
         self._applied[name] = incarnation.fingerprint
         for task in state.tasks_of(name):
             if task not in self._tasks:
@@ -177,13 +182,12 @@ class Fleet:
         if not current or status is None or status.state is not State.RUNNING:
             return  # it failed for good, and has said so itself
         pause, incarnation.retry_s = incarnation.retry_s, min(2 * incarnation.retry_s, RETRY_MOST_S)
-        log.error("connector %s could not give its task configs, and is asked again in %.2f s: %s", name, pause, error)
-        agenda = self._crew.agenda
-        agenda.post(lambda: self._ask_again(name, incarnation), pause)
+        log.error("the tasks of connector %s could not be configured; tried again in %.2f s: %s", name, pause, error)
+        self._crew.agenda.post(lambda: self._ask_for_tasks(name, incarnation), pause)
 
-    def _ask_again(self, name: str, incarnation: Incarnation) -> None:
+    def _ask_for_tasks(self, name: str, incarnation: Incarnation) -> None:
         if self._connectors.get(name) is incarnation:
-            self._crew.agenda.perform(self._reconfigure(name, incarnation))
+            self._crew.agenda.let(self._reconfigure(name, incarnation), f"configuring the tasks of connector {name}")
 
     def _tell(self, name: str, state: State, version: str | None, trace: str | None = None) -> None:
         self._crew.states.tell(name, state, version, trace)

@@ -2,8 +2,6 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from typing import Any
 
 from millstream.herder.crew import Crew
 from millstream.herder.procedures import Procedure
@@ -48,9 +46,4 @@ class Leases:
         if state.connectors.get(connector) != config or config is None or not started:
             return  # it is deleted, or has other settings by now, or asks anew when it starts
         log.info("connector %s starts again: what a config provider gave for %r holds no longer", connector, path)
-        self._crew.agenda.perform(self._restart(connector)).add_done_callback(_log_failure)
-
-
-def _log_failure(done: "Future[Any]") -> None:
-    if (error := done.exception()) is not None:
-        log.error("a restart for new values of config providers did not succeed: %s", error)
+        self._crew.agenda.let(self._restart(connector), f"a new start of connector {connector}")

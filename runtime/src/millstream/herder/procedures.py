@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from typing import Any
 
-from millstream.errors import WorkerError
+from millstream.errors import MillstreamError, WorkerError
 from millstream.lifecycle import Clock, Spawned, StopToken, spawn
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,12 @@ class Agenda:
         done.add_done_callback(self._asked.discard)
         self.post(lambda: self._advance(procedure, None, done))
         return done
+
+    def let(self, procedure: Procedure, what: str) -> None:
+        """Run a procedure whose end nobody waits for; what it raises is logged, after `what` was to be done."""
+        done: Future[Any] = Future()
+        done.add_done_callback(lambda it: _log_failure(it, what))
+        self.post(lambda: self._advance(procedure, None, done))
 
     def at_most(self, awaited: "Future[Any]", seconds: float) -> "Future[None]":
         """Done when `awaited` is, or after so many seconds; for the herder's thread."""
@@ -102,3 +108,11 @@ class Agenda:
             done.set_exception(error)
         else:
             waits_for.add_done_callback(lambda it: self.post(lambda: self._advance(procedure, it, done)))
+
+
+def _log_failure(done: "Future[Any]", what: str) -> None:
+    error = done.exception()
+    if isinstance(error, MillstreamError):
+        log.error("%s did not succeed: %s", what, error)
+    elif error is not None:
+        log.error("%s did not succeed: this is a bug of the worker", what, exc_info=error)

@@ -1,11 +1,8 @@
 """Connectors and tasks started again. Source: RestartPlan.java, AbstractHerder.java (KIP-745)."""
 
-import logging
 from collections.abc import Sequence
-from concurrent.futures import Future
-from typing import Any
 
-from millstream.errors import MillstreamError, NotFoundError, WorkerError
+from millstream.errors import NotFoundError, WorkerError
 from millstream.herder import requests as ask
 from millstream.herder.crew import Crew
 from millstream.herder.fleet import Fleet
@@ -15,8 +12,6 @@ from millstream.herder.restart import announced, plan
 from millstream.herder.tasks import Tasks
 from millstream.identity import State, TaskId
 from millstream.storage.statuses import Subject
-
-log = logging.getLogger(__name__)
 
 
 class Restarting:
@@ -47,7 +42,7 @@ class Restarting:
         chosen = plan(state, wish.include_tasks, wish.only_failed)
         told: StateView = announced(state, chosen)
         restarting = self._restart_parts(wish.name, chosen.connector, [TaskId(wish.name, n) for n in chosen.tasks])
-        self._agenda.perform(self._turns.take(wish.name, restarting)).add_done_callback(_log_failure)
+        self._agenda.let(self._turns.take(wish.name, restarting), f"a restart of connector {wish.name}")
         return told
 
     def restart_task(self, task: TaskId) -> Procedure:
@@ -84,11 +79,3 @@ class Restarting:
                 if task in state.tasks_of(name):
                     self._tasks.start(task, state)
         self._board.publish()
-
-
-def _log_failure(done: "Future[Any]") -> None:
-    error = done.exception()
-    if isinstance(error, MillstreamError):
-        log.error("a restart did not succeed: %s", error)
-    elif error is not None:
-        log.error("a restart did not succeed", exc_info=error)
