@@ -170,7 +170,7 @@ def test_a_stop_does_not_come_between_the_end_of_the_old_tasks_and_the_start_of_
     ended.set_result(None)
     changing.join()
     stopping.join()
-    assert shared.states("shrinking") == ["STOPPED"]
+    until(lambda: shared.states("shrinking") == ["STOPPED"], "the connector to be stopped, too")
     assert shared.rest.get("/connectors/shrinking/tasks").json() == []
     assert [view.name for view in shared.herder.children() if view.name.startswith("shrinking-")] == []
 
