@@ -99,6 +99,13 @@ class TaskBody:
             self._end.tell(Progressed(event.done, event.total, event.unit, event.of))
 
 
+DEAD_LETTERS = "errors.deadletterqueue.topic.name"
+NO_DEAD_LETTERS = (
+    f"{DEAD_LETTERS} asks for a dead letter queue, which is not built yet: records would be lost; remove it, and let "
+    "errors.log.enable=true and errors.log.include.messages=true tell the records that are left out"
+)
+
+
 class Workbench:
     """Puts one task together, in Java's order (Worker.startTask), so that the first thing wrong is the same one."""
 
@@ -156,6 +163,8 @@ class Workbench:
         if flag(connector, "errors.log.enable"):
             include = flag(connector, "errors.log.include.messages")
             reporters.append(LogReporter(str(self._id), include, self._counters))
+        if sink and (connector.get(DEAD_LETTERS) or "").strip():
+            raise ConfigError({DEAD_LETTERS: NO_DEAD_LETTERS})
         reporting = Reporting(reporters, self._counters)
         kind = SinkPipeline if sink else SourcePipeline
         return kind(composer.chain(), converters, handling, reporting)
