@@ -81,7 +81,8 @@ class Ours:
     """Millstream on the same broker."""
 
     def __init__(self, properties: dict[str, str], folder: Path) -> None:
-        self.rest = WorkerProcess(folder, {"listeners": "http://127.0.0.1:0", **properties})
+        own = {"listeners": "http://127.0.0.1:0", "offset.storage.file.filename": str(folder / "offsets.bin")}
+        self.rest = WorkerProcess(folder, {**own, **properties})
 
     def start(self) -> None:
         self.rest.start()

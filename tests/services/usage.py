@@ -14,7 +14,7 @@ class Usage:
 
 
 def usage(pids: Iterable[int]) -> Usage:
-    """The sum over processes and their children."""
+    """The sum over processes and their children; CPU time also of children that have ended."""
     import psutil  # of requirements/services.txt: environments without services import this module too
 
     rss, pss, cpu = 0, 0, 0.0
@@ -24,5 +24,6 @@ def usage(pids: Iterable[int]) -> Usage:
             memory, times = process.memory_full_info(), process.cpu_times()
         except psutil.NoSuchProcess:
             continue
-        rss, pss, cpu = rss + memory.rss, pss + getattr(memory, "pss", 0), cpu + times.user + times.system
+        rss, pss = rss + memory.rss, pss + getattr(memory, "pss", 0)
+        cpu += times.user + times.system + times.children_user + times.children_system
     return Usage(rss, pss, cpu)
