@@ -75,13 +75,18 @@ class Own:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def kafka(self, properties: Mapping[str, str] | None = None, form: "Form | None" = None) -> "Kafka":
-        """A broker with further properties, or in a form of the test's choice."""
+    def kafka(
+        self,
+        properties: Mapping[str, str] | None = None,
+        form: "Form | None" = None,
+        disk_mb: int | None = None,
+    ) -> "Kafka":
+        """A broker with further properties, in a form of the test's choice, or with a small disk."""
 
         def start() -> "Kafka":
             from services.kafka import Kafka
 
-            return Kafka.start(form or self._session.form, properties)
+            return Kafka.start(form or self._session.form, properties, disk_mb=disk_mb)
 
         return self._kept(start)
 

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import psutil
 
 from services.cache import locked, root
+from services.errors import Unavailable
 
 OWNER, PROCESS = "owner.json", "process.json"
 
@@ -50,6 +52,15 @@ def made(name: str) -> Path:
     return folder
 
 
+def limited(folder: Path, megabytes: int) -> None:
+    """Make a folder that has room for so much and no more: a file system in memory, until `removed`."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "millstream", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Unavailable(f"a disk that fills up can be made by root alone: {done.stderr.strip()}")
+
+
 def sweep() -> list[str]:
     """End the processes and remove the folders of runs that ended without doing so; their names."""
     swept = []
@@ -72,4 +83,7 @@ def end(found: dict[str, Any]) -> None:
 
 
 def removed(folder: Path) -> None:
+    for inside in folder.iterdir():
+        if inside.is_mount():
+            subprocess.run(["umount", str(inside)], check=True)
     shutil.rmtree(folder, ignore_errors=True)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from services import folders, keys
 from services.cache import built
@@ -80,8 +81,19 @@ class Kafka:
         return cls.start(session.form)
 
     @classmethod
-    def start(cls, form: Form, properties: Mapping[str, str] | None = None, flags: Sequence[str] = SMALL) -> "Kafka":
-        """A new broker, ready; `properties` are further lines of its server.properties, and win; `flags` are Java's."""
+    def start(
+        cls,
+        form: Form,
+        properties: Mapping[str, str] | None = None,
+        flags: Sequence[str] = SMALL,
+        disk_mb: int | None = None,
+    ) -> "Kafka":
+        """A new broker, ready.
+
+        properties: further lines of its server.properties, which win.
+        flags:      Java's.
+        disk_mb:    how much its logs may take before its disk is full; None: what this machine has.
+        """
         installation = form.kafka()
         with ExitStack() as undo:
             folder = folders.made("kafka")
@@ -92,7 +104,9 @@ class Kafka:
             pems = keys.made(folder)
             settings = {**PROPERTIES, **_addresses(ports, proxy), **_security(pems), "log.dirs": str(folder / "data")}
             (folder / "server.properties").write_text(lines(settings | dict(properties or {})))
-            shutil.copytree(_formatted(form, installation), folder / "data")
+            if disk_mb is not None:
+                folders.limited(folder / "data", disk_mb)
+            shutil.copytree(_formatted(form, installation), folder / "data", dirs_exist_ok=True)
             command = [*java(installation), *flags, "kafka.Kafka", str(folder / "server.properties")]
             program = Program("kafka", command, folder, [LOG_CONFIGURATION.parent])
             instance = form.instance(program, installation)
@@ -127,15 +141,24 @@ class Kafka:
         """What `bootstrap.servers` is."""
         return f"{HOST}:{self.proxy.port if listener == 'PROXIED' else self.ports[listener]}"
 
-    def client(self, listener: str = "PLAINTEXT", mechanism: str = "PLAIN", user: str = "alice") -> dict[str, str]:
+    def client(self, listener: str = "PLAINTEXT", mechanism: str = "PLAIN", user: str = "alice") -> dict[str, Any]:
         """Settings of a librdkafka client; mechanism and user matter to the SASL listeners alone."""
         protocol = LISTENERS[listener]
-        settings = {**self.defaults, "bootstrap.servers": self.address(listener), "security.protocol": protocol}
+        settings: dict[str, Any] = {
+            **self.defaults,
+            "bootstrap.servers": self.address(listener),
+            "security.protocol": protocol,
+        }
         if protocol.startswith("SASL"):
             settings |= {"sasl.mechanism": mechanism, "sasl.username": user, "sasl.password": USERS[user]}
         if protocol.endswith("SSL"):
             settings |= {"ssl.ca.location": str(self.keys.ca)}
         return settings
+
+    def certificate(self, name: str = "client") -> dict[str, Any]:
+        """What a client adds to be `User:CN=client` to the listener SSL, or "stranger", who may do nothing."""
+        files = {"certificate": self.keys.certificate(name), "key": self.keys.key(name)}
+        return {f"ssl.{what}.location": str(file) for what, file in files.items()}
 
     def java_client(self, listener: str = "PLAINTEXT", mechanism: str = "PLAIN", user: str = "alice") -> dict[str, str]:
         """The same in the names of Java's clients."""

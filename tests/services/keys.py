@@ -24,7 +24,7 @@ PEM, PKCS8 = Encoding.PEM, PrivateFormat.PKCS8
 
 @dataclass(frozen=True)
 class Keys:
-    """Files in one folder. The server is 127.0.0.1 and localhost; the client is CN=client."""
+    """Files in one folder. The server is 127.0.0.1 and localhost; the others are CN=client and CN=stranger."""
 
     folder: Path
 
@@ -38,7 +38,7 @@ class Keys:
         return self.folder / "other-ca.pem"
 
     def certificate(self, name: str) -> Path:
-        """Of "server" or "client"."""
+        """Of "server", "client" or "stranger"."""
         return self.folder / f"{name}.pem"
 
     def key(self, name: str) -> Path:
@@ -92,7 +92,7 @@ def made(folder: Path) -> Keys:
     locked = BestAvailableEncryption(PASSWORD.encode())
     trusted = PKCS12Certificate(ca.certificate, b"ca")
     keys.trust_store.write_bytes(serialize_java_truststore([trusted], locked))
-    for name in ("server", "client"):
+    for name in ("server", "client", "stranger"):
         pair = _signed(name, ca)
         keys.certificate(name).write_bytes(pair.certificate_pem)
         keys.key(name).write_bytes(pair.key_pem)

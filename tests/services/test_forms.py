@@ -10,12 +10,13 @@ import psutil
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
+from running import until as eventually
 
 from services import engine, folders
 from services.errors import EndedError
 from services.fixtures import Own, available
 from services.form import FORMS, Form
-from services.instance import Program, until
+from services.instance import Program, tail, until
 from services.ports import accepts
 
 WAIT_S = 20.0
@@ -51,6 +52,22 @@ def test_a_broker_is_paused_killed_and_brought_back_with_its_records(own: Own, f
     consumer.close()
     assert message is not None
     assert message.value() == b"a record"
+
+
+@pytest.mark.timeout(300)
+def test_a_broker_whose_disk_is_full_ends(own: Own, form: Form) -> None:
+    broker = own.kafka({"log.segment.bytes": str(4 << 20)}, form, disk_mb=24)
+    producer = Producer(broker.client() | {"message.timeout.ms": 5000})
+
+    def ended() -> bool:
+        for _ in range(8):
+            producer.produce("full", os.urandom(500_000))
+        producer.flush(5)
+        return not broker.instance.alive()
+
+    eventually(ended, "the broker to end", 120)
+    assert "No space left on device" in tail(broker.instance.program.log)
+    producer.purge()
 
 
 ORPHAN = """

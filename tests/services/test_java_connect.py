@@ -34,6 +34,8 @@ def test_a_distributed_java_worker_copies_a_file(java_connect: JavaWorker) -> No
 @pytest.mark.timeout(300)
 def test_a_standalone_java_worker_copies_a_file_over_tls_as_a_user(kafka: Kafka, own: Own) -> None:
     secured = for_each_client(kafka.java_client("SASL_SSL", "SCRAM-SHA-512"))
+    jks = kafka.keys.jks(kafka.keys.trust_store)
+    secured |= {"producer.ssl.truststore.type": "JKS", "producer.ssl.truststore.location": str(jks)}
     copies_a_file(own.java_worker({**secured, "offset.flush.interval.ms": "1000"}, "standalone"))
 
 

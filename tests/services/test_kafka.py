@@ -65,6 +65,20 @@ def test_a_wrong_password_is_refused(kafka: Kafka, listener: str, mechanism: str
         client.list_topics(timeout=0.2)
 
 
+def test_a_server_whose_ca_is_not_trusted_is_refused(kafka: Kafka) -> None:
+    client = AdminClient(kafka.client("SSL") | {"ssl.ca.location": str(kafka.keys.other_ca)})
+    with pytest.raises(KafkaException):
+        client.list_topics(timeout=1)
+
+
+def test_a_client_certificate_says_who_comes(kafka: Kafka) -> None:
+    topic = new_topic()
+    assert produce(kafka.client("SSL") | kafka.certificate(), topic, b"a record") is None
+    error = produce(kafka.client("SSL") | kafka.certificate("stranger"), topic, b"another")
+    assert error is not None
+    assert error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._UNKNOWN_TOPIC)
+
+
 def test_a_user_without_rights_is_let_in_and_may_not_write(kafka: Kafka) -> None:
     topic = new_topic()
     assert produce(kafka.client(), topic, b"made by one who may") is None
