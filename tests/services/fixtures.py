@@ -5,6 +5,7 @@ A new service is a module with a class that has `of_session`, one line in `CATAL
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,7 +13,7 @@ import pytest
 
 from services.errors import Unavailable
 from services.instance import tail
-from services.session import REQUIRED, Service, Session, required
+from services.session import REQUIRED, Session, required
 
 if TYPE_CHECKING:
     from services.form import Form
@@ -25,7 +26,6 @@ CATALOGUE = {
     "java_connect": "services.java_connect:JavaWorker",
 }
 T = TypeVar("T")
-S = TypeVar("S", bound=Service)
 SESSION = pytest.StashKey[Session]()
 LOGGED = pytest.StashKey[dict[Path, int]]()
 
@@ -59,8 +59,9 @@ def own(request: pytest.FixtureRequest) -> "Iterator[Own]":
     """
     session = request.config.stash[SESSION]
     yield Own(session)
-    while session.own:
-        session.own.pop().stop()
+    with ExitStack() as last_first:
+        while session.own:
+            last_first.callback(session.own.pop(0).stop)
 
 
 @pytest.fixture
@@ -83,26 +84,20 @@ class Own:
     ) -> "Kafka":
         """A broker with further properties, in a form of the test's choice, or with a small disk."""
 
-        def start() -> "Kafka":
-            from services.kafka import Kafka
-
-            return Kafka.start(form or self._session.form, properties, disk_mb=disk_mb)
-
-        return self._kept(start)
+        kind = available(lambda: self._session.kind("kafka"))
+        started: Kafka = self._kept(lambda: kind.start(form or self._session.form, properties, disk_mb=disk_mb))
+        return started
 
     def java_worker(
         self, properties: Mapping[str, str], mode: str = "distributed", form: "Form | None" = None
     ) -> "JavaWorker":
         """A Java worker; `properties` has `bootstrap.servers`."""
 
-        def start() -> "JavaWorker":
-            from services.java_connect import JavaWorker
+        kind = available(lambda: self._session.kind("java_connect"))
+        started: JavaWorker = self._kept(lambda: kind.start(form or self._session.form, properties, mode))
+        return started
 
-            return JavaWorker.start(form or self._session.form, properties, mode)
-
-        return self._kept(start)
-
-    def _kept(self, start: "Callable[[], S]") -> "S":
+    def _kept(self, start: Callable[[], Any]) -> Any:
         started = available(start)
         self._session.own.append(started)
         return started

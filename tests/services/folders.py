@@ -14,6 +14,8 @@ import psutil
 from services.cache import locked, root
 from services.errors import Unavailable
 
+#: when a process began is told by the wall clock, which may be set anew; no pid comes again so soon
+DRIFT_S = 60
 OWNER, PROCESS = "owner.json", "process.json"
 
 
@@ -32,7 +34,7 @@ def lives(found: dict[str, Any]) -> bool:
     if found.get("host", platform.node()) != platform.node():
         return True
     try:
-        return abs(psutil.Process(found["pid"]).create_time() - float(found["began"])) < 1
+        return abs(psutil.Process(found["pid"]).create_time() - float(found["began"])) < DRIFT_S
     except psutil.NoSuchProcess:
         return False
 
@@ -66,7 +68,7 @@ def sweep() -> list[str]:
     swept = []
     with locked(root() / "running.lock"):
         for folder in sorted(running().iterdir()):
-            if lives(json.loads((folder / OWNER).read_text())):
+            if (folder / OWNER).exists() and lives(json.loads((folder / OWNER).read_text())):
                 continue
             if (folder / PROCESS).exists():
                 end(json.loads((folder / PROCESS).read_text()))

@@ -114,7 +114,7 @@ class JavaWorker(Rest):
 
     @property
     def logs(self) -> Mapping[str, Path]:
-        return {self.instance.program.name: self.instance.program.log}
+        return {self.folder.name: self.instance.program.log}
 
     def usage(self) -> Usage:
         return self.instance.usage()

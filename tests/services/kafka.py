@@ -122,14 +122,22 @@ class Kafka:
 
     def ready(self) -> None:
         """Every listener accepts, and the broker knows itself."""
+        from confluent_kafka import KafkaException
         from confluent_kafka.admin import AdminClient
 
         def listening() -> bool:
             return all(map(accepts, self.ports.values()))
 
         until(listening, self.instance, "all listeners to accept")
-        admin = AdminClient(self.client() | {"socket.timeout.ms": 5000})
-        until(lambda: admin.list_topics(timeout=10).brokers, self.instance, "the first metadata")
+
+        def known() -> bool:
+            try:
+                return bool(admin.list_topics(timeout=5).brokers)
+            except KafkaException:
+                return False
+
+        admin = AdminClient(self.client())
+        until(known, self.instance, "the first metadata")
 
     def restart(self) -> None:
         """With the same data and the same addresses; after `instance.kill` too."""
@@ -174,7 +182,7 @@ class Kafka:
 
     @property
     def logs(self) -> Mapping[str, Path]:
-        return {"kafka": self.instance.program.log}
+        return {self.instance.program.folder.name: self.instance.program.log}
 
     def stop(self) -> None:
         """The end of it: nothing stays."""

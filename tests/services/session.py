@@ -5,9 +5,12 @@ import os
 import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from services.errors import Unavailable
 
 if TYPE_CHECKING:
     from services.form import Form
@@ -70,22 +73,25 @@ class Session:
     def stop(self) -> None:
         """In the opposite order of their start."""
         self.wait()
-        for service in reversed(self.up()):
-            service.stop()
-        self._starting.clear()
-        self._threads.shutdown()
+        with ExitStack() as last_first:
+            last_first.callback(self._threads.shutdown)
+            for service in self.up():
+                last_first.callback(service.stop)
 
-    def _start(self, name: str) -> Service:
+    def kind(self, name: str) -> Any:
+        """The class of a service, on a machine that was swept."""
         module, _, attribute = self._catalogue[name].partition(":")
         try:
-            service: type[Service] = getattr(importlib.import_module(module), attribute)
+            found = getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as error:
-            from services.errors import Unavailable
-
             raise Unavailable(f"{error.name} is not installed: pip install -r requirements/services.txt") from error
         with self._one_at_a_time:
             _swept()
-        return service.of_session(self)
+        return found
+
+    def _start(self, name: str) -> Service:
+        started: Service = self.kind(name).of_session(self)
+        return started
 
 
 @cache
@@ -93,7 +99,7 @@ def _swept() -> list[str]:
     """What earlier runs left behind; also the one place that first asks for the engine."""
     from services import engine, folders
 
-    return [*folders.sweep(), *engine.sweep()]
+    return [*engine.sweep(), *folders.sweep()]
 
 
 def required() -> bool:
