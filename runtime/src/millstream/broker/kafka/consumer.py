@@ -179,7 +179,7 @@ class KafkaConsumer(Steering, Committing):
 def _composed(making: Making, settings: ConsumerSettings) -> tuple[dict[str, str], dict[str, Any]]:
     """Java's settings, and librdkafka's own beside them."""
     java = making.settings("consumer", settings.overrides)
-    java["client.id"] = settings.client_id
+    java.setdefault("client.id", settings.client_id)
     java["group.id"] = settings.group or f"{settings.client_id}-reads-without-a-group"
     java.setdefault("auto.offset.reset", settings.reset)
     if settings.group is not None:

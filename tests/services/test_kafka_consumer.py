@@ -1,0 +1,263 @@
+"""Rows are read once and in order, whatever is paused, sought, revoked or lost meanwhile."""
+
+import re
+import uuid
+from collections.abc import Callable, Collection, Iterator
+
+import pytest
+from running import until
+
+from millstream.broker.connect import open_broker
+from millstream.broker.ports import (
+    AdminSettings,
+    Broker,
+    Consumer,
+    ConsumerSettings,
+    NewTopic,
+    Outgoing,
+    ProducerSettings,
+    RebalanceListener,
+)
+from millstream.errors import BrokerError
+from millstream_api.records import TopicPartition
+from services.kafka import Kafka
+
+COUNT = 20_000
+WAIT_S = 30.0
+EAGER = {"partition.assignment.strategy": "org.apache.kafka.clients.consumer.RangeAssignor"}
+COOPERATIVE = {"partition.assignment.strategy": "org.apache.kafka.clients.consumer.CooperativeStickyAssignor"}
+NEW_PROTOCOL = {"group.protocol": "consumer"}
+PROTOCOLS = pytest.mark.parametrize(
+    "protocol", [EAGER, COOPERATIVE, NEW_PROTOCOL], ids=["eager", "cooperative", "new protocol"]
+)
+
+
+@pytest.fixture
+def broker(kafka: Kafka) -> Iterator[Broker]:
+    broker = open_broker(kafka.address())
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def topic(broker: Broker) -> str:
+    return f"read-{uuid.uuid4().hex[:8]}"
+
+
+def filled(broker: Broker, topic: str, partitions: int = 1, count: int = COUNT) -> None:
+    """Row n of a partition is the number n."""
+    admin = broker.admin(AdminSettings("test"))
+    assert admin.create_topics([NewTopic(topic, partitions)]) == {topic: None}
+    producer = broker.producer(ProducerSettings("test"))
+    rows: list[bytes | None] = [b"%d" % number for number in range(count)]
+    for partition in range(partitions):
+        for at in range(0, count, 1000):
+            some = rows[at : at + 1000]
+            producer.send(Outgoing(topic, some, None, [partition] * len(some)), lambda delivered: None)
+    assert producer.flush(WAIT_S) == 0
+    producer.close(WAIT_S)
+
+
+class Member:
+    """A consumer of a group, what it was told and what it has read."""
+
+    def __init__(self, broker: Broker, group: str, overrides: dict[str, str]) -> None:
+        self.consumer: Consumer = broker.consumer(ConsumerSettings("member", group, overrides=overrides))
+        self.mine: set[TopicPartition] = set()
+        self.lost: list[TopicPartition] = []
+        self.read: dict[TopicPartition, list[int]] = {}
+        self.on_assigned: Callable[[Collection[TopicPartition]], None] = lambda partitions: None
+
+    def subscribe(self, topic: str) -> "Member":
+        self.consumer.subscribe([topic], None, RebalanceListener(self._assigned, self._revoked, self._lost))
+        return self
+
+    def poll(self, rows: int = 500, seconds: float = 0.1) -> int:
+        count = 0
+        for incoming in self.consumer.poll(rows, seconds):
+            partition = TopicPartition(incoming.topic, incoming.partition)
+            assert partition in self.mine
+            self.read.setdefault(partition, []).extend(int(value or b"") for value in incoming.values)
+            assert self.consumer.position(partition) == incoming.offsets[-1] + 1
+            count += len(incoming.values)
+        return count
+
+    def _assigned(self, partitions: Collection[TopicPartition]) -> None:
+        self.mine.update(partitions)
+        self.on_assigned(partitions)
+
+    def _revoked(self, partitions: Collection[TopicPartition]) -> None:
+        try:
+            self.consumer.commit_now({partition: self.consumer.position(partition) for partition in partitions})
+        except BrokerError:  # a revocation that came too late to be heard: the brokers take nothing from it any more
+            self.lost.extend(partitions)
+        self.mine.difference_update(partitions)
+
+    def _lost(self, partitions: Collection[TopicPartition]) -> None:
+        self.lost.extend(partitions)
+        self.mine.difference_update(partitions)
+
+
+@pytest.fixture
+def joining(broker: Broker, topic: str) -> Iterator[Callable[..., Member]]:
+    members: list[Member] = []
+
+    def join(overrides: dict[str, str] | None = None) -> Member:
+        member = Member(broker, f"group-{topic}", overrides or {})
+        members.append(member)
+        return member.subscribe(topic)
+
+    yield join
+    for member in members:
+        member.consumer.close()
+
+
+@PROTOCOLS
+def test_a_pause_under_load_gives_nothing_and_loses_nothing(
+    broker: Broker, topic: str, joining: Callable[..., Member], protocol: dict[str, str]
+) -> None:
+    filled(broker, topic, 2)
+    member = joining(protocol)
+    first, second = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    until(lambda: member.poll(700) and len(member.mine) == 2, "rows", WAIT_S)
+    for number in range(30):
+        one = (first, second)[number % 2]
+        member.consumer.pause([one])
+        before = len(member.read.get(one, ()))
+        for _ in range(3):
+            member.poll(300, 0.02)
+        assert len(member.read.get(one, ())) == before
+        member.consumer.resume([one])
+        member.poll(300)
+    until(lambda: member.poll() == 0 and sum(map(len, member.read.values())) >= 2 * COUNT, "all rows", WAIT_S)
+    assert member.read == {first: list(range(COUNT)), second: list(range(COUNT))}
+
+
+@PROTOCOLS
+def test_a_seek_under_load_is_where_reading_goes_on(
+    broker: Broker, topic: str, joining: Callable[..., Member], protocol: dict[str, str]
+) -> None:
+    filled(broker, topic)
+    member, partition = joining(protocol), TopicPartition(topic, 0)
+    until(lambda: member.poll(700), "rows", WAIT_S)
+    for offset in (0, 5_000, 10, 19_990, 700):
+        member.consumer.seek(partition, offset)
+        assert member.consumer.position(partition) == offset
+        member.read.clear()
+        until(lambda: member.poll(500), "rows", WAIT_S)
+        found = member.read[partition]
+        assert found == list(range(offset, offset + len(found)))
+
+
+@PROTOCOLS
+def test_seeks_and_pauses_while_partitions_come_hold_from_the_first_row(
+    broker: Broker, topic: str, joining: Callable[..., Member], protocol: dict[str, str]
+) -> None:
+    filled(broker, topic, 2, 1_000)
+    member = joining(protocol)
+    first, second = TopicPartition(topic, 0), TopicPartition(topic, 1)
+
+    def arranged(partitions: Collection[TopicPartition]) -> None:
+        if first in partitions:
+            member.consumer.seek(first, 990)
+        if second in partitions:
+            member.consumer.pause([second])
+
+    member.on_assigned = arranged
+    until(lambda: member.poll() and len(member.mine) == 2, "rows", WAIT_S)
+    for _ in range(5):
+        member.poll()
+    assert member.read == {first: list(range(990, 1_000))}
+    member.consumer.resume([second])
+    until(lambda: member.poll() == 0 and len(member.read.get(second, ())) == 1_000, "the other rows", WAIT_S)
+    assert member.read[second] == list(range(1_000))
+
+
+@PROTOCOLS
+def test_members_come_and_go_and_no_row_is_passed_over(
+    broker: Broker, topic: str, joining: Callable[..., Member], protocol: dict[str, str]
+) -> None:
+    filled(broker, topic, 3, 3_000)
+    one = joining(protocol)
+    until(lambda: one.poll(100) and len(one.mine) == 3, "the first member", WAIT_S)
+    two = joining(protocol)
+    until(lambda: (one.poll(50), two.poll(50), one.mine and two.mine)[2], "both to have partitions", WAIT_S)
+    assert not one.mine & two.mine
+    two.consumer.close()
+    assert two.mine == set()
+    until(lambda: one.poll() == 0 and len(one.mine) == 3 and whole(one, two, topic), "every row", WAIT_S)
+    assert one.lost == two.lost == []
+
+
+def whole(one: Member, two: Member, topic: str) -> bool:
+    for number in range(3):
+        partition = TopicPartition(topic, number)
+        rows = set(one.read.get(partition, ())) | set(two.read.get(partition, ()))
+        if rows != set(range(3_000)):
+            return False
+        assert one.read[partition] == sorted(set(one.read[partition]))
+    return True
+
+
+@pytest.mark.parametrize("protocol", [EAGER, COOPERATIVE], ids=["eager", "cooperative"])
+def test_a_member_that_does_not_poll_loses_its_partitions_and_comes_back(
+    broker: Broker, topic: str, joining: Callable[..., Member], protocol: dict[str, str]
+) -> None:
+    filled(broker, topic, 1, 1_000)
+    slow = joining({**protocol, "max.poll.interval.ms": "6000", "session.timeout.ms": "6000"})
+    partition = TopicPartition(topic, 0)
+    until(lambda: slow.poll(100), "rows", WAIT_S)
+    slow.consumer.commit_now({partition: slow.consumer.position(partition)})
+    other = joining(protocol)
+    until(lambda: other.poll(1), "the other member to have got the partition", WAIT_S)
+    answers: list[Exception | None] = []
+    slow.consumer.commit({partition: 900}, answers.append)
+    until(lambda: (slow.poll(), answers)[1], "the late commit to be answered", WAIT_S)
+    assert isinstance(answers[0], BrokerError)
+    assert slow.lost == [partition]
+    assert slow.mine == set()
+    assert other.read[partition][0] == len(slow.read[partition])
+    other.consumer.close()
+    until(lambda: slow.poll() and slow.mine == {partition}, "the slow one to come back", WAIT_S)
+
+
+def test_without_a_committed_position_and_with_no_reset_it_is_an_error(
+    broker: Broker, topic: str, joining: Callable[..., Member]
+) -> None:
+    filled(broker, topic, 1, 1)
+    member = joining({"auto.offset.reset": "none"})
+
+    def failed() -> str:
+        try:
+            member.poll()
+        except BrokerError as error:
+            return str(error)
+        return ""
+
+    assert "set consumer.override.auto.offset.reset to earliest or latest" in until(failed, "an error", WAIT_S)
+
+
+def test_a_pattern_looks_for_topics_as_often_as_it_is_told(broker: Broker, topic: str) -> None:
+    member = Member(broker, f"group-{topic}", {"metadata.max.age.ms": "300"})
+    listener = RebalanceListener(member._assigned, member._revoked, member._lost)
+    member.consumer.subscribe(None, re.compile(f"{topic}-[ab]"), listener)
+    for name in (f"{topic}-a", f"x{topic}-a", f"{topic}-ab", f"{topic}-b"):
+        filled(broker, name, 1, 10)
+        if name in (f"{topic}-a", f"{topic}-b"):
+            at = TopicPartition(name, 0)
+            until(lambda at=at: member.poll() and len(member.read.get(at, ())) == 10, name, WAIT_S)  # type: ignore[misc]
+    assert {partition.topic for partition in member.mine} == {f"{topic}-a", f"{topic}-b"}
+    member.consumer.close()
+
+
+def test_a_topic_that_is_not_there_is_waited_for_and_named(
+    broker: Broker, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    member = Member(broker, f"group-{topic}", {"allow.auto.create.topics": "false"}).subscribe(topic)
+    until(lambda: member.poll() or f"topic {topic!r} does not exist; it is waited for" in caplog.text, "it", WAIT_S)
+    assert topic not in broker.admin(AdminSettings("test")).names()
+    filled(broker, topic, 1, 5)
+    member.consumer.close()
+    again = Member(broker, f"group-{topic}", {}).subscribe(topic)
+    until(lambda: again.poll(), "its rows", WAIT_S)
+    again.consumer.close()
