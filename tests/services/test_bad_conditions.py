@@ -3,6 +3,7 @@
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -178,7 +179,14 @@ def test_a_broker_that_is_away_is_waited_for_and_named_and_all_goes_on_when_it_i
         until(lambda: "Nothing is skipped; the task tries again until it succeeds" in worker.log, "an ERROR", WAIT_S)
         assert worker.states(f"{topic}-source") == ["RUNNING", "RUNNING"]
         assert "cannot be reached" in worker.log
-        kafka.restart()
+        with ThreadPoolExecutor(1) as aside:
+            asked = aside.submit(worker.call, "GET", f"/connectors/{topic}-sink/offsets")  # that needs the broker
+            began = time.monotonic()
+            worker.call("PUT", f"/connectors/{topic}-sink/config", {"connector.class": "nonsense"})
+            assert time.monotonic() - began < 10  # what needs none is done meanwhile
+            assert not asked.done()
+            kafka.restart()
+            assert asked.result(2 * WAIT_S).status == 200
         wanted = lines(0, 20_100).splitlines()
         until(lambda: set(text_of(copy).splitlines()) == set(wanted), "every line", 3 * WAIT_S)
         assert list(dict.fromkeys(text_of(copy).splitlines())) == wanted

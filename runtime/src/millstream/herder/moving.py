@@ -1,12 +1,15 @@
 """Offsets read and moved by an operator: a sink's in its consumer group, a source's in the offsets topic."""
 
+from collections.abc import Callable
+from typing import Any
+
 from millstream.errors import BrokerError, NotFoundError, WorkerError
 from millstream.herder.classes import target_of
 from millstream.herder.crew import Crew
 from millstream.herder.groups import group_of
 from millstream.herder.offsets import as_json, not_stopped, nothing_given, outcome, sink_offsets
 from millstream.herder.probing import probe
-from millstream.herder.procedures import Procedure
+from millstream.herder.procedures import Procedure, aside
 from millstream.herder.requests import Config, Offsets, Place
 from millstream.host.channel import RunProbe
 from millstream.identity import TargetState
@@ -25,11 +28,12 @@ class Moving:
         self._crew = crew
         self._stores = crew.stores
 
-    def offsets_of(self, name: str) -> list[tuple[dict[str, object], dict[str, object]]]:
-        """Every committed offset of a connector, in whatever state it is. NotFoundError."""
+    def offsets_of(self, name: str) -> Procedure:
+        """Every committed offset of a connector, in whatever state it is, as pairs. NotFoundError."""
         config = self._config(name)
         if self._plugin(config).kind is Kind.SINK:
-            return as_json(self._stores.admin.group_offsets(group_of(config)))
+            group = group_of(config)
+            return as_json((yield from self._about_groups(lambda: self._stores.admin.group_offsets(group))))
         return [(dict(partition), dict(offset)) for partition, offset in self._stores.offsets.of(name)]
 
     def alter(self, name: str, offsets: Offsets) -> Procedure:
@@ -42,7 +46,7 @@ class Moving:
     def reset(self, name: str) -> Procedure:
         """Forget all offsets of a stopped connector."""
         config = self._stopped(name)
-        offsets = [(partition, None) for partition, _ in self.offsets_of(name)]
+        offsets = [(partition, None) for partition, _ in (yield from self.offsets_of(name))]
         return (yield from self._move(name, config, offsets, "reset"))
 
     def preset(self, name: str, config: Config, offsets: Offsets) -> Procedure:
@@ -60,12 +64,12 @@ class Moving:
         question = RunProbe("alter_offsets", target_of(plugin), config, arguments, name)
         examined = yield from probe(self._crew, question, f"modifying offsets for connector {name}")
         if sink:
-            self._move_group(name, group_of(config), wanted, done)
+            yield from self._move_group(name, group_of(config), wanted, done)
         elif pairs:
             self._stores.offsets.write(name, pairs)
         return outcome(done, bool(examined))
 
-    def _move_group(self, name: str, group: str, wanted: dict[TopicPartition, int | None], done: str) -> None:
+    def _move_group(self, name: str, group: str, wanted: dict[TopicPartition, int | None], done: str) -> Procedure:
         admin = self._stores.admin
         negative = next((at for at, offset in wanted.items() if offset is not None and offset < 0), None)
         if negative is not None:
@@ -74,14 +78,24 @@ class Moving:
                 f"{negative.partition} is negative; offsets begin at 0, and null forgets one"
             )
         verb = {"altered": "alter", "reset": "reset"}[done]
-        try:
+
+        def move() -> None:
             if done == "reset":
                 admin.delete_group(group)
                 return
             admin.alter_group_offsets(group, {at: offset for at, offset in wanted.items() if offset is not None})
             admin.delete_group_offsets(group, [at for at, offset in wanted.items() if offset is None])
+
+        try:
+            yield from self._about_groups(move)
         except BrokerError as error:
             raise WorkerError(f"Failed to {verb} consumer group offsets for connector {name}: {error}") from error
+
+    def _about_groups(self, question: Callable[[], Any]) -> Procedure:
+        """Ask the log at once, brokers on a thread of its own: they may be away, and the herder waits for nobody."""
+        if not self._stores.remote:
+            return question()
+        return (yield aside("consumer groups", question))
 
     def _config(self, name: str) -> Config:
         config = self._stores.configs.snapshot().connectors.get(name)

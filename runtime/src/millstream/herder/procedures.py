@@ -116,3 +116,17 @@ def _log_failure(done: "Future[Any]", what: str) -> None:
         log.error("%s did not succeed: %s", what, error)
     elif error is not None:
         log.error("%s did not succeed: this is a bug of the worker", what, exc_info=error)
+
+
+def aside(name: str, call: Callable[[], Any]) -> "Future[Any]":
+    """Have `call` done on a thread of its own, for a procedure to wait for what it gives or raises."""
+    answer: Future[Any] = Future()
+
+    def run(_: StopToken) -> None:
+        try:
+            answer.set_result(call())
+        except Exception as error:  # noqa: BLE001 - raised in the procedure
+            answer.set_exception(error)
+
+    spawn(name, run)
+    return answer

@@ -138,6 +138,8 @@ class StandaloneHerder:
                 return self._restarting.restart(request)
             case ask.RestartTask():
                 return self._crew.turns.take(request.task.connector, self._restarting.restart_task(request.task))
+            case ask.ConnectorOffsets():
+                return self._moving.offsets_of(request.name)
             case ask.AlterOffsets():
                 return self._crew.turns.take(request.name, self._moving.alter(request.name, request.offsets))
             case ask.ResetOffsets():
@@ -157,8 +159,6 @@ class StandaloneHerder:
         match request:
             case ask.Measure():
                 return readings(self._crew.board.snapshot, self.children(), self._crew.metrics)
-            case ask.ConnectorOffsets():
-                return self._moving.offsets_of(request.name)
             case ask.ResetTopics():
                 self._crew.states.forget_topics(request.name)
                 self._crew.board.publish()

@@ -46,6 +46,11 @@ class Stores:
     admin: Admin
     memory: Broker | None = None
 
+    @property
+    def remote(self) -> bool:
+        """Whether `admin` asks brokers, who may take their time; its methods may be called from any thread then."""
+        return self.memory is not None
+
     def close(self) -> None:
         self.configs.close()
         self.statuses.close()
