@@ -118,9 +118,11 @@ class EmbeddedConsumer(Seeking, Committing):
         clock = self._catalog.clock
         deadline = clock.monotonic() + timeout
         self._look()
-        self._tail.changed()  # before the rows are read: a commit after this is seen as a change
-        while True:
+        rows = self._reader.rows(max_rows)
+        if not rows:  # else nobody waits, and the log is not asked whether it has changed
+            self._tail.changed()  # before the rows are read again: a commit after this is seen as a change
             rows = self._reader.rows(max_rows)
+        while True:
             if rows:
                 self._tail.got_rows()
                 self._wake.clear()
@@ -133,6 +135,7 @@ class EmbeddedConsumer(Seeking, Committing):
                 if left <= 0:
                     return rows
                 if self._look() or self._tail.changed():
+                    rows = self._reader.rows(max_rows)
                     break
 
     def _look(self) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from millstream.broker.embedded import groups
 from millstream.broker.embedded.catalog import Catalog, Topic
-from millstream.broker.embedded.reading import cut, fetch
+from millstream.broker.embedded.reading import AHEAD_ROWS, cut, fetch
 from millstream.broker.ports import ConsumerSettings, Incoming
 from millstream.errors import BrokerError
 from millstream_api.records import TopicPartition
@@ -84,6 +84,7 @@ class Reader:
         return taken
 
     def _fetch(self, partition: TopicPartition, cursor: Cursor, left: int) -> None:
+        left = max(left, AHEAD_ROWS)  # what is not asked for yet stays with the cursor
         fetched = fetch(cursor.topic, cursor.partition, cursor.position, left)
         if fetched is None or (fetched.skipped and self._settings.reset == "latest"):
             latest = self._settings.reset == "latest"

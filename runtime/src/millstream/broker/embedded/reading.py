@@ -13,6 +13,7 @@ from millstream.broker.ports import Incoming
 MOST_BATCHES = 4
 SMALL_BYTES = 64 << 10  # more than four batches are read while they have not even this size together
 MOST_KEYED_ROWS = 2_000
+AHEAD_ROWS = 2_000  # so many are read at once where a poll asks for fewer: four slices of a source
 
 
 @dataclass(frozen=True, slots=True)
