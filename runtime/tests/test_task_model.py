@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -52,8 +53,8 @@ SOURCE_STEPS = st.one_of(
 class World:
     """The outside: two endless files of numbers, and what is to happen next. It survives the task."""
 
-    def __init__(self, steps: Sequence[tuple[Any, ...]], exactly: bool) -> None:
-        self.bench = Bench()
+    def __init__(self, steps: Sequence[tuple[Any, ...]], exactly: bool, overlapped: bool) -> None:
+        self.bench = Bench(overlapped=overlapped)
         self.steps = list(steps)
         self.exactly = exactly
         self.faults: dict[str, tuple[Exception, int]] = {}
@@ -184,8 +185,10 @@ class Files(SourceTask[Any]):
         return self.rows(2)
 
 
-def outcome(steps: Sequence[tuple[Any, ...]], exactly: bool) -> tuple[list[str], dict[str, int]]:
-    world = World(steps, exactly)
+def outcome(
+    steps: Sequence[tuple[Any, ...]], exactly: bool, overlapped: bool = False
+) -> tuple[list[str], dict[str, int]]:
+    world = World(steps, exactly, overlapped)
     try:
         world.run()
         stored = {json.loads(key)["file"]: offset["position"] for key, offset in world.bench.stored().items()}
@@ -194,10 +197,13 @@ def outcome(steps: Sequence[tuple[Any, ...]], exactly: bool) -> tuple[list[str],
         world.bench.close()
 
 
+@pytest.mark.parametrize("overlapped", [False, True], ids=["commits in turn", "commits overlapped"])
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(SOURCE_STEPS, max_size=14))
-def test_exactly_once_neither_loses_nor_repeats_a_row_and_keeps_their_order(steps: Sequence[tuple[Any, ...]]) -> None:
-    log, stored = outcome(steps, exactly=True)
+def test_exactly_once_neither_loses_nor_repeats_a_row_and_keeps_their_order(
+    overlapped: bool, steps: Sequence[tuple[Any, ...]]
+) -> None:
+    log, stored = outcome(steps, exactly=True, overlapped=overlapped)
     for file in "ab":
         assert [value for value in log if value[0] == file] == [f"{file}{at}" for at in range(stored.get(file, 0))]
 

@@ -23,7 +23,7 @@ LONGEST_PAUSE_SECONDS = 5.0
 
 
 class Delivery(Protocol):
-    """How rows and offsets get into the log: `Transactions` or `AtLeastOnce`. All on the task's thread."""
+    """How rows and offsets get into the log: `Transactions`, `Overlapped`, `AtLeastOnce`. Used by the task's thread."""
 
     def send(self, slice: SourceSlice) -> None:
         """Hand one slice over. Waits while the broker is away; raises what fails the task."""

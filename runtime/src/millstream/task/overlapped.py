@@ -24,7 +24,7 @@ from millstream.task.transactions import check_topics
 
 log = logging.getLogger(__name__)
 
-MOST_BYTES = 8 << 20  # that wait for the transaction under way; then the task waits, too
+MOST_BYTES = 4 << 20  # that wait for the transaction under way; then the task waits, too
 ROW_BYTES = 100  # of a row beside its key, value and headers; dropped ones are kept as well until they are counted
 
 
