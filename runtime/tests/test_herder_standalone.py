@@ -143,6 +143,39 @@ def test_task_configs_that_cannot_be_stored_are_stored_later(
     assert "the tasks of connector patient could not be configured; tried again in 0.25 s: Error writing" in caplog.text
 
 
+def test_settings_that_cannot_be_stored_leave_the_connector_as_it_was(
+    shared: Herding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shared.create("steady").status_code == 201
+    until(lambda: shared.states("steady") == ["RUNNING", "RUNNING"], "it to run")
+
+    def full(*_: Any) -> None:
+        raise WorkerError("Error writing connector configuration to Kafka: the disk is full")
+
+    monkeypatch.setattr(ConfigStore, "put_connector", full)
+    refused = shared.rest.request("PATCH", "/connectors/steady/config", {"tasks": "2", "tasks.max": "2"})
+    assert (refused.status_code, "the disk is full" in refused.text) == (500, True)
+    monkeypatch.undo()
+    assert shared.states("steady") == ["RUNNING", "RUNNING"]
+    assert "tasks" not in shared.rest.get("/connectors/steady/config").json()
+
+
+def test_of_two_patches_at_once_both_are_kept(shared: Herding, gate: str) -> None:
+    hosted.GATES[gate].set()
+    assert shared.create("patched", deed="gate", where="probe", path=gate, initial_state="STOPPED").status_code == 201
+    hosted.GATES[gate].clear()
+    path = "/connectors/patched/config"
+    asking = [threading.Thread(target=lambda key=key: shared.rest.request("PATCH", path, {key: "x"})) for key in "ab"]
+    for each in asking:
+        each.start()
+    until(lambda: len([view for view in shared.herder.children() if view.name == "patched|report"]) == 2, "both asked")
+    hosted.GATES[gate].set()
+    for each in asking:
+        each.join()
+    config = shared.rest.get(path).json()
+    assert (config.get("a"), config.get("b")) == ("x", "x")
+
+
 def test_a_stop_does_not_come_between_the_end_of_the_old_tasks_and_the_start_of_the_new(
     shared: Herding, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,12 +1,10 @@
 """Connectors created, changed, deleted, and sent to another target state."""
 
-from concurrent.futures import Future
-
 from millstream.errors import ConflictError
 from millstream.herder import requests as ask
 from millstream.herder.crew import Crew
 from millstream.herder.fleet import Fleet
-from millstream.herder.herder import ConnectorView
+from millstream.herder.herder import Config
 from millstream.herder.moving import Moving
 from millstream.herder.procedures import Procedure
 from millstream.herder.tasks import Tasks
@@ -45,11 +43,15 @@ class Configuring:
         return created, view
 
     def patch_config(self, wish: ask.PatchConfig) -> Procedure:
-        stored = self._board.known(wish.name, "Connector {} not found")
-        merged = {**stored, **wish.patch}
-        config = {name: value for name, value in merged.items() if value is not None or name not in wish.patch}
-        view: ConnectorView = yield from self.create(ask.CreateConnector(wish.name, config), replace=True)
-        return self._board.view_as_given(wish.name, hash_map_order(view.config))
+        settled = None
+        while settled is None:  # others may change the connector while the plugin looks at the settings
+            stored = self._board.known(wish.name, "Connector {} not found")
+            merged = {**stored, **wish.patch}
+            config = {name: value for name, value in merged.items() if value is not None or name not in wish.patch}
+            refuse_invalid((yield from self._validation.validate(config)))
+            settled = yield from self._turns.take(wish.name, self._replace(wish.name, stored, config))
+        yield self._agenda.at_most(settled, TASKS_S)
+        return self._board.view_as_given(wish.name, hash_map_order(config))
 
     def delete(self, name: str) -> Procedure:
         self._board.known(name, "Connector {} not found")
@@ -91,16 +93,21 @@ class Configuring:
         exists = wish.name in self._configs.snapshot().connectors
         if exists and not replace:
             raise ConflictError(f"Connector {wish.name} already exists")
-        if exists:
-            yield from self._fleet.stop_connector(wish.name)
-        elif wish.initial_offsets:
+        if not exists and wish.initial_offsets:
             yield from self._moving.preset(wish.name, wish.config, wish.initial_offsets)
-        words = f"writing a config for connector {wish.name} to the config topic"
-        with self._stages.of(words, wish.name):
-            self._configs.put_connector(wish.name, wish.config, None if exists else wish.initial_state)
-        return self._started(wish.name)
+        return (yield from self._written(wish.name, wish.config, None if exists else wish.initial_state))
 
-    def _started(self, name: str) -> "Future[None]":
+    def _replace(self, name: str, stored: Config, config: Config) -> Procedure:
+        """Nothing (None) when the settings are no longer `stored`."""
+        if self._configs.snapshot().connectors.get(name) != stored:
+            return None
+        return (yield from self._written(name, config, None))
+
+    def _written(self, name: str, config: Config, target: TargetState | None) -> Procedure:
+        """Write first: what cannot be written leaves the connector as it is. Gives how its start goes, a future."""
+        with self._stages.of(f"writing a config for connector {name} to the config topic", name):
+            self._configs.put_connector(name, config, target)
+        yield from self._fleet.stop_connector(name)
         settled = self._fleet.start_connector(name, self._configs.snapshot())
         self._board.publish()
         return settled
