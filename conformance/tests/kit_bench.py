@@ -1,5 +1,8 @@
 """What the tests of the kit share: plugins that do it right, to be made wrong, and a run of pytest over them."""
 
+import gc
+import warnings
+
 import pytest
 
 import millstream_api
@@ -11,7 +14,18 @@ for package in (millstream_api, millstream_conformance):
         getattr(package, name)
 
 #: a run needs none of them; the first two are imported anew each time
-LEAN = ("-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:xdist", "-p", "no:cacheprovider")
+LEAN = (
+    "-W",
+    "ignore::ResourceWarning",
+    "-p",
+    "no:hypothesispytest",
+    "-p",
+    "no:anyio",
+    "-p",
+    "no:xdist",
+    "-p",
+    "no:cacheprovider",
+)
 PLUGIN = """
 import json, sys, threading
 from collections.abc import Sequence
@@ -82,7 +96,13 @@ class TestKeeping(SinkConformance):
 def run(pytester: pytest.Pytester, plugin: str, suite: str, module: str = "counting") -> pytest.RunResult:
     pytester.makepyfile(**{module: plugin, "test_suite": suite})
     pytester.syspathinsert()
-    return pytester.runpytest_inprocess(*LEAN)
+    try:
+        result = pytester.runpytest_inprocess(*LEAN)
+    finally:
+        with warnings.catch_warnings():  # what a wrong plugin left open is closed here, and not in the run of the next
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+    return result
 
 
 def run_apart(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:

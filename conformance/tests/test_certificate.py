@@ -158,8 +158,28 @@ def test_a_distribution_that_is_wrong_fails_where_it_is_wrong(
 
 def test_an_unknown_distribution_is_said_to_be_missing(pytester: pytest.Pytester) -> None:
     result = run_apart(pytester, "--certify=no-such-thing")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*no distribution is called 'no-such-thing' here*with plugins: *millstream-json*"])
+
+
+@pytest.mark.parametrize(
+    ("suite", "told"),
+    [
+        ("", "TestMine.connector is None; name the class of the source: 'module:Class'"),
+        ("connector = 'Counting'", "TestMine.connector is 'Counting'; name the class of the source: 'module:Class'"),
+        ("connector = 'counting:Countin'", "the module 'counting' has no class 'Countin'; it has Counting, CountingC"),
+        ("connector = 'counting:Keeping'", "TestMine.connector: counting:Keeping is no SourceConnector"),
+    ],
+)
+def test_a_suite_that_does_not_name_its_plugin_says_what_is_right(
+    pytester: pytest.Pytester, suite: str, told: str
+) -> None:
+    lines = (
+        "from millstream_conformance import SourceConformance\nclass TestMine(SourceConformance):\n    config = {}\n"
+    )
+    result = run(pytester, PLUGIN, f"{lines}    {suite}\n")
     assert result.ret != 0
-    result.stdout.fnmatch_lines(["*no distribution is called 'no-such-thing' here*"])
+    assert told in "\n".join(result.outlines)
 
 
 def test_a_start_of_pytest_without_a_suite_imports_neither_the_api_nor_the_suites(pytester: pytest.Pytester) -> None:

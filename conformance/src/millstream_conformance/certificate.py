@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from millstream_conformance.distribution import KINDS, SUITES, Listing, listing
+from millstream_conformance.distribution import Listing, listing
 from millstream_conformance.harness import load
+from millstream_conformance.kinds import KINDS
 from millstream_conformance.suite import NOT_APPLICABLE, Conformance
 
 
@@ -51,12 +52,9 @@ class Certificate:
     results: Results = field(default_factory=Results)
     suites: dict[str, type[Conformance]] = field(default_factory=dict)
 
-    def judged(self) -> dict[str, Any] | None:
-        """The certificate as JSON; None when there is no such distribution."""
-        try:
-            distribution = metadata.distribution(self.name)
-        except metadata.PackageNotFoundError:
-            return None
+    def judged(self) -> dict[str, Any]:
+        """The certificate as JSON."""
+        distribution = metadata.distribution(self.name)
         listed = listing(distribution)
         covered = self._covered(listed)
         objections = list(self._objections(listed, covered))
@@ -79,7 +77,7 @@ class Certificate:
         """By kind and plugin, the suites whose tests passed on it."""
         ran = {self.suites[node] for node in self.results.passed if node in self.suites}
         return {
-            KINDS[hook]: {
+            KINDS[hook].word: {
                 target: sorted({suite.__qualname__ for suite in ran if _certifies(suite, hook, target)})
                 for target, _ in refs
             }
@@ -99,9 +97,10 @@ class Certificate:
         if self.results.deselected:
             yield f"{len(self.results.deselected)} tests of the kit were deselected; run it without -k and -m"
         for hook in listed.refs:
-            for target, suites in covered[KINDS[hook]].items():
+            kind = KINDS[hook]
+            for target, suites in covered[kind.word].items():
                 if not suites:
-                    yield f"no suite ran for the {KINDS[hook]} {target}: make a subclass of {SUITES[hook]} for it"
+                    yield f"no suite ran for the {kind.word} {target}: make a subclass of {kind.suite} for it"
 
     def write(self, file: Path, judged: Mapping[str, Any]) -> None:
         file.write_text(json.dumps(judged, indent=2) + "\n")
@@ -110,5 +109,5 @@ class Certificate:
 def _certifies(suite: type[Conformance], hook: str, target: str) -> bool:
     try:
         return suite.hook == hook and suite.plugin_class() is load(target)
-    except (ImportError, AttributeError):  # a packaging test has failed and said so
+    except (ImportError, AttributeError, TypeError):  # a packaging test has failed and said so
         return False

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from millstream_api import DATE, TIME, TIMESTAMP, DataError, Decoded, Schema, Subject, Type, decimal
-from millstream_conformance.harness import load
 from millstream_conformance.settings import SettingsConformance
 from millstream_conformance.suite import does_not_apply
 
@@ -72,10 +71,6 @@ class ConverterConformance(SettingsConformance):
     schemaless = True
     keeps_schema = True
     foreign: bytes | None = b"\xff\x00 not of this converter"
-
-    @classmethod
-    def plugin_class(cls) -> type[Any]:
-        return load(cls.converter)
 
     @classmethod
     def settings(cls) -> Mapping[str, str]:

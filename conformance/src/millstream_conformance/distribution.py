@@ -8,33 +8,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+from millstream_conformance.kinds import KINDS
+
 GROUP = "millstream"
-KINDS: Mapping[str, str] = {
-    "register_sources": "source",
-    "register_sinks": "sink",
-    "register_converters": "converter",
-    "register_header_converters": "header converter",
-    "register_transformations": "transformation",
-    "register_predicates": "predicate",
-    "register_config_providers": "config provider",
-    "register_rest_extensions": "REST extension",
-    "register_client_policies": "client policy",
-}
-"""By hook, what it registers."""
-
-SUITES: Mapping[str, str] = {
-    "register_sources": "SourceConformance",
-    "register_sinks": "SinkConformance",
-    "register_converters": "ConverterConformance",
-    "register_header_converters": "HeaderConverterConformance",
-    "register_transformations": "TransformationConformance",
-    "register_predicates": "PredicateConformance",
-    "register_config_providers": "ConfigProviderConformance",
-    "register_rest_extensions": "RestExtensionConformance",
-    "register_client_policies": "ClientConfigPolicyConformance",
-}
-"""By hook, the suite that certifies what it registers."""
-
 LISTING = """
 import json, sys
 from importlib import import_module

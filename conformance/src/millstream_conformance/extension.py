@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from millstream_api import App, ConnectorHealth, PartHealth
-from millstream_conformance.harness import load
 from millstream_conformance.leftovers import nothing_left_behind
 from millstream_conformance.settings import SettingsConformance
 from millstream_conformance.suite import does_not_apply
@@ -118,10 +117,6 @@ class RestExtensionConformance(SettingsConformance):
     request: Mapping[str, str] = {}
     refused: Mapping[str, str] | None = None
     paths: Sequence[str] = ("/",)
-
-    @classmethod
-    def plugin_class(cls) -> type[Any]:
-        return load(cls.extension)
 
     def made(self) -> Any:
         cls = self.plugin_class()

@@ -33,9 +33,13 @@ def load(target: str) -> type[Any]:
     """The class of `module:Class`. Raises ImportError or AttributeError when there is none."""
     module, _, name = target.partition(":")
     try:
-        found: type[Any] = getattr(import_module(module), name)
+        loaded = import_module(module)
     except SystemExit as error:
         raise ImportError(f"{target}: its module ends the process on import: SystemExit({error.code!r})") from error
+    found = getattr(loaded, name, None)
+    if not isinstance(found, type):
+        own = sorted(each for each, value in vars(loaded).items() if getattr(value, "__module__", "") == module)
+        raise AttributeError(f"the module {module!r} has no class {name!r}; it has {', '.join(own) or 'none'}")
     return found
 
 

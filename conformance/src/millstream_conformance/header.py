@@ -8,7 +8,6 @@ import pytest
 
 from millstream_api import DataError, Schema
 from millstream_conformance.converter import EXAMPLES, PLAIN
-from millstream_conformance.harness import load
 from millstream_conformance.settings import SettingsConformance
 from millstream_conformance.suite import does_not_apply
 
@@ -32,10 +31,6 @@ class HeaderConverterConformance(SettingsConformance):
     keeps_schema = True
     schemaless = True
     foreign: bytes | None = b"\xff\x00 not of this converter"
-
-    @classmethod
-    def plugin_class(cls) -> type[Any]:
-        return load(cls.converter)
 
     @classmethod
     def settings(cls) -> Mapping[str, str]:

@@ -2,12 +2,11 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 
 from millstream_api import OverrideRequest, Problem
-from millstream_conformance.harness import load
 from millstream_conformance.settings import CANARY, SettingsConformance
 from millstream_conformance.suite import does_not_apply
 
@@ -27,10 +26,6 @@ class ClientConfigPolicyConformance(SettingsConformance):
     config: Mapping[str, str] = {}
     allowed: frozenset[str] = frozenset()
     refused: frozenset[str] = frozenset()
-
-    @classmethod
-    def plugin_class(cls) -> type[Any]:
-        return load(cls.policy)
 
     def problems(self, overrides: Mapping[str, str], client: Client = "producer") -> list[Problem]:
         cls = self.plugin_class()

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from millstream_api import ConfigError, Provided
-from millstream_conformance.harness import load
 from millstream_conformance.leftovers import nothing_left_behind
 from millstream_conformance.settings import SettingsConformance
 from millstream_conformance.suite import does_not_apply
@@ -29,10 +28,6 @@ class ConfigProviderConformance(SettingsConformance):
     config: Mapping[str, str] = {}
     path: str = ""
     unreadable: str | None = None
-
-    @classmethod
-    def plugin_class(cls) -> type[Any]:
-        return load(cls.provider)
 
     def known(self) -> Mapping[str, str]:
         """Keys and texts under `path`, at least one; texts of four characters and more are looked for in logs."""

@@ -5,6 +5,7 @@ Loaded at every start of pytest in this environment, so it imports nothing of th
 
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,16 @@ def pytest_configure(config: pytest.Config) -> None:
     name = config.getoption("--certify")
     if name:
         from millstream_conformance.certificate import Certificate
+        from millstream_conformance.distribution import GROUP
 
+        try:
+            metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            known = {entry.dist.name for entry in metadata.entry_points(group=GROUP) if entry.dist is not None}
+            raise pytest.UsageError(
+                f"--certify: no distribution is called {name!r} here: install it into this environment first; "
+                f"those with plugins: {', '.join(sorted(known)) or 'none'}"
+            ) from None
         config.pluginmanager.register(_Certifying(config, Certificate(name)), NAME)
 
 
@@ -61,13 +71,14 @@ class _Certifying:
     def __init__(self, config: pytest.Config, certificate: "Certificate") -> None:
         self._config = config
         self._certificate = certificate
-        self._judged: dict[str, Any] | None = None
+        self._judged: dict[str, Any] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
         """Before others deselect some. The packaging tests come as a module and not as a path to be collected: pytest
         would load each `conftest.py` above the place that the kit is installed in."""
-        packaging = pytest.Module.from_parent(session, path=Path(__file__).with_name("packaging.py"))
+        path = Path(__file__).with_name("packaging.py")
+        packaging = pytest.Module.from_parent(session, path=path, nodeid=f"{path.parent.name}/{path.name}")
         items.extend(session.genitems(packaging))
         for item in items:
             cls = _suite_of(item)
@@ -83,14 +94,12 @@ class _Certifying:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self._judged = self._certificate.judged()
-        if self._judged is None:
-            return  # the packaging tests have failed and said so
         self._certificate.write(Path(self._config.getoption("--certificate")), self._judged)
         if not self._judged["certified"] and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self._judged is None:
+        if not self._judged:  # interrupted before the end
             return
         told = self._judged
         terminalreporter.section("certificate")

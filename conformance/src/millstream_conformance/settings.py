@@ -4,13 +4,12 @@ import logging
 import random
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any
 
 import pytest
 
 from millstream_api import ConfigError
 from millstream_api.config.soundness import faults, sample
-from millstream_conformance.harness import load, task_settings
+from millstream_conformance.harness import task_settings
 from millstream_conformance.suite import Conformance, does_not_apply
 
 #: a text that is no value of these types
@@ -73,10 +72,6 @@ class ConnectorConformance(SettingsConformance):
 
     connector: str
     config: Mapping[str, str]
-
-    @classmethod
-    def plugin_class(cls) -> type[Any]:
-        return load(cls.connector)
 
     def away(self) -> AbstractContextManager[object] | None:
         """Give a context in which the outside cannot be reached; None when the author cannot take it away."""

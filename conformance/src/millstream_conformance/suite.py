@@ -6,6 +6,9 @@ from typing import Any, ClassVar, NoReturn
 
 import pytest
 
+from millstream_conformance.harness import load
+from millstream_conformance.kinds import KINDS
+
 KIT = "millstream_conformance"
 NOT_APPLICABLE = "does not apply: "
 """How the kit's skips begin: there is nothing to install for them."""
@@ -45,8 +48,19 @@ class Conformance:
 
     @classmethod
     def plugin_class(cls) -> type[Any]:
-        """The class that is certified."""
-        raise TypeError(f"{cls.__name__} is made from a suite for a kind of plugin, not from {__name__}")
+        """The class that is certified. Raises TypeError when the suite does not name one of its kind."""
+        if cls.hook not in KINDS:
+            raise TypeError(f"{cls.__name__} is no suite for a kind of plugin: derive it from {', '.join(_suites())}")
+        kind = KINDS[cls.hook]
+        target = getattr(cls, kind.attribute, None)
+        if not isinstance(target, str) or ":" not in target:
+            raise TypeError(
+                f"{cls.__name__}.{kind.attribute} is {target!r}; name the class of the {kind.word}: 'module:Class'"
+            )
+        found = load(target)
+        if not issubclass(found, kind.base):
+            raise TypeError(f"{cls.__name__}.{kind.attribute}: {target} is no {kind.base.__name__}")
+        return found
 
     def needs(self, capability: Capability) -> None:
         """Skip the test that calls this unless the plugin claims the capability."""
@@ -74,6 +88,10 @@ def replacements(cls: type) -> Iterator[str]:
         if not _is_of_the_kit(owner) or getattr(found, "__module__", KIT).partition(".")[0] != KIT:
             by = "" if owner is cls else f", by its base {owner.__name__}"
             yield f"{cls.__name__} replaces {name}{by}; waive a test by name and reason in `waived` instead"
+
+
+def _suites() -> list[str]:
+    return [kind.suite for kind in KINDS.values()]
 
 
 def _is_of_the_kit(cls: type) -> bool:

@@ -15,7 +15,6 @@ from millstream_api import (
     Transformation,
     Type,
 )
-from millstream_conformance.harness import load
 from millstream_conformance.settings import SettingsConformance
 from millstream_conformance.suite import does_not_apply
 
@@ -60,10 +59,6 @@ class TransformationConformance(_LinkConformance):
 
     hook = "register_transformations"
     transformation: str
-
-    @classmethod
-    def plugin_class(cls) -> type[Any]:
-        return load(cls.transformation)
 
     def test_a_record_or_nothing_comes_back_and_the_input_stays_as_it_was(self) -> None:
         made = self.made()
@@ -126,10 +121,6 @@ class PredicateConformance(_LinkConformance):
 
     hook = "register_predicates"
     predicate: str
-
-    @classmethod
-    def plugin_class(cls) -> type[Any]:
-        return load(cls.predicate)
 
     def test_it_answers_yes_or_no_and_the_input_stays_as_it_was(self) -> None:
         made = self.made()
