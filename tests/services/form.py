@@ -10,7 +10,7 @@ from services import engine, image
 from services.container import Container
 from services.errors import ServiceError, Unavailable
 from services.instance import Instance, Program
-from services.maven import jars, program
+from services.maven import JAVA, jars, program
 from services.process import Process
 
 FORM = "MILLSTREAM_SERVICES_FORM"
@@ -38,7 +38,7 @@ class AsProcess:
     name = "process"
 
     def kafka(self) -> Installation:
-        java = program("java", "Java 17 or newer", "openjdk-17-jdk-headless")
+        java = program("java", *JAVA)
         return Installation(java, jars("kafka"))
 
     def instance(self, program: Program, installation: Installation) -> Instance:

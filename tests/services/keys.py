@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import (
     serialize_key_and_certificates,
 )
 
-from services.maven import program
+from services.maven import JAVA, program
 
 PASSWORD = "changeit"
 PEM, PKCS8 = Encoding.PEM, PrivateFormat.PKCS8
@@ -61,7 +61,7 @@ class Keys:
         """The same store in Java's own old format; needs `keytool` of a JDK."""
         made = store.with_suffix(".jks")
         if not made.exists():
-            keytool = program("keytool", "a JDK", "openjdk-17-jdk-headless")
+            keytool = program("keytool", *JAVA)
             secrets = ["-srcstorepass", PASSWORD, "-deststorepass", PASSWORD]
             old = ["-srckeystore", str(store), "-srcstoretype", "PKCS12"]
             new = ["-destkeystore", str(made), "-deststoretype", "JKS"]

@@ -8,6 +8,7 @@ from services.cache import built
 from services.errors import ServiceError, Unavailable
 
 HERE = Path(__file__).parent
+JAVA = ("Java 17 or newer with Maven", "default-jdk-headless maven")
 
 
 def pom(name: str) -> Path:
@@ -22,7 +23,7 @@ def jars(name: str) -> Path:
     """A folder with the jars that a pom asks for, and those that they ask for."""
 
     def build(folder: Path) -> None:
-        maven = program("mvn", "Maven", "maven")
+        maven = program("mvn", *JAVA)
         command = [maven, "-B", "-q", "-f", str(pom(name)), "dependency:copy-dependencies"]
         done = subprocess.run(
             [*command, "-DincludeScope=runtime", f"-DoutputDirectory={folder}"], capture_output=True, text=True
@@ -37,5 +38,6 @@ def program(command: str, what: str, package: str) -> str:
     """The path of a program of this machine."""
     found = shutil.which(command)
     if found is None:
-        raise Unavailable(f"{what} ({command}) is not on the PATH: install it (Debian: apt-get install {package})")
+        remedy = f"install it (Debian: apt-get install {package}); CONTRIBUTING.md has other ways"
+        raise Unavailable(f"{what} ({command}) is not on the PATH: {remedy}")
     return found
