@@ -207,6 +207,27 @@ def test_the_task_waits_when_too_much_has_gathered(bench: Any, monkeypatch: pyte
     assert bench.log() == [value * 100 for value in "abcdefgh"]
 
 
+def test_what_has_gathered_is_committed_in_transactions_of_bounded_size(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlapped, "TRANSACTION_BYTES", 250)  # two polls of a row of 100 bytes
+    gate = Gate()
+
+    def first_after_the_gate() -> list[SourceRecord]:
+        assert gate.reached.wait(SECONDS)
+        return rows("b" * 100, start=1)
+
+    def last() -> list[SourceRecord]:
+        gate.opened.set()
+        return []
+
+    gathered = [give(value * 100, start=start) for start, value in enumerate("cde", 2)]
+    run(bench, [give("a" * 100), first_after_the_gate, *gathered, last], faults=gate)
+    assert bench.log() == [value * 100 for value in "abcde"]
+    assert stored(bench) == {"position": 5}
+    assert gate.commits == 3
+
+
 def test_a_plugin_is_asked_for_its_offsets_on_its_own_thread_alone(bench: Any) -> None:
     threads: set[int] = set()
 

@@ -9,6 +9,7 @@ cannot be written, it takes the transaction back, and the task's own thread does
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +25,7 @@ from millstream.task.transactions import check_topics
 
 log = logging.getLogger(__name__)
 
+TRANSACTION_BYTES = 2 << 20  # it takes polls until it has so many: larger ones fall out of the processor's caches
 MOST_BYTES = 4 << 20  # that wait for the transaction under way; then the task waits, too
 ROW_BYTES = 100  # of a row beside its key, value and headers; dropped ones are kept as well until they are counted
 
@@ -52,7 +54,7 @@ class Overlapped:
         self._poll: list[Load] = []
         self._changed = threading.Condition()
         # under the condition:
-        self._waiting = Gathered()
+        self._waiting: deque[Gathered] = deque()
         self._flying: Gathered | None = None
         self._landed: list[Gathered] = []
         self._taken_back: Gathered | None = None  # to be done again; the thread rests until it is
@@ -66,7 +68,7 @@ class Overlapped:
     def polled(self) -> None:
         if self._poll:
             self._hand_over()
-            self._await(lambda: self._waiting.size < MOST_BYTES)
+            self._await(lambda: sum(gathered.size for gathered in self._waiting) < MOST_BYTES)
         elif self._thread is not None:
             self._await(self._idle)
 
@@ -100,16 +102,18 @@ class Overlapped:
         places = newest_places(loads)
         size = sum(map(estimated, loads))
         with self._changed:
-            waiting = self._waiting
-            waiting.loads.extend(loads)
-            waiting.offsets.put_all(places)
-            waiting.size += size
+            if not self._waiting or self._waiting[-1].size >= TRANSACTION_BYTES:
+                self._waiting.append(Gathered())
+            gathered = self._waiting[-1]
+            gathered.loads.extend(loads)
+            gathered.offsets.put_all(places)
+            gathered.size += size
             self._changed.notify_all()
         if self._thread is None:
             self._thread = spawn(f"{self._outlet.parts.id} commits", self._work)
 
     def _idle(self) -> bool:
-        return self._flying is None and not self._waiting.loads
+        return self._flying is None and not self._waiting
 
     def _await(self, met: Callable[[], bool]) -> None:
         """Wait until `met`, and do what only this thread may: count what was committed, do again what failed."""
@@ -137,8 +141,8 @@ class Overlapped:
         """Write what was taken back, and what came since, on this thread, with patience and to the refused row."""
         with self._changed:
             assert self._taken_back is not None
-            loads = [*self._taken_back.loads, *self._waiting.loads]
-            self._waiting = Gathered()
+            loads = [load for gathered in (self._taken_back, *self._waiting) for load in gathered.loads]
+            self._waiting.clear()
         try:
             for load in loads:
                 self._exact.add(load)
@@ -154,12 +158,11 @@ class Overlapped:
         while True:
             with self._changed:
                 self._changed.wait_for(
-                    lambda: stop.is_set or (self._waiting.loads and self._taken_back is None and self._broken is None)
+                    lambda: stop.is_set or (self._waiting and self._taken_back is None and self._broken is None)
                 )
                 if stop.is_set:
                     return
-                gathered, self._waiting = self._waiting, Gathered()
-                self._flying = gathered
+                self._flying = gathered = self._waiting.popleft()
             broken: BaseException | None = None
             gathered.started = self._outlet.parts.clock.monotonic()
             try:
