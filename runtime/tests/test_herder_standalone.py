@@ -70,6 +70,25 @@ def test_a_creation_whose_start_takes_long_is_answered_all_the_same_and_its_stat
     assert shared.herder.stages.concerning("slow") is None
 
 
+def test_the_status_of_a_connector_whose_new_start_takes_long_says_what_goes_on(shared: Herding, gate: str) -> None:
+    hosted.GATES[gate].set()
+    assert shared.create("again", deed="gate", path=gate).status_code == 201
+    until(lambda: shared.states("again") == ["RUNNING", "RUNNING"], "it to run")
+    hosted.GATES[gate].clear()
+    restarting = threading.Thread(target=lambda: shared.rest.post("/connectors/again/restart"))
+    restarting.start()
+    until(lambda: shared.states("again")[:1] == ["UNASSIGNED"], "the old start to be over")
+    until(
+        lambda: "starting the connector" in shared.rest.get("/connectors/again/status").text, "the new one to be told"
+    )
+    told = shared.rest.get("/connectors/again/status").json()["connector"]
+    assert told["trace"].startswith("The worker is currently starting the connector, which began at ")
+    hosted.GATES[gate].set()
+    restarting.join()
+    until(lambda: shared.states("again") == ["RUNNING", "RUNNING"], "it to run again")
+    assert "trace" not in shared.rest.get("/connectors/again/status").json()["connector"]
+
+
 @pytest.mark.usefixtures("impatient")
 def test_task_configs_that_take_long_are_what_goes_on_too(shared: Herding, gate: str) -> None:
     made = shared.create("thinking", deed="gate", where="task_configs", path=gate)

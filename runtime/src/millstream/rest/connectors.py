@@ -1,5 +1,6 @@
 """Connectors: list, create, configure, start and stop."""
 
+from dataclasses import replace
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -16,7 +17,7 @@ from millstream.herder.requests import (
     RestartTask,
     SetTarget,
 )
-from millstream.identity import TargetState, TaskId
+from millstream.identity import State, TargetState, TaskId
 from millstream.rest import bodies, models
 from millstream.rest.asking import ask, flag, herder_of, name_of, task_of
 from millstream.rest.errors import RestError
@@ -26,6 +27,8 @@ from millstream.rest.json import empty, respond
 BLANKS = "".join(map(chr, range(ord(" ") + 1)))
 #: what may stand in a segment of a path as it is; as Jersey's UriComponent, save that `/` and `%` are always encoded
 SEGMENT = "!$&'()*+,;=:@"
+
+ABOUT_TO_START = (State.UNASSIGNED, State.RESTARTING)
 
 
 def location(request: Request, name: str) -> dict[str, str]:
@@ -108,12 +111,15 @@ async def task_status(request: Request) -> Response:
 
 
 def _state_of(request: Request, name: str) -> StateView:
+    """The state; of a connector that is about to start, what goes on with it is said in place of a trace."""
     herder = herder_of(request)
     snapshot = herder.snapshot()
     state = snapshot.states.get(name)
+    stage = herder.stages.concerning(name) if name in snapshot.connectors else None
     if state is None:
-        stage = herder.stages.concerning(name) if name in snapshot.connectors else None
         raise NotFoundError(f"No status found for connector {name}" + (f". {stage}" if stage else ""))
+    if state.connector.state in ABOUT_TO_START and stage and not state.connector.trace:
+        return replace(state, connector=replace(state.connector, trace=stage))
     return state
 
 
