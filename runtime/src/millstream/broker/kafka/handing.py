@@ -46,7 +46,7 @@ class Hand:
             lane: Lane | None = (batch.topic, partition)
         else:
             where, lane = self._chosen(batch, partitions, pending.size, turn)
-        if self._report_each or pending.failures or batch.headers is not None or batch.timestamps is not None:
+        if self._report_each or pending.failures or batch.headers is not None:
             count = self._each(client, pending, where)
         else:
             count = self._plain(client, pending, where)
@@ -62,12 +62,13 @@ class Hand:
         batch, produce = pending.batch, client.produce
         topic, report = batch.topic, self._report(pending)
         keys: Iterable[bytes | None] = repeat(None) if batch.keys is None else batch.keys
-        rows = enumerate(zip(batch.values, keys, where, strict=False))
+        stamps: Iterable[int | None] = repeat(0) if batch.timestamps is None else batch.timestamps  # 0: now
+        rows = enumerate(zip(batch.values, keys, where, stamps, strict=False))
         while True:
             row = -1
             try:
-                for row, (value, key, partition) in rows:  # noqa: B007 - which row it was, when one is refused
-                    produce(topic, value, key, partition, report)
+                for row, (value, key, partition, stamp) in rows:  # noqa: B007 - which row, when one is refused
+                    produce(topic, value, key, partition, report, None, stamp or 0)
             except KafkaException as error:
                 pending.failures[row] = _at_once(pending.batch, row, error)
             else:
