@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 from millstream.errors import message_of
 from millstream.host.channel import RunProbe
 from millstream.host.installed import Places, inventory, parsed, plugin_class
+from millstream.host.stored import is_embedded
 from millstream.host.masking import masked_report
 from millstream.inventory.inventory import Inventory
 from millstream.inventory.loading import load
@@ -64,7 +65,7 @@ def report(run: RunProbe, ask: Ask) -> dict[str, Any]:
     if not _wrong(framework, connector, *converters.values(), *overrides.values()):
         connector = with_problems(connector, [Problem(*each) for each in ask(lambda plugin: plugin.probe())])
         if kind == "source":
-            framework = with_problems(framework, _transactions(settings, ask))
+            framework = with_problems(framework, _transactions(settings, is_embedded(places), ask))
     name = run.settings.get("connector.class") or ""
     told = merge(Parts(name, framework, connector, overrides, converters)).to_json()
     return masked_report(told, run.settings, settings)
@@ -126,10 +127,13 @@ def _policy(
         made.close()
 
 
-def _transactions(settings: Settings, ask: Ask) -> Iterator[Problem]:
-    """What a source says of exactly-once and of its own boundaries, where the settings demand them."""
+def _transactions(settings: Settings, enabled: bool, ask: Ask) -> Iterator[Problem]:
+    """What a source says of exactly-once and of its own boundaries, where the settings demand them.
+
+    enabled: whether this worker writes exactly once: on the embedded log.
+    """
     if asks_exactly_once(settings):
-        yield from exactly_once_problems(settings, True, _asked(ask, lambda source: source.exactly_once()))
+        yield from exactly_once_problems(settings, enabled, _asked(ask, lambda source: source.exactly_once()))
     if asks_boundaries(settings):
         yield from boundary_problems(settings, _asked(ask, lambda source: source.transaction_boundaries()))
 
