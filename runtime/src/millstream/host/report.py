@@ -7,8 +7,8 @@ from typing import Any, Literal, cast
 from millstream.errors import message_of
 from millstream.host.channel import RunProbe
 from millstream.host.installed import Places, inventory, parsed, plugin_class
-from millstream.host.stored import is_embedded
 from millstream.host.masking import masked_report
+from millstream.host.stored import is_embedded
 from millstream.inventory.inventory import Inventory
 from millstream.inventory.loading import load
 from millstream.settings.client import check_types, client_definitions, overrides, validated_clients
