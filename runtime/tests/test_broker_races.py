@@ -6,7 +6,7 @@ import random
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -349,3 +349,86 @@ def test_a_lock_that_a_stopped_process_holds_is_named_and_keeps_nobody_for_ever(
     holder.close()
     with closing(open_embedded(f"sqlite:{path}")) as again:
         assert read(again) == [b"a"]
+
+
+class Member:
+    """A task of a sink, as far as the log sees it. delivered: what all members were given, partition -> offsets."""
+
+    def __init__(
+        self, broker: EmbeddedBroker, share: tuple[int, int], delivered: dict[TopicPartition, set[int]]
+    ) -> None:
+        self.consumer = broker.consumer(ConsumerSettings("m", "g", share=share))
+        self.place: dict[TopicPartition, int] = {}
+        self._delivered = delivered
+        listener = RebalanceListener(self._assigned, self._revoked, lambda _: None)
+        self.consumer.subscribe(["t"], None, listener)
+
+    def poll(self, rows: int) -> None:
+        for incoming in self.consumer.poll(rows, 0):
+            partition = TopicPartition("t", incoming.partition)
+            begin = incoming.offsets[0]
+            assert begin >= self.place[partition], "rows come twice to one member"
+            # retention takes what another member has committed that has this partition already
+            passed_over = set(range(self.place[partition], begin)) - self._delivered.get(partition, set())
+            assert not passed_over, f"rows of {partition} are passed over: {passed_over}"
+            self.place[partition] = incoming.offsets[-1] + 1
+            self._delivered.setdefault(partition, set()).update(incoming.offsets)
+
+    def commit(self) -> None:
+        self.consumer.commit_now(dict(self.place))
+
+    def _assigned(self, partitions: Collection[TopicPartition]) -> None:
+        self.place.update({partition: self.consumer.position(partition) for partition in partitions})
+
+    def _revoked(self, partitions: Collection[TopicPartition]) -> None:
+        self.consumer.commit_now({partition: self.place.pop(partition) for partition in partitions})
+
+
+@pytest.mark.parametrize("seed", range(max(12, ROUNDS)))
+def test_members_that_come_and_go_and_die_deliver_every_row_and_commit_nothing_they_did_not_deliver(
+    broker: EmbeddedBroker, clock: ManualClock, seed: int
+) -> None:
+    dice = random.Random(seed)
+    with closing(broker.admin(AdminSettings("a"))) as admin:
+        admin.create_topics([NewTopic("t", dice.randrange(1, 5), -1, {"retention.bytes": "0"})])
+    delivered: dict[TopicPartition, set[int]] = {}
+    members: list[Member] = [Member(broker, (0, 1), delivered)]
+    producer = broker.producer(ProducerSettings("p"))
+    dead: list[Member] = []
+    for step in range(120):
+        deed = dice.choice(("write", "write", "poll", "poll", "poll", "commit", "share", "die", "retain"))
+        member = dice.choice(members)
+        if deed == "write":
+            producer.begin()
+            producer.send(Outgoing("t", [b"%d" % step] * dice.choice((1, 3, 40))), ignore)
+            producer.commit()
+        elif deed == "poll":
+            member.poll(dice.choice((1, 5, 500)))
+        elif deed == "commit":
+            member.commit()
+        elif deed == "retain":
+            broker.retain([SINK])
+        else:  # the worker deals anew: one more member, or one less that had no time to commit
+            if deed == "die" and len(members) > 1:
+                members.remove(member)
+                dead.append(member)
+            elif len(members) < 4:
+                members.append(Member(broker, (len(members), len(members) + 1), delivered))
+            for number, each in enumerate(members):
+                each.consumer.reshare(number, len(members))
+        clock.advance(dice.choice((0.0, 0.3, 2.0)))
+    with closing(broker.admin(AdminSettings("a"))) as admin:
+        partitions = [TopicPartition("t", number) for number in range(admin.topics()["t"].partitions)]
+        for _ in range(60):
+            clock.advance(2)
+            for each in members:
+                each.poll(500)
+                each.commit()
+            for partition, offset in admin.group_offsets("g").items():
+                assert set(range(offset)) <= delivered.get(partition, set()), f"{partition} is committed to {offset}"
+        for partition, end in admin.end_offsets(partitions).items():
+            assert delivered.get(partition, set()) == set(range(end))
+    producer.close(1)
+    for each in members + dead:
+        each.consumer._reader.cursors.clear()  # they are over: no last commit
+        each.consumer.close()
