@@ -187,6 +187,7 @@ class TaskRun(Supervised):
         super().__init__(facilities, f"{spec.connector}-{spec.task}", on_event)
         self._spec = spec
         self._on_over = on_over
+        self._silence: Timer | None = None
         self._warned = False
         self._share = (spec.member, spec.members)
 
@@ -201,6 +202,8 @@ class TaskRun(Supervised):
             self.child.send(Reshare(member, members))
 
     def ended(self, ending: Ending) -> None:
+        if self._silence is not None:
+            self._silence.cancel()  # else it keeps this run, and what its child said last, for a minute
         super().ended(ending)
         self._on_over()
 
@@ -214,7 +217,7 @@ class TaskRun(Supervised):
 
     def _look_in(self, seconds: float) -> None:
         """A task tells its metrics every second between two calls of its plugin: silence is a call that lasts."""
-        self._facilities.loop.after(seconds, self._check_silence)
+        self._silence = self._facilities.loop.after(seconds, self._check_silence)
 
     def _check_silence(self) -> None:
         child, limit = self.child, self._facilities.poll_warn_ms / 1000
