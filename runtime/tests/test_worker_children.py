@@ -1,5 +1,6 @@
 """Children of every temper, in processes forked from templates: what is told of them, and what is left of them."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from millstream.errors import RemoteError, WorkerError
 from millstream.host.channel import RunConnector
 from millstream.identity import TargetState, TaskId
+from millstream.worker.runs import TaskRun
 from millstream.worker.worker import Worker, WorkerSetup
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -256,6 +258,19 @@ def test_a_task_runs_pauses_and_stops_and_a_bad_offset_fails_it(shared):
     ears.wait(lambda: ears.states()[-1] == "RUNNING")
     shared.stop_tasks([TaskId("tasked", 0), TaskId("bad", 0)]).result(10)
     assert ears.states() == ["RUNNING", "PAUSED", "RUNNING", "UNASSIGNED"]
+
+
+def test_a_task_that_ended_is_not_kept_for_the_minute_at_which_its_silence_would_be_told(shared):
+    ears = Ears()
+    shared.start_task(task("brief"), ears)
+    ears.until("RUNNING")
+    shared.stop_tasks([TaskId("brief", 0)]).result(10)
+
+    def gone() -> bool:
+        gc.collect()
+        return not [each for each in gc.get_objects() if isinstance(each, TaskRun) and "brief" in each.label]
+
+    wait_until(gone)
 
 
 def test_a_poll_that_never_returns_is_running_is_told_once_with_its_stack_and_can_be_stopped(tmp_path, caplog):

@@ -165,8 +165,8 @@ class FileStreamSourceTask(SourceTask[FileSourceConfig]):
         except OSError:
             self._warn_once(
                 "removed",
-                "File %s was removed or renamed while it is read: the old one is read on. A new file of this name is not "
-                "read; it is told when there is one",
+                "File %s was removed or renamed while it is read: the old one is read on. A new one of this name is "
+                "not; it is told when there is one",
                 name,
             )
             return
