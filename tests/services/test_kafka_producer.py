@@ -202,6 +202,26 @@ def test_an_unknown_limit_is_found_out_by_sending_each_row_of_a_refused_batch_al
     plain.close()
 
 
+def test_batches_become_smaller_until_a_topic_of_unknown_limit_takes_them(
+    kafka: Kafka, topic: str, granted: Granting, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = open_broker(kafka.address())
+    made(plain, topic, max_message_bytes="20000")
+    granted(topic, AclOperation.WRITE, AclOperation.DESCRIBE)
+    eve = kafka.java_client("SASL_PLAINTEXT", user="eve")
+    broker = open_broker(eve["bootstrap.servers"], {f"producer.{name}": text for name, text in eve.items()})
+    producer, told = producer_of(broker, batch_size="100000"), []
+    for _ in range(12):
+        producer.send(Outgoing(topic, numbered(500)), told.append)
+        assert producer.flush(WAIT_S) == 0
+    producer.close(WAIT_S)
+    assert [one.failures for one in told] == [{}] * 12
+    assert 1 <= caplog.text.count("each is sent again, alone") <= 3  # 100,000, 50,000, 25,000
+    assert sorted(values(read(plain, topic))) == sorted(numbered(500) * 12)  # type: ignore[type-var]  # none is null
+    broker.close()
+    plain.close()
+
+
 def test_a_missing_right_is_named_for_each_row(kafka: Kafka, topic: str, granted: Granting) -> None:
     plain = open_broker(kafka.address())
     made(plain, topic)

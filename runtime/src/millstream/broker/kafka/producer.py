@@ -28,7 +28,7 @@ SLOW_SECONDS = 5.0
 STEP_SECONDS = 0.05
 WARM_SECONDS = 5.0
 OVERHEAD = 1_024  # of a batch with one record: header, varints, and what record headers add at most is counted apart
-LEAST_BATCH = 16_384
+LEAST_BATCH = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,7 @@ class Sending:
         ignore_keys = self.terms.java.get("partitioner.ignore.keys", "false").lower() == "true"
         self._hand = Hand(self._refused, ignore_keys, settings.report_each)
         self._again: list[tuple[Pending, int]] = []
+        self._batch_size = self.terms.batch_size  # halved each time that one was too large
         self._alone = False  # each record is a batch of its own now
         self.failure: Exception | None = None  # of a transaction's rows
 
@@ -173,7 +174,8 @@ class Sending:
             self._flight.land()
             if self._alone and self._flight.empty:
                 self._alone = False
-                self.line.remake(max(self.terms.batch_size // 2, LEAST_BATCH))
+                self._batch_size = max(self._batch_size // 2, LEAST_BATCH)
+                self.line.remake(self._batch_size)
         elif not len(self.line.client):
             self._resend()
 
