@@ -46,7 +46,7 @@ class Terms:
 
     @classmethod
     def of(cls, making: Making, settings: ProducerSettings) -> "Terms":
-        java = making.settings("producer", settings.overrides)
+        java = {"client.id": settings.client_id} | making.settings("producer", settings.overrides)
         found = making.translated("producer", java)
         return cls(
             java,

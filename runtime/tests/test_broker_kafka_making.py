@@ -1,0 +1,136 @@
+"""From a worker's and a connector's settings to clients: what wins, what is said, what is refused. No broker needed."""
+
+import logging
+
+import pytest
+from confluent_kafka import KafkaError
+
+from millstream.broker.connect import open_broker
+from millstream.broker.kafka.consumer import _composed
+from millstream.broker.kafka.failures import Watch
+from millstream.broker.kafka.lines import Seldom
+from millstream.broker.kafka.making import Making, check_resolvable
+from millstream.broker.kafka.producer import Terms
+from millstream.broker.ports import ConsumerSettings, ProducerSettings
+from millstream.errors import BrokerError, ConfigError
+from millstream.lifecycle import ManualClock
+
+SERVERS = "127.0.0.1:1"
+
+
+def making(**worker: str) -> Making:
+    return Making(SERVERS, {name.replace("_", "."): text for name, text in worker.items()})
+
+
+def test_the_connectors_settings_win_over_the_workers_and_those_over_ours():
+    worker = making(producer_linger_ms="1", producer_acks="1", consumer_client_id="theirs")
+    terms = Terms.of(worker, ProducerSettings("ours", overrides={"acks": "all"}, queue_bytes=5_000_000))
+    assert terms.java == {"client.id": "ours", "bootstrap.servers": SERVERS, "linger.ms": "1", "acks": "all"}
+    assert terms.buffer == 5_000_000
+    java, _ = _composed(worker, ConsumerSettings("ours", "g"))
+    assert java["client.id"] == "theirs"
+
+
+def test_what_a_connector_says_of_the_buffer_wins_over_the_share_of_memory():
+    terms = Terms.of(making(), ProducerSettings("p", overrides={"buffer.memory": "99"}, queue_bytes=5_000_000))
+    assert terms.buffer == 99
+
+
+def test_security_without_a_prefix_is_the_admin_clients_alone():
+    worker = making(security_protocol="SSL", admin_request_timeout_ms="1", metrics_num_samples="3", key_converter="x")
+    assert worker.settings("producer", {}) == {"bootstrap.servers": SERVERS}
+    assert worker.settings("admin", {}) == {
+        "bootstrap.servers": SERVERS,
+        "security.protocol": "SSL",
+        "request.timeout.ms": "1",
+    }
+
+
+def test_only_an_idempotent_producer_without_a_time_limit_counts_on_the_order():
+    def in_order(**overrides: str) -> bool:
+        named = {name.replace("_", "."): text for name, text in overrides.items()}
+        return Terms.of(making(), ProducerSettings("p", overrides=named)).in_order
+
+    assert in_order()
+    assert not in_order(enable_idempotence="false")
+    assert not in_order(delivery_timeout_ms="120000")
+
+
+def test_a_reader_without_a_group_sees_committed_rows_alone_and_a_member_what_its_settings_say():
+    reader, beside = _composed(making(), ConsumerSettings("r"))
+    assert (reader["isolation.level"], beside) == ("read_committed", {"enable.partition.eof": True})
+    member, beside = _composed(making(), ConsumerSettings("m", "g", queue_bytes=2 << 20))
+    assert "isolation.level" not in member
+    assert beside == {"queued.max.messages.kbytes": 2048}
+
+
+def test_what_is_not_followed_is_said_once_the_workers_by_the_worker_a_connectors_by_its_task(caplog):
+    worker = making(producer_interceptor_classes="x")
+    worker.tell()
+    worker.tell()
+    for _ in range(2):
+        Terms.of(worker, ProducerSettings("p", overrides={"interceptor.classes": "x", "abc": "1"}))
+    said = [record.getMessage() for record in caplog.records]
+    assert [text.partition(" ")[0] for text in said] == ["producer.interceptor.classes", "producer.override.abc"]
+
+
+def test_settings_that_librdkafka_refuses_are_a_configuration_error():
+    broker = open_broker(SERVERS, {"consumer.session.timeout.ms": "600000"})
+    with pytest.raises(ConfigError, match=r"the settings of the consumer are not possible: .*session\.timeout\.ms"):
+        broker.consumer(ConsumerSettings("c", "g"))
+
+
+@pytest.mark.parametrize("servers", ["kafka", "kafka:", ":9092", "kafka:port"])
+def test_servers_that_are_no_addresses_are_named(servers):
+    with pytest.raises(ConfigError, match="expected host:port"):
+        check_resolvable(servers)
+
+
+def test_one_server_with_an_address_is_enough():
+    check_resolvable("nowhere.invalid:1, PLAINTEXT://127.0.0.1:2")
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "said"),
+    [
+        (KafkaError._AUTHENTICATION, "SASL authentication error: no", "check sasl.jaas.config and sasl.mechanism"),
+        (KafkaError._SSL, "certificate verify failed: x, verify that ssl.ca.location is", "ssl.truststore.location"),
+        (KafkaError.GROUP_AUTHORIZATION_FAILED, "no", "grant rights on the consumer group: READ"),
+        (KafkaError.CLUSTER_AUTHORIZATION_FAILED, "no", "producer.enable.idempotence=false"),
+    ],
+)
+def test_what_cannot_pass_by_itself_is_raised_with_the_setting(code, text, said):
+    watch = Watch("c", SERVERS)
+    watch.heard(KafkaError(KafkaError._TRANSPORT, "Connection refused"))
+    watch.check()
+    watch.heard(KafkaError(code, text))
+    with pytest.raises(BrokerError) as caught:
+        watch.check()
+    assert said in str(caught.value)
+    assert "ssl.ca.location" not in str(caught.value)
+    assert not caught.value.retriable
+
+
+def test_what_is_wrong_with_the_connection_is_the_reason_and_not_its_consequence():
+    watch = Watch("c", SERVERS)
+    assert "security.protocol" in watch.problem
+    watch.heard(KafkaError(KafkaError._TRANSPORT, "Connection refused"))
+    watch.heard(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))
+    assert watch.problem == "Connection refused"
+    error = watch.unreachable("asking")
+    assert str(error) == "asking: bootstrap.servers 127.0.0.1:1 cannot be reached: Connection refused"
+    assert error.retriable
+
+
+def test_a_lasting_trouble_is_in_the_log_every_30_seconds():
+    clock = ManualClock()
+    seldom = Seldom(clock)
+
+    def passes(text: str) -> bool:
+        return seldom.filter(logging.LogRecord("l", logging.ERROR, "f", 1, text, (), None))
+
+    assert passes("FAIL after 12 ms")
+    assert not passes("FAIL after 13 ms")
+    assert passes("another")
+    clock.advance(30.0)
+    assert passes("FAIL after 14 ms")
