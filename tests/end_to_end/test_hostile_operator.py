@@ -172,6 +172,11 @@ def whole(copy: Path) -> Callable[[], bool]:
     return lambda: copy.stat().st_size >= len(TEXT)
 
 
+def all_committed(worker: WorkerProcess) -> bool:
+    offsets = worker.offsets("sink")
+    return bool(offsets) and offsets[0]["offset"]["kafka_offset"] == LINES
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(("number", "share"), [(signal.SIGTERM, 0.1), (signal.SIGHUP, 0.3), (signal.SIGINT, 0.5)])
 def test_a_stop_in_the_middle_of_data_leaves_not_one_line_twice(
@@ -188,7 +193,7 @@ def test_a_stop_in_the_middle_of_data_leaves_not_one_line_twice(
     assert "Traceback" not in worker.log
     worker.start()
     until(whole(copy), "the rest", 60)
-    until(lambda: worker.offsets("sink")[0]["offset"]["kafka_offset"] == LINES, "the last commit")
+    until(lambda: all_committed(worker), "the last commit")
     assert copy.read_text() == TEXT
 
 
@@ -221,7 +226,7 @@ def test_a_lock_held_by_a_stopped_process_does_not_keep_a_worker_from_ending(wor
         assert not processes(worker)
     worker.start()
     until(whole(copy), "the rest", 60)
-    until(lambda: worker.offsets("sink")[0]["offset"]["kafka_offset"] == LINES, "the last commit")
+    until(lambda: all_committed(worker), "the last commit")
     assert set(copy.read_text().splitlines()) == set(TEXT.splitlines())
 
 
