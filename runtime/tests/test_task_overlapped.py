@@ -181,6 +181,117 @@ def test_a_refused_row_is_where_the_task_ends_and_the_polls_before_it_are_in_the
     assert "RecordTooLargeException" in bench.trace()
 
 
+class Blocking(Polls):
+    """Behind its steps it blocks until it is cancelled, and then does as it was told."""
+
+    def __init__(self, steps: Sequence[Callable[[], Any]], control: Control) -> None:
+        super().__init__(steps, control)
+        self.then: Callable[[], Any] = list
+        self.cancelled, self.blocks = threading.Event(), threading.Event()
+
+    def poll(self) -> Any:
+        if self.steps:
+            return super().poll()
+        self.blocks.set()
+        assert self.cancelled.wait(SECONDS), "nobody cancelled the poll"
+        return self.then()
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+
+def blocked(bench: Any, steps: Sequence[Callable[[], Any]], then: Callable[[], Any] = list, error: Any = None) -> None:
+    """Run a task that nobody stops: it has to end by itself, although its plugin blocks in its last poll.
+
+    error: comes of the first commit, once the plugin blocks."""
+    control = Control()
+    plugin = Blocking(steps, control)
+    plugin.then = then
+
+    def faults(name: str) -> Any:
+        if name != "commit:after" or error is None:
+            return None
+        assert plugin.blocks.wait(SECONDS), "the plugin does not block"
+        return error
+
+    SourceTaskLoop(bench.source_parts(lambda context: plugin, control=control, faults=faults)).run()
+
+
+def test_a_refused_row_ends_the_poll_that_blocks_and_the_task_at_that_row(
+    bench: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocked(bench, [lambda: rows("a", "big", "c")])
+    assert bench.log() == ["a"]
+    assert stored(bench) == {"position": 1}
+    assert bench.states() == [State.RUNNING, State.FAILED]
+    assert "source offset {'position': 2}" in bench.trace()
+    assert "RecordTooLargeException" in bench.trace()
+    (said,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "Rows cannot be written" in said.getMessage()
+    assert "max.message.bytes" in said.getMessage()
+
+
+def test_what_a_poll_raises_when_it_is_cancelled_does_not_hide_why_it_was(bench: Any) -> None:
+    def torn() -> None:
+        raise OSError("the connection was closed")
+
+    blocked(bench, [lambda: rows("a", "big")], torn)
+    assert bench.log() == ["a"]
+    assert bench.states() == [State.RUNNING, State.FAILED]
+    assert "RecordTooLargeException" in bench.trace().partition("\n")[0]
+    assert "the connection was closed" in bench.trace()
+
+
+def test_a_poll_that_ignores_its_cancellation_does_not_hide_a_refused_row(
+    bench: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    release = threading.Event()
+
+    def stuck() -> list[SourceRecord]:
+        assert release.wait(SECONDS)
+        return []
+
+    running = threading.Thread(target=run, args=(bench, [lambda: rows("a", "big"), stuck]))
+    running.start()
+    try:
+        task_bench.eventually(lambda: any("Rows cannot be written" in line for line in caplog.messages))
+    finally:
+        release.set()
+        running.join(SECONDS)
+    assert bench.states() == [State.RUNNING, State.FAILED]
+
+
+def test_a_commit_of_unknown_outcome_ends_the_poll_that_blocks(bench: Any) -> None:
+    blocked(bench, [give("a")], error=BrokerError("the answer was lost"))
+    assert bench.states() == [State.RUNNING, State.FAILED]
+    assert "the answer was lost" in bench.trace()
+
+
+def test_a_refused_row_that_is_tolerated_holds_up_no_row_beside_it(bench: Any) -> None:
+    release = threading.Event()
+
+    def stuck() -> list[SourceRecord]:
+        assert release.wait(SECONDS)
+        return []
+
+    steps = [lambda: rows("a", "big", "c"), stuck]
+    running = threading.Thread(
+        target=run, args=(bench, steps), kwargs={"settings": {"overlapped": True, "tolerate_failures": True}}
+    )
+    running.start()
+    try:
+        task_bench.eventually(lambda: bench.log() == ["a", "c"] and stored(bench) == {"position": 3})
+    finally:
+        release.set()
+        running.join(SECONDS)
+    assert bench.states() == [State.RUNNING, State.UNASSIGNED]
+    assert [value for value, _ in bench.pipeline.refusals] == ["big"]
+    numbers = [event for event in bench.told if isinstance(event, Counted)][-1].values
+    assert numbers["source-record-write-total"] == 2
+    assert numbers["transaction-size-max"] == 2
+    assert numbers["source-record-active-count"] == 0
+
+
 def test_the_task_waits_when_too_much_has_gathered(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overlapped, "MOST_BYTES", 500)
     gate = Gate()

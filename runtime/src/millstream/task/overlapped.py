@@ -5,19 +5,20 @@ Sound because nothing waits for more rows: what a poll gave is handed over behin
 poll never returns. Only plugins that are told nothing (`commit`, `commit_record`) are served so, and before a plugin
 waits everything is in the log. The thread does what succeeds, and calls no plugin: where a row is refused or the log
 cannot be written, it takes the transaction back, and the task's own thread does it again, in `Transactions`' exact way.
+What does not pass by itself is said at once, and ends the poll under way as a stop does: a plugin may block for hours.
 """
 
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
-from millstream.errors import MillstreamError
 from millstream.lifecycle import Spawned, StopToken, spawn
 from millstream.pipeline.poll import SourceSlice
 from millstream.task.delivery import Load, Sent, passing
+from millstream.task.living import StopAskedError
 from millstream.task.offsets import Newest
 from millstream.task.outlet import Outlet
 from millstream.task.transaction import Transaction, newest_places
@@ -132,7 +133,7 @@ class Overlapped:
 
     def _count(self, gathered: Gathered) -> None:
         outlet = self._outlet
-        outlet.metrics.transaction(sum(load.surviving for load in gathered.loads))
+        outlet.metrics.transaction(sum(sent.load.surviving - len(sent.refused) for sent in gathered.sent))
         outlet.flushed(gathered.started, succeeded=True, ended=gathered.ended)
         for sent in gathered.sent:
             outlet.arrived(sent)
@@ -164,21 +165,33 @@ class Overlapped:
                     return
                 self._flying = gathered = self._waiting.popleft()
             broken: BaseException | None = None
+            hindrance: Exception | None = None
             gathered.started = self._outlet.parts.clock.monotonic()
             try:
-                written = self._write(gathered)
+                hindrance = self._write(gathered)
             except BaseException as error:  # noqa: BLE001 - raised on the task's thread
-                written, broken = False, error
+                broken = error
             gathered.ended = self._outlet.parts.clock.monotonic()
             with self._changed:
                 self._flying = None
                 if broken is not None:
                     self._broken = broken
-                elif written:
+                elif hindrance is None:
                     self._landed.append(gathered)
                 else:
                     self._taken_back = gathered
                 self._changed.notify_all()
+            self._say(broken or hindrance)
+
+    def _say(self, error: BaseException | None) -> None:
+        """What stays until the poll returns must not wait for that to be known."""
+        if error is None or isinstance(error, StopAskedError):
+            return
+        if isinstance(error, Exception) and passing(error):
+            log.warning("A transaction could not be written, and is written again when the poll returns: %s", error)
+            return
+        log.error("Rows cannot be written; the task ends there as soon as its poll returns, which is cancelled: %s", error)
+        self._outlet.parts.control.fail(error)
 
 
 def estimated(load: Load) -> int:
@@ -191,8 +204,8 @@ def estimated(load: Load) -> int:
     return size
 
 
-def write(outlet: Outlet, gathered: Gathered) -> bool:
-    """One transaction; false: nothing was written, and the same rows may be written again.
+def write(outlet: Outlet, gathered: Gathered) -> Exception | None:
+    """One transaction; what hindered it: then nothing was written, and the same rows may be written again.
 
     Raises what came when it can no longer be said whether they are in the log."""
     parts = outlet.parts
@@ -201,29 +214,22 @@ def write(outlet: Outlet, gathered: Gathered) -> bool:
         outlet.check_cancelled()
         producer.begin()
     except Exception as error:  # noqa: BLE001 - it comes again on the task's thread, if it does not pass
-        return _taken_back(error)
+        return error
     try:
         _send(outlet, gathered)
     except Exception as error:  # noqa: BLE001 - as above; what was sent is in memory until the commit
         producer.abort()
-        return _taken_back(error)
+        return error
     parts.failpoint("source.commit.before")
     try:
         producer.commit()
     except Exception as error:
         producer.abort()
         if passing(error):
-            return _taken_back(error)
+            return error
         raise
     parts.failpoint("source.commit.after")
-    return True
-
-
-def _taken_back(error: Exception) -> bool:
-    """Say what may last while the plugin's poll does; what does not pass by itself is told by the task's failure."""
-    if passing(error):
-        log.warning("A transaction could not be written, and is written again when the poll returns: %s", error)
-    return False
+    return None
 
 
 def _send(outlet: Outlet, gathered: Gathered) -> None:
@@ -236,16 +242,18 @@ def _send(outlet: Outlet, gathered: Gathered) -> None:
         for routed in load.outgoing:
             outlet.topics.ensure(routed.batch.topic)
             parts.producer.send(routed.batch, sent.hearing(routed))
-        _check(list(sent.refused.values()))
+        _check(sent.refused.values(), parts.settings.tolerate_failures)
     parts.failpoint("source.send.after")
     parts.failpoint("source.offsets.before")
     offsets = gathered.offsets.entries()
     if offsets:
         refused: list[Exception] = []
         parts.producer.send(parts.rows.rows(offsets), lambda delivered: refused.extend(delivered.failures.values()))
-        _check(refused)
+        _check(refused, tolerates=False)
 
 
-def _check(refused: Sequence[Exception]) -> None:
-    if refused:
-        raise MillstreamError("a row was refused") from refused[0]
+def _check(refused: Iterable[Exception], tolerates: bool) -> None:
+    """Raise what rows were refused for; tolerated, they are reported with the others, once those are in the log."""
+    for error in refused:
+        if not tolerates or passing(error):
+            raise error

@@ -129,6 +129,11 @@ class SourceTaskLoop:
             log.warning("poll failed and is tried again in %.1f s: %s", self._away, error)
             self._parts.control.wait(self._away)
             return ()
+        except Exception as error:
+            known = self._parts.control.error
+            if known is None:
+                raise
+            raise known from error  # it came first; the poll was cancelled for it
         self._away = 0.0
         if not polled:  # None, Java's spelling of it, is taken as well
             return ()
