@@ -16,7 +16,7 @@ from typing import NoReturn
 from millstream.errors import trace_of
 from millstream.host import main, output
 from millstream.host.channel import ChildEnd
-from millstream.host.orphan import die_with_parent
+from millstream.host.orphan import die_with_parent, die_with_pipe, end_group
 
 OOM_SCORE = 300  # when memory is short the kernel is to take a child before the worker
 
@@ -32,7 +32,7 @@ def run(channel: int, out: int) -> NoReturn:
         _process(private)
         output.to_descriptor(private)
         end = ChildEnd(socket.socket(fileno=channel))
-        main.serve(end, on_orphaned=lambda: os._exit(0), limit_memory=_limit_memory)
+        main.serve(end, on_orphaned=end_group, limit_memory=_limit_memory)
         code = 0
     except BaseException as error:  # noqa: BLE001 - the last line of every child
         with contextlib.suppress(OSError):
@@ -76,9 +76,12 @@ def _limit_memory(limit: int) -> None:
 
 
 def main_of_spawned() -> NoReturn:
-    """`python -m millstream.host.child CHANNEL OUTPUT PARENT`: a child without a template (`task.start=spawn`)."""
-    channel, out, parent = (int(argument) for argument in sys.argv[1:4])
+    """`python -m millstream.host.child CHANNEL OUTPUT PARENT LIFE`: a child without a template (`task.start=spawn`).
+
+    LIFE: the reading end of a pipe that nobody writes to, and that the worker's end closes."""
+    channel, out, parent, life = (int(argument) for argument in sys.argv[1:5])
     if sys.platform == "linux":
+        die_with_pipe(life)
         die_with_parent(signal.SIGKILL, parent)
     run(channel, out)
 

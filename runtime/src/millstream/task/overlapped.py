@@ -190,7 +190,7 @@ class Overlapped:
         if isinstance(error, Exception) and passing(error):
             log.warning("A transaction could not be written, and is written again when the poll returns: %s", error)
             return
-        log.error("Rows cannot be written; the task ends there as soon as its poll returns, which is cancelled: %s", error)
+        log.error("Rows cannot be written, and the task ends there; a poll under way is cancelled: %s", error)
         self._outlet.parts.control.fail(error)
 
 

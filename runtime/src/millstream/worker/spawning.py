@@ -41,17 +41,19 @@ class Spawner:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._running: dict[int, Child] = {}
+        self._lives: dict[int, int] = {}  # pipes that nothing is written to: a child's group ends with its pipe
 
     def warm(self) -> None:
         """Nothing can be made ready."""
 
     def launch(self, child: Child) -> None:
         channel, writing = child.far_ends()
-        numbers = (str(channel.fileno()), str(writing), str(os.getpid()))
+        life, own_life = os.pipe()
+        numbers = (str(channel.fileno()), str(writing), str(os.getpid()), str(life))
         try:
             process = subprocess.Popen(
                 [sys.executable, "-m", "millstream.host.child", *numbers],
-                pass_fds=[channel.fileno(), writing],
+                pass_fds=[channel.fileno(), writing, life],
                 stdin=subprocess.DEVNULL,
                 stdout=writing,
                 stderr=writing,
@@ -59,10 +61,14 @@ class Spawner:
                 env=child_environment(),
             )
         except OSError as error:
+            os.close(own_life)
             child.gone(None, f"no process can be started: {error}")
             return
+        finally:
+            os.close(life)
         child.close_far_ends()
         self._running[process.pid] = child
+        self._lives[process.pid] = own_life
         child.carried_by(SpawnedProcess(process))
         self._watch(process, child)
 
@@ -92,4 +98,5 @@ class Spawner:
     def _end(self, process: "subprocess.Popen[bytes]", child: Child) -> None:
         SpawnedProcess(process).signal(signal.SIGKILL)  # what it had started goes with it
         del self._running[process.pid]
+        os.close(self._lives.pop(process.pid))
         child.gone(process.wait())
