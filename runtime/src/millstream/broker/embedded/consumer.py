@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from millstream.broker.embedded import groups
 from millstream.broker.embedded.catalog import Catalog
+from millstream.broker.embedded.claims import Claims
 from millstream.broker.embedded.cursors import Reader, Seeking
 from millstream.broker.ports import ConsumerSettings, Incoming, RebalanceListener, Start
 from millstream.errors import BrokerError, IllegalStateError
@@ -19,6 +20,7 @@ TAIL_SECONDS = 0.02
 IDLE_TAIL_SECONDS = 0.25
 IDLE_AFTER_SECONDS = 10.0
 LOOK_SECONDS = 1.0
+LOOK_AGAIN_SECONDS = 0.05  # while another member has what is ours now
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class EmbeddedConsumer(Seeking, Committing):
         self._tail = Tail(catalog)
         self._wake = threading.Event()
         self._subscription: Subscription | None = None
+        self._claims: Claims | None = None
         self._next_look = 0.0
         self._unregistered: set[str] = set()
         self._closed = False
@@ -101,6 +104,7 @@ class EmbeddedConsumer(Seeking, Committing):
     ) -> None:
         if self._settings.group is None:
             raise IllegalStateError("a consumer without a group cannot subscribe: use assign")
+        self._claims = Claims(self._catalog.files, self._group(), self._catalog.clock)
         self._subscription = Subscription(topics, pattern, listener)
         self._next_look = self._catalog.clock.monotonic()
 
@@ -140,9 +144,9 @@ class EmbeddedConsumer(Seeking, Committing):
 
     def _look(self) -> bool:
         """Every second, see which topics there are; true when the assignment has changed."""
-        subscription = self._subscription
+        subscription, claims = self._subscription, self._claims
         now = self._catalog.clock.monotonic()
-        if subscription is None or now < self._next_look:
+        if subscription is None or claims is None or now < self._next_look:
             return False
         self._next_look = now + LOOK_SECONDS
         self._register()
@@ -153,8 +157,16 @@ class EmbeddedConsumer(Seeking, Committing):
             subscription.listener.revoked(revoked)
             for partition in revoked:
                 del self._reader.cursors[partition]
+            claims.let_go(revoked)
+        added = claims.free(added)
+        if claims.waiting:
+            self._next_look = min(self._next_look, now + LOOK_AGAIN_SECONDS)
         if added:
-            self._add(added)
+            try:
+                self._add(added)
+            except BaseException:
+                claims.let_go(added)
+                raise
             subscription.listener.assigned(added)
         return bool(revoked or added)
 
@@ -213,4 +225,6 @@ class EmbeddedConsumer(Seeking, Committing):
                 self._subscription.listener.revoked(list(self._reader.cursors))
         finally:
             self._reader.cursors.clear()
+            if self._claims is not None:
+                self._claims.close()
             self._catalog.close()

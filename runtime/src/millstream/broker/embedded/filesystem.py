@@ -44,6 +44,11 @@ class LogFiles:
         """Locked for a worker's life; holds its pid."""
         return f"{self.data}.owner"
 
+    @property
+    def claims(self) -> str:
+        """Empty; bytes of it are locked by readers for the partitions they have."""
+        return f"{self.data}.claims"
+
 
 def log_files(path: str) -> LogFiles:
     """Name the files of the log at `path`: a file, or a folder (it exists, or ends with a slash), then log.db in it."""
