@@ -203,16 +203,15 @@ class Blocking(Polls):
 def blocked(bench: Any, steps: Sequence[Callable[[], Any]], then: Callable[[], Any] = list, error: Any = None) -> None:
     """Run a task that nobody stops: it has to end by itself, although its plugin blocks in its last poll.
 
-    error: comes of the first commit, once the plugin blocks."""
+    Nothing is written before it does. error: comes of the first commit."""
     control = Control()
     plugin = Blocking(steps, control)
     plugin.then = then
 
     def faults(name: str) -> Any:
-        if name != "commit:after" or error is None:
-            return None
-        assert plugin.blocks.wait(SECONDS), "the plugin does not block"
-        return error
+        if name == "begin":
+            assert plugin.blocks.wait(SECONDS), "the plugin does not block"
+        return error if name == "commit:after" else None
 
     SourceTaskLoop(bench.source_parts(lambda context: plugin, control=control, faults=faults)).run()
 

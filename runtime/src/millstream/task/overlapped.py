@@ -181,17 +181,7 @@ class Overlapped:
                 else:
                     self._taken_back = gathered
                 self._changed.notify_all()
-            self._say(broken or hindrance)
-
-    def _say(self, error: BaseException | None) -> None:
-        """What stays until the poll returns must not wait for that to be known."""
-        if error is None or isinstance(error, StopAskedError):
-            return
-        if isinstance(error, Exception) and passing(error):
-            log.warning("A transaction could not be written, and is written again when the poll returns: %s", error)
-            return
-        log.error("Rows cannot be written, and the task ends there; a poll under way is cancelled: %s", error)
-        self._outlet.parts.control.fail(error)
+            say(self._outlet, broken or hindrance)
 
 
 def estimated(load: Load) -> int:
@@ -230,6 +220,17 @@ def write(outlet: Outlet, gathered: Gathered) -> Exception | None:
         raise
     parts.failpoint("source.commit.after")
     return None
+
+
+def say(outlet: Outlet, error: BaseException | None) -> None:
+    """What the task's thread learns of when the poll returns must not wait for that to be known."""
+    if error is None or isinstance(error, StopAskedError):
+        return
+    if isinstance(error, Exception) and passing(error):
+        log.warning("A transaction could not be written, and is written again when the poll returns: %s", error)
+        return
+    log.error("Rows cannot be written, and the task ends there; a poll under way is cancelled: %s", error)
+    outlet.parts.control.fail(error)
 
 
 def _send(outlet: Outlet, gathered: Gathered) -> None:
