@@ -189,6 +189,28 @@ def test_members_come_and_go_and_no_row_is_passed_over(
     assert one.lost == two.lost == []
 
 
+def test_rows_that_came_with_a_rebalance_that_failed_are_read_again(
+    broker: Broker, topic: str, joining: Callable[..., Member]
+) -> None:
+    filled(broker, topic, 2)
+    one, failures = joining(COOPERATIVE), [BrokerError("away", retriable=True)]
+    until(lambda: one.poll(100) and len(one.mine) == 2, "the first member", WAIT_S)
+    two = joining(COOPERATIVE)
+    until(lambda: (one.poll(5), two.poll(5), one.mine and two.mine)[2], "both to have a partition", WAIT_S)
+
+    def failing(partitions: Collection[TopicPartition]) -> None:
+        if failures:
+            raise failures.pop()
+
+    one.on_assigned = failing
+    (kept,) = one.mine
+    two.consumer.close()
+    with pytest.raises(BrokerError, match="away"):
+        until(lambda: one.poll(5) is None, "the rebalance to fail", WAIT_S)
+    until(lambda: one.poll() and len(one.read[kept]) == COUNT, "every row", WAIT_S)
+    assert one.read[kept] == list(range(COUNT))
+
+
 def whole(one: Member, two: Member, topic: str) -> bool:
     for number in range(3):
         partition = TopicPartition(topic, number)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import KafkaError, Message
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from millstream.broker.kafka.commits import Commits, Committing
 from millstream.broker.kafka.failures import UNKNOWN, Watch, explained
@@ -127,9 +127,16 @@ class KafkaConsumer(Steering, Committing):
         deadline = self._clock.monotonic() + timeout
         while True:
             self._member.follow()
-            messages = self._read(max_rows, deadline)
-            self._member.raise_remembered()
-            self._watch.check()
+            try:
+                messages = self._read(max_rows, deadline)
+            except KafkaException as error:  # such as being fenced by another member of the same group.instance.id
+                raise explained(error, f"reading as a member of {self._settings.group!r}") from error
+            try:
+                self._member.raise_remembered()
+                self._watch.check()
+            except BaseException:
+                self._read_again(messages)
+                raise
             rows = self._taken(messages) if messages else []
             woken = self._wake.is_set()
             if rows or woken or self._clock.monotonic() >= deadline:
@@ -160,6 +167,13 @@ class KafkaConsumer(Steering, Committing):
         if first is None:
             return []
         return [first, *(self._client.consume(max_rows - 1, 0) if max_rows > 1 else ())]
+
+    def _read_again(self, messages: list[Message]) -> None:
+        """They are not given, and librdkafka thinks they are: go back to where each partition is."""
+        for partition in {(message.topic(), message.partition()) for message in messages if message.error() is None}:
+            at = TopicPartition(*partition)  # type: ignore[arg-type]  # a message that is no error has both
+            if at in self._places.of:
+                self._places.seek(at, self._places.of[at])
 
     def _taken(self, messages: list[Message]) -> list[Incoming]:
         of, paused = self._places.of, self._places.paused

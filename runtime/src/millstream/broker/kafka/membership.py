@@ -87,7 +87,7 @@ class Membership:
             raise explained(error, f"subscribing to {', '.join(topics)}") from error
 
     def _assigned(self, client: "Consumer", ats: list[At]) -> None:
-        self._coming = [TopicPartition(at.topic, at.partition) for at in ats]
+        self._coming += [TopicPartition(at.topic, at.partition) for at in ats]
         self._noting(lambda: self._places.give(()))  # librdkafka is told that the assignment was heard
         self._begin()
 
