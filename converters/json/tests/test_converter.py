@@ -4,7 +4,9 @@ import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from enum import Enum
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -231,6 +233,28 @@ def test_one_bad_row_spoils_the_batch_and_the_rows_alone_are_as_ever() -> None:
 )
 def test_values_without_a_schema_are_written_as_java_does(value: Any, text: str) -> None:
     assert write(plain(), None, value) == [text.encode()]
+
+
+class Colour(str, Enum):
+    RED = "red"
+
+
+class Size(Enum):
+    LARGE = 3
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"id": UUID(int=7)}, '{"id":"00000000-0000-0000-0000-000000000007"}'),
+        ({"size": Size.LARGE, "colour": Colour.RED}, '{"size":3,"colour":"red"}'),
+        ({Colour.RED: 1}, '{"red":1}'),
+    ],
+)
+def test_what_a_row_becomes_without_a_schema_does_not_depend_on_the_rows_beside_it(value: Any, text: str) -> None:
+    made = plain()
+    assert write(made, None, value) == [text.encode()]
+    assert write(made, None, value, None, float("nan")) == [text.encode(), None, b'"NaN"']
 
 
 def test_a_list_whose_elements_have_no_one_schema_is_written_without_one() -> None:

@@ -9,8 +9,10 @@ from binascii import b2a_base64
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
+from enum import Enum
 from math import isfinite
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -59,7 +61,9 @@ class Writer:
         return self.write(schema, schema.default)
 
     def schemaless(self, value: Any, path: str = "") -> Any:
-        """Numbers, text, booleans, bytes, lists, maps of these; a map is an object if all its keys are strings."""
+        """Numbers, text, booleans, bytes, lists, maps of these; a map is an object if all its keys are strings.
+
+        A UUID is text and an enum's member its value: orjson writes them so, and it cannot be kept from it."""
         if value is None or isinstance(value, bool | str):
             return _text(value, path) if isinstance(value, str) else value
         if isinstance(value, int):
@@ -73,10 +77,14 @@ class Writer:
                 key: self.schemaless(member, f"{path}{{{at}}}") for at, (key, member) in enumerate(value.items())
             }
             if all(isinstance(key, str) for key in members):
-                return {_text(key, path): member for key, member in members.items()}
+                return {str.__str__(_text(key, path)): member for key, member in members.items()}
             return [[self.schemaless(key, path), member] for key, member in members.items()]
         if isinstance(value, list | tuple):
             return [self.schemaless(member, f"{path}[{at}]") for at, member in enumerate(value)]
+        if isinstance(value, UUID):
+            return str(value)
+        if isinstance(value, Enum):
+            return self.schemaless(value.value, path)
         raise DataError(f"{_class(value)} does not have corresponding schema type.", path)
 
     def _null(self, schema: Schema, path: str) -> Any:
