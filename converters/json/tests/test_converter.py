@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -235,7 +235,7 @@ def test_values_without_a_schema_are_written_as_java_does(value: Any, text: str)
     assert write(plain(), None, value) == [text.encode()]
 
 
-class Colour(str, Enum):
+class Colour(StrEnum):
     RED = "red"
 
 
