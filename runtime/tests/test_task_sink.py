@@ -301,10 +301,15 @@ def test_a_cancelled_task_commits_nothing_and_tells_nothing(bench: Any) -> None:
         def take(self, batch: SinkBatch) -> None:
             self.control.cancel()
 
+        def pre_commit(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+            self.calls.append("pre_commit")
+            return offsets
+
     bench.produce(["a"])
-    run(bench, Cancelled, settings={"offset_flush_interval_ms": 60_000})
+    task = run(bench, Cancelled, settings={"offset_flush_interval_ms": 60_000})
     assert bench.committed() in (None, 0)
     assert bench.states() == [State.RUNNING]
+    assert task.calls == ["start", ("open", [FIRST]), ("close", [FIRST]), "stop"]
 
 
 def answering(answer: Callable[[Mapping[TopicPartition, int]], Any]) -> type[Keeping]:

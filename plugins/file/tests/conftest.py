@@ -13,6 +13,7 @@ class FakeContext:
         self.stored: dict[str | None, Mapping[str, Any]] = {}
         self.waited: list[float] = []
         self.retries: list[float] = []
+        self.commits_asked = 0
 
     def wait(self, seconds: float) -> bool:
         self.waited.append(seconds)
@@ -20,6 +21,9 @@ class FakeContext:
 
     def retry_in(self, seconds: float) -> None:
         self.retries.append(seconds)
+
+    def request_commit(self) -> None:
+        self.commits_asked += 1
 
     def offset(self, partition: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return self.stored.get(partition["filename"])

@@ -174,6 +174,22 @@ def test_a_file_that_was_removed_is_made_anew_and_what_went_with_it_is_not_commi
     assert caplog.text.count("it is made anew") == 1
 
 
+def test_what_went_with_a_removed_file_comes_again_before_what_follows_it(
+    tmp_path: Path, started: Started, context: Any
+) -> None:
+    file = tmp_path / "out.txt"
+    task = started(file)
+    task.put(batch("a"))
+    file.unlink()
+    with pytest.raises(RetriableError, match=r"out.txt' was removed, and with it what was written since"):
+        task.put(batch("b"))
+    assert (context.commits_asked, context.retries, file.exists()) == (1, [1.0], False)
+    with pytest.raises(FileError):  # for which the worker goes back to what was committed last
+        task.pre_commit({})
+    task.put(batch("a", "b"))
+    assert file.read_text() == "a\nb\n"
+
+
 def test_a_disk_that_loses_data_fails_the_commit(
     tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:

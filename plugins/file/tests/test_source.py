@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from millstream_api import SourceBatch, Support
+from millstream_api import RetriableError, SourceBatch, Support
 from millstream_file import source
 from millstream_file.config import FileSourceConfig
 from millstream_file.errors import FileError
@@ -78,6 +78,25 @@ def test_an_offset_that_is_no_position_fails_the_task(
     context.stored[str(file)] = {"position": position}
     with pytest.raises(FileError, match="Offset position is the incorrect type: "):
         started(file).poll()
+
+
+def test_a_file_is_not_read_while_its_stored_position_cannot_be_had(
+    tmp_path: Path, started: Started, context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "in.txt"
+    file.write_text("a\nb\n")
+    context.stored[str(file)] = {"position": 2}
+    task = started(file)
+
+    def away(_: Any) -> None:
+        raise RetriableError("the offsets are away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(context, "offset", away)
+        for _ in range(2):
+            with pytest.raises(RetriableError):
+                task.poll()
+    assert lines(task) == [("b", 4)]
 
 
 def test_a_missing_file_is_waited_for_with_one_warning(

@@ -82,6 +82,10 @@ class FileStreamSinkTask(SinkTask[FileSinkConfig]):
     def _see_that_it_is_there(self) -> None:
         if self._name is None or not self._is_gone():
             return
+        if self._unsafe:  # pre_commit has all of it written again, in its order
+            self.context.retry_in(_RETRY_S)
+            self.context.request_commit()
+            raise RetriableError(f"file {self._name!r} was removed, and with it what was written since the last commit")
         log.warning("File %s was removed while this task writes to it; it is made anew", self._name)
         gone, self._file = self._file, _append_to(self._name)
         os.close(gone)

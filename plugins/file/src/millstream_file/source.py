@@ -112,10 +112,14 @@ class FileStreamSourceTask(SourceTask[FileSourceConfig]):
                 f"cannot open {self._name!r} for FileStreamSourceTask: {error.strerror}; "
                 "setting 'file' must name a text file that this worker's user may read"
             ) from error
+        try:
+            position = stored_position(self.context.offset(self._partition))
+            if position:
+                os.lseek(file, position, os.SEEK_SET)
+        except BaseException:
+            os.close(file)  # tried again from here: without its position it must not be read
+            raise
         self._file = file
-        position = stored_position(self.context.offset(self._partition))
-        if position:
-            os.lseek(file, position, os.SEEK_SET)
         self._splitter = LineSplitter(position)
         log.debug("Opened %s for reading at byte %d", self._name, position)
         return True

@@ -100,6 +100,13 @@ class Partitions:
         if mine:
             self._positions.close(mine)
 
+    def abandon(self) -> None:
+        """The end of a cancelled task: close what is still there, while the task may be called, and commit nothing."""
+        mine, self._mine = self._mine, frozenset()
+        if mine:
+            self._outside.errants.cancel(mine)
+            self._task.close(mine)
+
     def _open(self, partitions: frozenset[TopicPartition]) -> None:
         self._positions.assigned(partitions)
         self.align()

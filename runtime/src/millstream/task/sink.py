@@ -77,6 +77,7 @@ class SinkTaskLoop:
     def close(self) -> None:
         self._parts.control.interruptible(None, None)
         if self._turns is not None:
+            quietly("close the partitions of a cancelled task", self._turns.partitions.abandon)
             quietly("stop the plugin's task", self._turns.task.stop)
         quietly("close the consumer", self._parts.consumer.close)
         quietly("close the pipeline", self._parts.pipeline.close)
