@@ -23,7 +23,7 @@ class _Sink(SinkConformance):
 
 
 class TestSourceThatPrints(_Source):
-    config = {"deed": "flood", "place": "task.poll", "after": "1"}
+    config = {"deed": "greet", "place": "task.poll", "after": "1"}
 
 
 class TestSourceThatLeavesAThread(_Source):
@@ -59,7 +59,7 @@ class TestSourceThatExits(_Source):
 
 
 class TestSinkThatPrints(_Sink):
-    config = {"deed": "flood", "place": "task.put"}
+    config = {"deed": "greet", "place": "task.put"}
 
 
 class TestSinkThatChangesItsBatch(_Sink):

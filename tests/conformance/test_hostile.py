@@ -74,6 +74,7 @@ ENDED_BY_THE_WORKER = [MONITOR, *STARTS_THAT_HANG]
 FLOODS = [Case("flood", place, "RUNNING") for place in ("connector.start", "task.start", "task.poll", "task.put")]
 GO_ON = [
     *(Case(deed, place, "RUNNING") for deed in HARMLESS for place in ("connector.start", "task.poll", "task.put")),
+    Case("greet", "task.poll", "RUNNING"),
     *(Case("change_batch", place, "RUNNING") for place in ("task.poll", "task.put")),
     Case("none", "none", "RUNNING", more=(("transforms", "t"), ("transforms.t.type", CHANGES_BATCH))),
     *ASKED_AGAIN,

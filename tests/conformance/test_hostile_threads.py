@@ -45,6 +45,7 @@ ENDED = [
 ]
 GO_ON = [
     *(Case("stray_thread", place, "RUNNING") for place in PLACES),
+    Case("greet", "task.poll", "RUNNING"),
     *(Case("change_batch", place, "RUNNING") for place in ("task.poll", "task.put")),
     Case("none", "none", "RUNNING", more=(("transforms", "t"), ("transforms.t.type", CHANGES_BATCH))),
     *(Case(deed, "task.stop", "RUNNING") for deed in ENDS),

@@ -88,6 +88,11 @@ def other_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def greet() -> None:
+    """Print a line: no more than bad manners."""
+    os.write(1, b"hello\n")
+
+
 def flood() -> None:
     for _ in range(FLOOD_BYTES // len(LINE)):
         os.write(1, LINE)
@@ -128,6 +133,7 @@ DEEDS: Mapping[str, Callable[[], None]] = {
             leak,
             change_folder,
             other_signals,
+            greet,
             flood,
             change_batch,
             raise_unpicklable,
