@@ -67,8 +67,8 @@ STARTS_THAT_HANG = [
         "connector.task_configs": f"did not answer task_configs within {START_S} s",
     }.items()
 ]
-#: the monitor's thread keeps its process from saying that it has started
-MONITOR = Case("hold_the_gil", "connector.monitor", "FAILED", "did not return from start within")
+#: the monitor's thread keeps its process from saying that it has started, or from the next answer
+MONITOR = Case("hold_the_gil", "connector.monitor", "FAILED", "in monitor")
 ENDED = [*CRASHES, *TOO_MUCH, *BAD_OFFSETS]
 ENDED_BY_THE_WORKER = [MONITOR, *STARTS_THAT_HANG]
 FLOODS = [Case("flood", place, "RUNNING") for place in ("connector.start", "task.start", "task.poll", "task.put")]
