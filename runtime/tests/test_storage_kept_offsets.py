@@ -1,6 +1,7 @@
-import multiprocessing
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -99,29 +100,25 @@ def test_a_missing_or_empty_file_is_a_beginning(path):
         kept.close()
 
 
-def _hold(path, ready, over):
-    held = OffsetFile(path)
-    ready.set()
-    over.wait(WAIT_S)
-    held.close()
+HOLDER = """
+import pathlib, sys
+from millstream.storage.offset_file import OffsetFile
+held = OffsetFile(pathlib.Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+held.close()
+"""
 
 
 def test_two_workers_on_one_file_are_an_error_that_names_the_other(path):
-    context = multiprocessing.get_context("spawn")
-    ready, over = context.Event(), context.Event()
-    other = context.Process(target=_hold_in_child, args=(path, ready, over))
-    other.start()
-    try:
-        assert ready.wait(WAIT_S)
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
         with pytest.raises(ConfigError, match=rf"is in use by the worker with pid {other.pid}; stop that worker, or"):
             OffsetFile(path)
-    finally:
-        over.set()
-        other.join(WAIT_S)
+        other.stdin.close()
+        assert other.wait(WAIT_S) == 0
     OffsetFile(path).close()
-
-
-_hold_in_child = _hold
 
 
 @pytest.mark.parametrize(("content", "sentence"), FOREIGN)
