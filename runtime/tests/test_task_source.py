@@ -415,6 +415,23 @@ def test_a_full_disk_is_waited_for_and_nothing_is_skipped(
         assert stored(bench) == {"position": 5}
 
 
+def test_stored_offsets_that_cannot_be_had_for_a_while_are_waited_for(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, faults = bench.store.rows, failing({"rows": 3})
+
+    def once_it_is_there(offsets: Any) -> Any:
+        if (error := faults("rows")) is not None:
+            raise error
+        return rows(offsets)
+
+    monkeypatch.setattr(bench.store, "rows", once_it_is_there)
+    run(bench, [records("a", "b"), records("c", start=2)])
+    assert bench.log() == ["a", "b", "c"]
+    assert stored(bench) == {"position": 3}
+    assert bench.states() == [State.RUNNING, State.UNASSIGNED]
+
+
 def test_a_stop_while_the_disk_is_full_ends_the_task_and_the_rows_come_again(bench: Any) -> None:
     control = HastyControl()
     count = 0

@@ -145,6 +145,8 @@ class Transaction:
             try:
                 rows = self._encoder.rows(offsets)
             except Exception as error:
+                if passing(error):  # the store of offsets is opened when it is first needed
+                    raise
                 raise MillstreamError(
                     f"Failed to flush offsets and/or records for task {self._outlet.parts.id}"
                 ) from error
