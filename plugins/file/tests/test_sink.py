@@ -145,6 +145,20 @@ def test_a_disk_that_is_full_is_waited_for_and_no_part_of_the_batch_is_left(
     assert file.read_text() == "a\nb\n"
 
 
+def test_part_of_a_line_that_another_task_left_is_not_joined_to_a_line_of_this_one(
+    tmp_path: Path, started: Started, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "out.txt"
+    task = started(file)
+    task.put(batch("a"))
+    with file.open("a") as other:  # killed in the middle of its write
+        other.write("b\nhalf a l")
+    task.put(batch("c"))
+    task.put(batch("d"))
+    assert file.read_text() == "a\nb\nc\nd\n"
+    assert caplog.text.count("ended in the middle of a line") == 1
+
+
 def test_a_write_that_fails_for_good_fails_the_task(
     tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,7 +39,7 @@ class FileStreamSinkTask(SinkTask[FileSinkConfig]):
 
     def start(self) -> None:
         self._name = self.config.file or None
-        self._fresh = True  # nothing was written since the start
+        self._end = -1  # where the file ended when this task had written last
         self._unsafe = False  # something was written since the last fsync
         self._file = _STDOUT if self._name is None else _append_to(self._name)
         self._regular = self._name is not None and stat.S_ISREG(os.fstat(self._file).st_mode)
@@ -50,8 +50,7 @@ class FileStreamSinkTask(SinkTask[FileSinkConfig]):
         data = _joined(batch)
         self._see_that_it_is_there()
         with self._alone():
-            if self._fresh:
-                self._cut_unfinished_line()
+            self._cut_unfinished_line()
             self._write(data)
         self._unsafe = True
 
@@ -92,6 +91,7 @@ class FileStreamSinkTask(SinkTask[FileSinkConfig]):
 
     def _write(self, data: bytes) -> None:
         before = os.fstat(self._file).st_size if self._regular else 0
+        self._end = -1
         left = memoryview(data)
         try:
             while left:
@@ -106,6 +106,7 @@ class FileStreamSinkTask(SinkTask[FileSinkConfig]):
                     "writing goes on by itself. Nothing of this batch counts as written, nothing is skipped"
                 ) from error
             raise self._failed("write to", error) from error
+        self._end = before + len(data)
 
     def _cut_back(self, size: int) -> None:
         try:
@@ -132,11 +133,12 @@ class FileStreamSinkTask(SinkTask[FileSinkConfig]):
                 fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _cut_unfinished_line(self) -> None:
-        """A task that was killed while it wrote left part of a line; that record will come again."""
-        self._fresh = False
+        """A task that was killed while it wrote, this or another, left part of a line; that record will come again."""
         if not self._regular or self._name is None:
             return
         size = os.fstat(self._file).st_size
+        if size == self._end:
+            return  # nobody else has written
         end = _end_of_last_line(self._name, size)
         if end < size:
             os.ftruncate(self._file, end)
