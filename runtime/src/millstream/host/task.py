@@ -2,6 +2,7 @@
 
 import logging
 import re
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,6 +59,7 @@ class TaskBody:
         self._control = Control(TargetState(run.target))
         self._consumer: Consumer | None = None
         self._share: tuple[int, int] | None = None
+        self._sharing = threading.Lock()  # the newest share is the one that stays
         self._asking = Asking(end)
 
     def hear(self, message: Message) -> None:
@@ -70,18 +72,20 @@ class TaskBody:
         elif isinstance(message, Answer):
             self._asking.answered(message)
         elif isinstance(message, Reshare):
-            self._share = (message.member, message.members)
-            if self._consumer is not None:
-                self._consumer.reshare(message.member, message.members)
+            with self._sharing:
+                self._share = (message.member, message.members)
+                if self._consumer is not None:
+                    self._consumer.reshare(message.member, message.members)
 
     def run(self) -> bool:
         """Until it is stopped or fails. A failure to put it together is the task's FAILED."""
         parts = Workbench(self._run, self._control, self._tell, self._asking)
         try:
             loop = parts.loop()
-            self._consumer = parts.consumer
-            if self._consumer is not None and self._share is not None:
-                self._consumer.reshare(*self._share)
+            with self._sharing:
+                self._consumer = parts.consumer
+                if self._consumer is not None and self._share is not None:
+                    self._consumer.reshare(*self._share)
             loop.run()
         finally:
             parts.close()

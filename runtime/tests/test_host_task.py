@@ -1,0 +1,34 @@
+"""A task's body: what it hears while the task is being put together."""
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from millstream.host import task
+from millstream.host.channel import PluginTarget, Reshare, RunTask
+
+
+def test_the_newest_share_of_the_topics_counts_though_it_comes_while_the_former_is_passed_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shares: list[tuple[int, int]] = []
+    listening: list[threading.Thread] = []
+
+    def reshare(member: int, members: int) -> None:
+        if not listening:  # the listening thread hears of the next one right now
+            listening.append(threading.Thread(target=body.hear, args=(Reshare(0, 3),)))
+            listening[0].start()
+            listening[0].join(0.2)
+        shares.append((member, members))
+
+    consumer = SimpleNamespace(reshare=reshare)
+    bench = SimpleNamespace(loop=lambda: SimpleNamespace(run=lambda: None), consumer=consumer, close=lambda: None)
+    monkeypatch.setattr(task, "Workbench", lambda *_: bench)
+    end: Any = None  # nothing is told
+    body = task.TaskBody(RunTask("c", 0, PluginTarget("hosted:Sink", "sink", "hosted", "1")), end)
+    body.hear(Reshare(0, 2))
+    body.run()
+    listening[0].join(10)
+    assert shares == [(0, 2), (0, 3)]
