@@ -260,6 +260,39 @@ def test_a_poll_that_ignores_its_cancellation_does_not_hide_a_refused_row(
     assert bench.states() == [State.RUNNING, State.FAILED]
 
 
+def test_what_could_not_be_written_for_a_while_is_written_though_the_poll_blocks(
+    bench: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    release, blocks, left = threading.Event(), threading.Event(), [3]
+
+    def faults(name: str) -> Exception | None:
+        if name == "begin":
+            assert blocks.wait(SECONDS)
+        if name != "commit" or not left[0]:
+            return None
+        left[0] -= 1
+        return BrokerError("the disk is full", retriable=True)
+
+    def stuck() -> list[SourceRecord]:
+        blocks.set()
+        assert release.wait(SECONDS)
+        return []
+
+    steps = [give("a", "b"), stuck, give("c", start=2)]
+    running = threading.Thread(target=run, args=(bench, steps), kwargs={"faults": faults})
+    running.start()
+    try:
+        task_bench.eventually(lambda: bench.log() == ["a", "b"] and stored(bench) == {"position": 2})
+    finally:
+        release.set()
+        running.join(SECONDS)
+    assert bench.log() == ["a", "b", "c"]
+    assert bench.states() == [State.RUNNING, State.UNASSIGNED]
+    assert [line for line in caplog.messages if "disk" in line] == [
+        "A transaction could not be written, and is tried again: the disk is full"
+    ]
+
+
 def test_a_commit_of_unknown_outcome_ends_the_poll_that_blocks(bench: Any) -> None:
     blocked(bench, [give("a")], error=BrokerError("the answer was lost"))
     assert bench.states() == [State.RUNNING, State.FAILED]

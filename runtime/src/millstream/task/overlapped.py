@@ -4,7 +4,8 @@ converted, and whatever has gathered meanwhile goes into one transaction.
 Sound because nothing waits for more rows: what a poll gave is handed over behind it, and is committed though the next
 poll never returns. Only plugins that are told nothing (`commit`, `commit_record`) are served so, and before a plugin
 waits everything is in the log. The thread does what succeeds, and calls no plugin: where a row is refused or the log
-cannot be written, it takes the transaction back, and the task's own thread does it again, in `Transactions`' exact way.
+cannot be written, it takes the transaction back, and the task's own thread does it again, in `Transactions`' exact way;
+what may pass by itself it tries again as long as the plugin's poll lasts.
 What does not pass by itself is said at once, and ends the poll under way as a stop does: a plugin may block for hours.
 """
 
@@ -15,9 +16,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
+from millstream.broker.complaint import Complaint
 from millstream.lifecycle import Spawned, StopToken, spawn
 from millstream.pipeline.poll import SourceSlice
-from millstream.task.delivery import Load, Sent, passing
+from millstream.task.delivery import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Load, Sent, passing
 from millstream.task.living import StopAskedError
 from millstream.task.offsets import Newest
 from millstream.task.outlet import Outlet
@@ -50,6 +52,10 @@ class Overlapped:
         assert outlet.parts.rows is not None
         self._outlet = outlet
         self._write = partial(write, outlet)
+        self._complaint = Complaint(
+            outlet.parts.clock, log, "The transaction that could not be written was written now"
+        )
+        self._pause = FIRST_PAUSE_SECONDS  # of the thread's, between two attempts
         self._exact = Transaction(outlet, keeps_prefix=True)
         self._failure: BaseException | None = None  # of the exact transaction, which has the rows from then on
         self._poll: list[Load] = []
@@ -58,7 +64,9 @@ class Overlapped:
         self._waiting: deque[Gathered] = deque()
         self._flying: Gathered | None = None
         self._landed: list[Gathered] = []
-        self._taken_back: Gathered | None = None  # to be done again; the thread rests until it is
+        self._taken_back: Gathered | None = None  # to be done again, before anything else
+        self._passes = False  # what hindered it may be over by itself
+        self._redoing = False  # the task's thread does it
         self._broken: BaseException | None = None  # nobody knows whether it is in the log: nothing is written any more
         self._thread: Spawned | None = None
 
@@ -122,21 +130,15 @@ class Overlapped:
             with self._changed:
                 self._changed.wait_for(lambda: met() or self._taken_back is not None or self._broken is not None)
                 landed, self._landed = self._landed, []
+                self._redoing = redo = self._taken_back is not None  # from here on the thread leaves it alone
             for gathered in landed:
-                self._count(gathered)
+                count(self._outlet, gathered)
             failure = self._failure or self._broken
             if failure is not None:
                 raise failure
-            if self._taken_back is None:
+            if not redo:
                 return
             self._again()
-
-    def _count(self, gathered: Gathered) -> None:
-        outlet = self._outlet
-        outlet.metrics.transaction(sum(sent.load.surviving - len(sent.refused) for sent in gathered.sent))
-        outlet.flushed(gathered.started, succeeded=True, ended=gathered.ended)
-        for sent in gathered.sent:
-            outlet.arrived(sent)
 
     def _again(self) -> None:
         """Write what was taken back, and what came since, on this thread, with patience and to the refused row."""
@@ -152,18 +154,27 @@ class Overlapped:
             self._failure = error
             raise
         with self._changed:
-            self._taken_back = None
+            self._taken_back, self._redoing = None, False
             self._changed.notify_all()
 
+    def _next(self, stop: StopToken) -> Gathered | None:
+        """What to write now; None: nothing any more. What passes by itself must not wait for the plugin's poll."""
+        with self._changed:
+            while not stop.is_set and self._broken is None:
+                if self._taken_back is None and self._waiting:
+                    self._flying = self._waiting.popleft()
+                    return self._flying
+                taken_back = self._taken_back if self._passes and not self._redoing else None
+                if self._changed.wait(None if taken_back is None else self._pause):
+                    continue  # by whoever changed something
+                if taken_back is not None and taken_back is self._taken_back and not self._redoing:
+                    self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+                    self._flying, self._taken_back = taken_back, None
+                    return taken_back
+            return None
+
     def _work(self, stop: StopToken) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(
-                    lambda: stop.is_set or (self._waiting and self._taken_back is None and self._broken is None)
-                )
-                if stop.is_set:
-                    return
-                self._flying = gathered = self._waiting.popleft()
+        while (gathered := self._next(stop)) is not None:
             broken: BaseException | None = None
             hindrance: Exception | None = None
             gathered.started = self._outlet.parts.clock.monotonic()
@@ -178,10 +189,11 @@ class Overlapped:
                     self._broken = broken
                 elif hindrance is None:
                     self._landed.append(gathered)
+                    self._pause = FIRST_PAUSE_SECONDS
                 else:
-                    self._taken_back = gathered
+                    self._taken_back, self._passes = gathered, passing(hindrance)
                 self._changed.notify_all()
-            say(self._outlet, broken or hindrance)
+            say(self._outlet, self._complaint, broken or hindrance)
 
 
 def estimated(load: Load) -> int:
@@ -192,6 +204,14 @@ def estimated(load: Load) -> int:
         sample = (values[0], values[len(values) // 2], values[-1])
         size += len(values) * max(100 if value is None else len(value) for value in sample)
     return size
+
+
+def count(outlet: Outlet, gathered: Gathered) -> None:
+    """What was committed, on the task's thread."""
+    outlet.metrics.transaction(sum(sent.load.surviving - len(sent.refused) for sent in gathered.sent))
+    outlet.flushed(gathered.started, succeeded=True, ended=gathered.ended)
+    for sent in gathered.sent:
+        outlet.arrived(sent)
 
 
 def write(outlet: Outlet, gathered: Gathered) -> Exception | None:
@@ -222,12 +242,14 @@ def write(outlet: Outlet, gathered: Gathered) -> Exception | None:
     return None
 
 
-def say(outlet: Outlet, error: BaseException | None) -> None:
+def say(outlet: Outlet, complaint: Complaint, error: BaseException | None) -> None:
     """What the task's thread learns of when the poll returns must not wait for that to be known."""
+    if error is None:
+        complaint.mended()
     if error is None or isinstance(error, StopAskedError):
         return
     if isinstance(error, Exception) and passing(error):
-        log.warning("A transaction could not be written, and is written again when the poll returns: %s", error)
+        complaint.failed(f"A transaction could not be written, and is tried again: {error}")
         return
     log.error("Rows cannot be written, and the task ends there; a poll under way is cancelled: %s", error)
     outlet.parts.control.fail(error)
