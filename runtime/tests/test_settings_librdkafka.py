@@ -272,3 +272,8 @@ def test_a_key_without_its_certificate_is_refused():
 def test_host_names_are_checked_unless_that_is_switched_off():
     assert tls().settings["ssl.endpoint.identification.algorithm"] == "https"
     assert tls(ssl_endpoint_identification_algorithm="").settings["ssl.endpoint.identification.algorithm"] == "none"
+
+
+def test_a_consumer_whose_queue_was_full_asks_again_at_once_and_not_after_a_second() -> None:
+    consumer = translate("consumer", {}).settings
+    assert (consumer["fetch.queue.backoff.ms"], consumer["queued.min.messages"]) == ("10", "10000")
