@@ -289,7 +289,7 @@ def test_what_could_not_be_written_for_a_while_is_written_though_the_poll_blocks
     assert bench.log() == ["a", "b", "c"]
     assert bench.states() == [State.RUNNING, State.UNASSIGNED]
     assert [line for line in caplog.messages if "disk" in line] == [
-        "A transaction could not be written, and is tried again: the disk is full"
+        "Writing to the log: the disk is full. Nothing is skipped; the task tries again until it succeeds"
     ]
 
 

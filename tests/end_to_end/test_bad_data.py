@@ -306,7 +306,7 @@ def test_a_full_disk_of_the_log_is_waited_for_and_nothing_is_lost(worker: Worker
     errors = these.lines(" ERROR ", f"[{source}|task-0]")
     assert len(errors) == 1, errors
     assert f"cannot write the log '{small_disk}/log.db': the disk is full; free some space" in errors[0]
-    assert worker.states(source) == worker.states(sink) == ["RUNNING", "RUNNING"]
+    until(lambda: worker.states(source) == worker.states(sink) == ["RUNNING", "RUNNING"], "both to run", 20)
     refused = worker.call("PUT", f"/connectors/{source}/pause")
     subprocess.run(["mount", "-o", "remount,size=100m", str(small_disk)], check=True)
     if refused.status != 202:  # the change could not be written, and says so

@@ -145,10 +145,13 @@ class Patience:
         """Wait a while. Raises StopAskedError when the task is to stop, `error` when it cannot pass by itself."""
         if not passing(error):
             raise error
-        self._complaint.failed(f"{self._what}: {error}. Nothing is skipped; the task tries again until it succeeds")
+        self.complain(error)
         if self._control.wait(self._pause):
             raise self._control.error or StopAskedError
         self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+
+    def complain(self, error: Exception) -> None:
+        self._complaint.failed(f"{self._what}: {error}. Nothing is skipped; the task tries again until it succeeds")
 
     def over(self) -> None:
         self._complaint.mended()

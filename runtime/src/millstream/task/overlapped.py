@@ -16,10 +16,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
-from millstream.broker.complaint import Complaint
 from millstream.lifecycle import Spawned, StopToken, spawn
 from millstream.pipeline.poll import SourceSlice
-from millstream.task.delivery import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Load, Sent, passing
+from millstream.task.delivery import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Load, Patience, Sent, passing
 from millstream.task.living import StopAskedError
 from millstream.task.offsets import Newest
 from millstream.task.outlet import Outlet
@@ -52,9 +51,6 @@ class Overlapped:
         assert outlet.parts.rows is not None
         self._outlet = outlet
         self._write = partial(write, outlet)
-        self._complaint = Complaint(
-            outlet.parts.clock, log, "The transaction that could not be written was written now"
-        )
         self._pause = FIRST_PAUSE_SECONDS  # of the thread's, between two attempts
         self._exact = Transaction(outlet, keeps_prefix=True)
         self._failure: BaseException | None = None  # of the exact transaction, which has the rows from then on
@@ -193,7 +189,7 @@ class Overlapped:
                 else:
                     self._taken_back, self._passes = gathered, passing(hindrance)
                 self._changed.notify_all()
-            say(self._outlet, self._complaint, broken or hindrance)
+            say(self._outlet, self._exact.patience, broken or hindrance)
 
 
 def estimated(load: Load) -> int:
@@ -242,14 +238,17 @@ def write(outlet: Outlet, gathered: Gathered) -> Exception | None:
     return None
 
 
-def say(outlet: Outlet, complaint: Complaint, error: BaseException | None) -> None:
-    """What the task's thread learns of when the poll returns must not wait for that to be known."""
+def say(outlet: Outlet, patience: Patience, error: BaseException | None) -> None:
+    """What the task's thread learns of when the poll returns must not wait for that to be known.
+
+    patience: of that thread, so that both of them say a lasting failure once.
+    """
     if error is None:
-        complaint.mended()
+        patience.over()
     if error is None or isinstance(error, StopAskedError):
         return
     if isinstance(error, Exception) and passing(error):
-        complaint.failed(f"A transaction could not be written, and is tried again: {error}")
+        patience.complain(error)
         return
     log.error("Rows cannot be written, and the task ends there; a poll under way is cancelled: %s", error)
     outlet.parts.control.fail(error)

@@ -31,7 +31,7 @@ class Transaction:
         self._encoder = outlet.parts.rows
         self._tolerates = outlet.parts.settings.tolerate_failures
         self._clock = outlet.parts.clock
-        self._patience = Patience(outlet.parts.control, self._clock, "Writing to the log")
+        self.patience = Patience(outlet.parts.control, self._clock, "Writing to the log")
         self._loads: list[Load] = []
         self._sent: list[Sent] = []  # those of them that the producer has
         self._left: Newest = Newest()  # offsets of an aborted transaction, committed with the next
@@ -78,6 +78,7 @@ class Transaction:
     def _committed(self, offsets: Offsets, started: float) -> None:
         sent, self._sent, self._loads = self._sent, [], []
         self._left = Newest()
+        self.patience.over()  # not before: what was handed over in memory says nothing of the disk
         self._outlet.metrics.transaction(sum(one.load.surviving - len(one.refused) for one in sent))
         self._outlet.flushed(started, succeeded=True)
         for one in sent:
@@ -97,7 +98,6 @@ class Transaction:
             try:
                 self._outlet.check_cancelled()
                 step()
-                self._patience.over()
                 return
             except _RefusedError as refused:
                 self._cut_at(refused)
@@ -108,7 +108,7 @@ class Transaction:
                     self.broken = True
                     raise
                 self.abort()
-                self._patience.wait(error)
+                self.patience.wait(error)
 
     def _write(self) -> None:
         """Hand to the producer what it does not have yet of this transaction."""
