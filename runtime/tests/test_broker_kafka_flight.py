@@ -46,11 +46,15 @@ class Client:
 
     def report(self, at: int, refused: bool = False) -> None:
         pending, row = self.held[at]
-        if refused:
+        if refused:  # it is held until its callback was served
+            self.flight.look()
             self.flight.refused()
             message: Any = Message(pending.batch.values[row])
             pending.refuse(message, ERROR)
-        del self.held[at]
+            del self.held[at]
+        else:
+            del self.held[at]
+            self.flight.look()
         self.flight.land()
 
     @property
@@ -106,6 +110,18 @@ def test_a_refused_row_of_a_later_batch_does_not_end_an_earlier_one():
     client.report(0)
     assert client.over == [0, 1]
     assert [dict(delivered.failures) for _, delivered in client.told] == [{}, {0: ERROR}]
+
+
+def test_a_row_whose_refusal_waits_to_be_told_is_not_over_when_one_behind_it_is_acknowledged():
+    client = Client()
+    client.send([b"a"])
+    client.send([b"b"])
+    client.flight.look()
+    del client.held[1]  # b is acknowledged behind the callbacks; a was refused meanwhile, and is held until it is told
+    client.flight.land()
+    assert client.over == []
+    client.report(0, refused=True)
+    assert [dict(delivered.failures) for _, delivered in client.told] == [{0: ERROR}, {}]
 
 
 def test_a_batch_whose_rows_were_all_refused_at_once_is_over_with_those_before_it():

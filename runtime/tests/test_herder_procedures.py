@@ -77,3 +77,29 @@ def test_what_fails_although_nobody_waits_for_it_is_logged(agenda, caplog, error
     done.set_result(2)
     assert agenda.perform(waiting_for(done)).result(DEADLINE_S) == 2
     assert said in caplog.text
+
+
+def test_who_asks_after_the_end_is_told_so_at_once():
+    agenda = Agenda(SystemClock())
+    agenda.start("herder", lambda _: None)
+    agenda.close(DEADLINE_S)
+    with pytest.raises(WorkerError, match="The worker is stopping"):
+        agenda.perform(waiting_for(Future())).result(DEADLINE_S)
+
+
+def test_who_waits_when_the_herder_dies_is_told_so():
+    deaths: list[BaseException | None] = []
+    agenda = Agenda(SystemClock())
+    agenda.start("herder", deaths.append)
+    asked = agenda.perform(waiting_for(Future()))
+
+    def dies() -> None:
+        raise RuntimeError("out of luck")
+
+    agenda.post(dies)
+    with pytest.raises(WorkerError, match="The worker is stopping"):
+        asked.result(DEADLINE_S)
+    with pytest.raises(WorkerError, match="The worker is stopping"):
+        agenda.perform(waiting_for(Future())).result(DEADLINE_S)
+    agenda.close(DEADLINE_S)
+    assert [str(death) for death in deaths] == ["out of luck"]

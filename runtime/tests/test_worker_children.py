@@ -153,6 +153,18 @@ def test_a_connector_without_start_and_monitor_rests_and_is_run_again_when_asked
     assert ears.states() == ["RUNNING", "PAUSED", "UNASSIGNED"]
 
 
+def test_a_connector_that_rested_and_dies_when_it_is_asked_again_has_failed(shared, tmp_path):
+    path = tmp_path / "die"
+    ears = started(shared, "dying", "Resting", deed="exit-once-there", where="task_configs", path=str(path))
+    shared.task_configs("dying", 1).result(10)
+    wait_until(lambda: pid_of(shared, "dying") == 0)
+    path.touch()
+    asked = shared.task_configs("dying", 1)
+    assert "exit code 7" in ears.until("FAILED").trace
+    assert asked.exception(10) is not None
+    assert ears.states() == ["RUNNING", "FAILED"]
+
+
 def test_task_configs_hold_the_connectors_raw_settings_its_own_and_the_task_class(shared):
     started(shared, "raw", "Resting", tasks="1", topic="t")
     (config,) = shared.task_configs("raw", 1).result(10)

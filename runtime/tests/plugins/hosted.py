@@ -67,6 +67,7 @@ def _children(config: HostedConfig) -> None:
 
 DEEDS: dict[str, Any] = {
     "exit": lambda c: os._exit(7),
+    "exit-once-there": lambda c: os.path.exists(c.path) and os._exit(7),
     "exit-0": lambda c: os._exit(0),
     "segv": lambda c: ctypes.string_at(0),
     "abort": lambda c: os.abort(),

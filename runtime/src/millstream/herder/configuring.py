@@ -84,6 +84,8 @@ class Configuring:
 
     def start_stored(self, name: str) -> None:
         state = self._configs.snapshot()
+        if name not in state.connectors:
+            return  # deleted while it waited for its turn
         if state.targets.get(name) is TargetState.STOPPED:
             self._fleet.aim(name, TargetState.STOPPED, state)
             return

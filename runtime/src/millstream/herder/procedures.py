@@ -8,6 +8,7 @@ import heapq
 import itertools
 import logging
 import queue
+import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from typing import Any
@@ -30,10 +31,16 @@ class Agenda:
         self._due: list[tuple[float, int, Step]] = []
         self._numbers = itertools.count()
         self._thread: Spawned | None = None
+        self._lock = threading.Lock()  # of the two below
         self._asked: set[Future[Any]] = set()
+        self._over = False  # nothing is answered any more
 
     def start(self, name: str, on_death: Callable[[BaseException | None], None]) -> None:
-        self._thread = spawn(name, self._run, on_death=on_death)
+        def died(error: BaseException | None) -> None:
+            self._refuse_all()
+            on_death(error)
+
+        self._thread = spawn(name, self._run, on_death=died)
 
     def post(self, step: Step, delay: float = 0.0) -> None:
         """Have `step` done on the thread, `delay` seconds from now. Any thread may call this."""
@@ -46,7 +53,11 @@ class Agenda:
         """
         done: Future[Any] = Future()
         done.set_running_or_notify_cancel()
-        self._asked.add(done)
+        with self._lock:
+            if self._over:
+                done.set_exception(_no_answer())
+                return done
+            self._asked.add(done)
         done.add_done_callback(self._asked.discard)
         self.post(lambda: self._advance(procedure, None, done))
         return done
@@ -70,11 +81,17 @@ class Agenda:
         return enough
 
     def close(self, timeout: float) -> None:
-        """Do what is due, and end; who still waits for an answer is told that none will come."""
+        """Do what is due, and end; who waits for an answer, or asks from now on, is told that none will come."""
         self._arrived.put(None)
         if self._thread is not None and self._thread.join(timeout):
-            for done in tuple(self._asked):
-                done.set_exception(WorkerError("The worker is stopping; ask again once it runs."))
+            self._refuse_all()
+
+    def _refuse_all(self) -> None:
+        with self._lock:
+            self._over = True
+            asked = tuple(self._asked)
+        for done in asked:
+            done.set_exception(_no_answer())
 
     def _run(self, stop: StopToken) -> None:
         while True:
@@ -108,6 +125,10 @@ class Agenda:
             done.set_exception(error)
         else:
             waits_for.add_done_callback(lambda it: self.post(lambda: self._advance(procedure, it, done)))
+
+
+def _no_answer() -> WorkerError:
+    return WorkerError("The worker is stopping; ask again once it runs.")
 
 
 def _log_failure(done: "Future[Any]", what: str) -> None:

@@ -381,6 +381,7 @@ class ConnectorRun(Supervised):
 
     def _run_again(self) -> None:
         self._quiet = True
+        self._rests = False  # until it has said so again: one that dies meanwhile has failed
         self._await_start()
         self.launch(replace(self._spec, quiet=True, target=TargetState.STARTED.value))
         if self.child is not None:

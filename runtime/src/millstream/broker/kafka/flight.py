@@ -70,6 +70,7 @@ class Flight:
         self._held = held
         self._in_order = in_order
         self._sent = 0
+        self._over = 0
         self._pending: deque[Pending] = deque()
         self._lane: Lane | None = None
         self._mixed = False
@@ -89,15 +90,22 @@ class Flight:
         """Something was: until all is over the order says nothing."""
         self._mixed = True
 
+    def look(self) -> None:
+        """Just before the client's callbacks are served: what is over by now has no refusal that they do not tell.
+
+        Counted after them, rows refused in between, whose refusal waits for the next time, could be taken for written
+        when rows behind them were acknowledged.
+        """
+        self._over = self._sent - self._held()
+
     def land(self) -> None:
-        """Tell what is over. The client's callbacks have been served just before."""
+        """Tell what was over at the last look. The client's callbacks have been served since; none left: all is."""
         if not self._pending:
             return
         held = self._held()
         if held and (self._mixed or not self._in_order):
             return
-        over = self._sent - held
-        while self._pending and (not held or self._pending[0].end <= over):
+        while self._pending and (not held or self._pending[0].end <= self._over):
             pending = self._pending.popleft()
             self.size -= pending.size
             pending.tell()

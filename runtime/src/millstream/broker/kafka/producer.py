@@ -142,6 +142,7 @@ class Sending:
 
     def serve(self, seconds: float = 0.0) -> None:
         """Take reports, tell what is over."""
+        self._flight.look()
         self.line.serve(seconds)
         since = self._flight.unclear_since
         if since is not None and len(self.line.client) and self._clock.monotonic() - since >= BARRIER_SECONDS:
@@ -153,6 +154,7 @@ class Sending:
         deadline = self._clock.monotonic() + seconds
         while True:
             left = deadline - self._clock.monotonic()
+            self._flight.look()
             self.line.flush(max(left, 0.0))
             self._settle()
             if self._flight.empty or left <= 0:
@@ -199,6 +201,7 @@ class Sending:
         started = moved = self._clock.monotonic()
         held = len(self.line.client)
         while self._again or (self._flight.size and self._flight.size + size > self.terms.buffer):
+            self._flight.look()
             if self._flight.unclear_since is None:
                 self.line.serve(STEP_SECONDS)
             else:
