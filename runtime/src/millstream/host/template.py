@@ -8,7 +8,7 @@ object a packet:
                          {"fork": number} with two descriptors: the child's channel, the child's output
                          {"signal": pid, "number": n}
     template ─▶ worker   {"ready": {module: error}, "threads": n}  {"forked": number, "pid": pid}
-                         {"refused": number, "error": text}  {"exited": pid, "code": exit code, or -signal}
+                         {"refused": number, "errno": n, "error": text}  {"exited": pid, "code": exit code, or -signal}
 
 When the worker's end closes, or the worker dies, the groups of all children are killed first, then it goes.
 """
@@ -73,7 +73,7 @@ class Template:
         try:
             pid = os.fork()
         except OSError as error:
-            self._say({"refused": number, "error": f"no process can be forked: {error}"})
+            self._say({"refused": number, "errno": error.errno, "error": str(error)})
             pid = -1
         if pid == 0:
             self._become_child(parent, descriptors)

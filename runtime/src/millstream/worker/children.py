@@ -71,7 +71,10 @@ class Body(Protocol):
 
 
 class Child:
-    """Made by a launcher, which gives it a body or says that it could not (`gone`)."""
+    """Launched by a launcher, which gives it a body or says that it could not (`gone`).
+
+    Raises OSError when there are no descriptors for its channel and its output; nothing is left open then.
+    """
 
     def __init__(self, loop: Loop, run: Run, owner: Owner) -> None:
         self.run = run
@@ -86,8 +89,13 @@ class Child:
         self._is_wide = False
         self.heard_at = loop.now()
         near, self._far = socket.socketpair()
+        try:
+            self._reading, self._writing = os.pipe()
+        except OSError:
+            near.close()
+            self._far.close()
+            raise
         self._channel = ParentEnd(loop, near, self._on_line, self.kill)
-        self._reading, self._writing = os.pipe()
         os.set_blocking(self._reading, False)
         loop.watch(self._reading, self._on_output)
         self._channel.send(encode(run))

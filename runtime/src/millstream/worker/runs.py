@@ -36,6 +36,7 @@ from millstream.identity import State, TargetState
 from millstream.worker.answering import Answering, nobody, pass_on
 from millstream.worker.children import Child, Ending
 from millstream.worker.loop import Loop, Timer
+from millstream.worker.shortage import shortage
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,11 @@ class Supervised:
 
     def launch(self, run: Run) -> None:
         around = replace(run.around, levels=dict(self._facilities.levels))
-        self.child = Child(self._facilities.loop, replace(run, around=around), self)
+        try:
+            self.child = Child(self._facilities.loop, replace(run, around=around), self)
+        except OSError as error:
+            self.fail(failure(f"{self.kind} {self.label}: {shortage('channel', error)}"))
+            return
         self._facilities.launcher.launch(self.child)
 
     def tell_state(self, state: str, why: Failure | None = None) -> None:
@@ -209,7 +214,8 @@ class TaskRun(Supervised):
 
     def begin_with(self, around: Surroundings) -> None:
         self.launch(replace(self._spec, around=around))
-        self._look_in(self._facilities.poll_warn_ms / 1000)
+        if not self.is_over:
+            self._look_in(self._facilities.poll_warn_ms / 1000)
 
     def set_target(self, target: TargetState) -> None:
         if self.child is not None and not self.is_over:
@@ -377,6 +383,7 @@ class ConnectorRun(Supervised):
 
     def fail(self, why: Failure) -> None:
         super().fail(why)
+        self._started()
         self._questions.refuse()
 
     def _run_again(self) -> None:
@@ -418,7 +425,7 @@ class ConnectorRun(Supervised):
 
 
 class ProbeRun:
-    """One question to a child of its own."""
+    """One question to a child of its own. Raises OSError when there are no descriptors for that."""
 
     def __init__(self, facilities: Facilities, request: RunProbe, answer: "Future[Any]", timeout: float) -> None:
         self.label = request.label

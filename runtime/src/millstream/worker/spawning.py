@@ -8,6 +8,7 @@ import sys
 from millstream.worker.children import Child
 from millstream.worker.environment import child_environment
 from millstream.worker.loop import Loop
+from millstream.worker.shortage import shortage
 
 LOOK_SECONDS = 0.05
 
@@ -48,7 +49,11 @@ class Spawner:
 
     def launch(self, child: Child) -> None:
         channel, writing = child.far_ends()
-        life, own_life = os.pipe()
+        try:
+            life, own_life = os.pipe()
+        except OSError as error:
+            child.gone(None, shortage("process", error))
+            return
         numbers = (str(channel.fileno()), str(writing), str(os.getpid()), str(life))
         try:
             process = subprocess.Popen(
@@ -62,7 +67,7 @@ class Spawner:
             )
         except OSError as error:
             os.close(own_life)
-            child.gone(None, f"no process can be started: {error}")
+            child.gone(None, shortage("process", error))
             return
         finally:
             os.close(life)
@@ -77,17 +82,20 @@ class Spawner:
             child.kill()
 
     def _watch(self, process: "subprocess.Popen[bytes]", child: Child) -> None:
-        if sys.platform == "linux":
-            ended = os.pidfd_open(process.pid)
-
-            def on_end(_: int) -> None:
-                self._loop.forget(ended)
-                os.close(ended)
-                self._end(process, child)
-
-            self._loop.watch(ended, on_end)
-        else:
+        try:
+            ended = os.pidfd_open(process.pid) if sys.platform == "linux" else -1
+        except OSError:  # the last descriptor went to the process itself
+            ended = -1
+        if ended < 0:
             self._look(process, child)
+            return
+
+        def on_end(_: int) -> None:
+            self._loop.forget(ended)
+            os.close(ended)
+            self._end(process, child)
+
+        self._loop.watch(ended, on_end)
 
     def _look(self, process: "subprocess.Popen[bytes]", child: Child) -> None:
         if process.poll() is None:

@@ -21,6 +21,7 @@ from millstream.worker.children import Child
 from millstream.worker.environment import child_environment
 from millstream.worker.logs import Output
 from millstream.worker.loop import Loop, Timer
+from millstream.worker.shortage import shortage
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,10 @@ class ForkedProcess:
 
 
 class Template:
-    """One template process; `is_ready` once it has imported all, `unfit` when that ended or spoiled it."""
+    """One template process; `is_ready` once it has imported all, `unfit` when that ended or spoiled it.
+
+    Raises OSError when the machine gives no process, or no descriptors for it; nothing is left open then.
+    """
 
     def __init__(self, loop: Loop, name: str, preload: Mapping[str, Any], on_end: Callable[["Template"], None]) -> None:
         self.name = name
@@ -82,20 +86,7 @@ class Template:
         self._waiting: dict[int, Child] = {}
         self._asked: set[int] = set()
         self._output = Output(f"template {name or 'bare'}", lambda line: None, loop)
-        self._control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._reading, writing = os.pipe()
-        os.set_blocking(self._reading, False)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "millstream.host.template", str(far.fileno()), str(os.getpid())],
-            pass_fds=[far.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=writing,
-            stderr=writing,
-            start_new_session=True,
-            env=child_environment(),
-        )
-        far.close()
-        os.close(writing)
+        self.process, self._control, self._reading = _process()
         loop.watch(self._control, self._on_packet)
         loop.watch(self._reading, self._on_output)
         self.say(dict(preload))
@@ -155,7 +146,8 @@ class Template:
             child.carried_by(ForkedProcess(self, told["pid"]))
         elif "refused" in told:
             self._asked.discard(told["refused"])
-            self._waiting.pop(told["refused"]).gone(None, told["error"])
+            child, error = self._waiting.pop(told["refused"]), OSError(told["errno"], told["error"])
+            child.gone(None, shortage("process", error))
             self._rest()
         elif "exited" in told and told["exited"] in self.children:
             self.children.pop(told["exited"]).gone(told["code"])
@@ -223,12 +215,15 @@ class Templates:
 
     def warm(self) -> None:
         """Start the bare template before somebody waits for it."""
-        self._template(BARE, ())
+        try:
+            self._template(BARE, ())
+        except OSError as error:
+            log.warning("the bare template is started when it is needed: %s", shortage("process", error))
 
     def launch(self, child: Child) -> None:
         plugin = child.run.plugin
         key = BARE if plugin.distribution in self._unfit else plugin.distribution
-        self._template(key, _modules_of(plugin) if key else ()).fork(child)
+        self._fork(key, _modules_of(plugin) if key else (), child)
 
     def views(self) -> Sequence[Template]:
         return tuple(self._running.values())
@@ -249,7 +244,38 @@ class Templates:
             log.warning("no template for %s: %s; its children start without one", template.name, template.unfit)
             self._unfit.add(template.name)
             for child in template.take_waiting():
-                self._template(BARE, ()).fork(child)
+                self._fork(BARE, (), child)
+
+    def _fork(self, key: str, modules: Sequence[str], child: Child) -> None:
+        try:
+            template = self._template(key, modules)
+        except OSError as error:
+            child.gone(None, shortage("process", error))
+        else:
+            template.fork(child)
+
+
+def _process() -> "tuple[subprocess.Popen[bytes], socket.socket, int]":
+    """Start a template: its process, our ends of its socket and of the pipe that it prints to."""
+    with contextlib.ExitStack() as kept, contextlib.ExitStack() as given:
+        control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        kept.callback(control.close)
+        given.callback(far.close)
+        reading, writing = os.pipe()
+        kept.callback(os.close, reading)
+        given.callback(os.close, writing)
+        os.set_blocking(reading, False)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "millstream.host.template", str(far.fileno()), str(os.getpid())],
+            pass_fds=[far.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=writing,
+            stderr=writing,
+            start_new_session=True,
+            env=child_environment(),
+        )
+        kept.pop_all()
+        return process, control, reading
 
 
 def _modules_of(plugin: PluginTarget) -> Sequence[str]:

@@ -14,6 +14,7 @@ from millstream.host.channel import ChildEnd
 from millstream.lifecycle import Spawned, spawn
 from millstream.worker.children import Child
 from millstream.worker.loop import Loop
+from millstream.worker.shortage import shortage
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,11 @@ class ThreadLauncher:
 
     def launch(self, child: Child) -> None:
         far, _ = child.far_ends()
-        end = ChildEnd(far.dup())
+        try:
+            end = ChildEnd(far.dup())
+        except OSError as error:
+            child.gone(None, shortage("channel", error))
+            return
         child.close_far_ends()
         label = child.run.label
 
@@ -64,7 +69,12 @@ class ThreadLauncher:
             self._loop.post(lambda: self._ended(child, label, reason))
 
         self._running[label] = self._running.get(label, 0) + 1
-        thread = spawn(label, run, on_death=on_death)
+        try:
+            thread = spawn(label, run, on_death=on_death)
+        except RuntimeError as error:
+            end.close()
+            self._ended(child, label, shortage("thread", error))
+            return
         child.carried_by(ChildThread(thread, lambda: self._abandon(child)))
 
     def close(self) -> None:

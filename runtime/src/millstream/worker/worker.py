@@ -15,6 +15,7 @@ from millstream.worker.answering import Answering
 from millstream.worker.budget import read_limits, share
 from millstream.worker.loop import Loop
 from millstream.worker.runs import ConnectorRun, Facilities, Launcher, ProbeRun, Supervised, TaskRun, failure
+from millstream.worker.shortage import shortage
 from millstream.worker.spawning import Spawner
 from millstream.worker.templates import Preload, Templates
 from millstream.worker.threads import ThreadLauncher
@@ -183,7 +184,10 @@ class Worker:
         def begin() -> None:
             asked = replace(request, around=_surroundings(self._setup))
             self._probes = {other for other in self._probes if not other.child.is_gone}
-            self._probes.add(ProbeRun(self._facilities, asked, answer, timeout))
+            try:
+                self._probes.add(ProbeRun(self._facilities, asked, answer, timeout))
+            except OSError as error:
+                answer.set_exception(failure(f"probe {request.label}: {shortage('channel', error)}").error())
 
         self._loop.post(begin)
         return answer

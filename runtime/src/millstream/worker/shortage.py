@@ -1,0 +1,36 @@
+"""What the machine would not give for a child, as a sentence: what was wanted, which limit it is, what helps."""
+
+import errno
+import os
+
+
+def shortage(wanted: str, error: OSError | RuntimeError) -> str:
+    """Say why there is no child.   wanted: "process", "channel".   A RuntimeError is a thread that cannot start."""
+    number = errno.EAGAIN if isinstance(error, RuntimeError) else error.errno or 0
+    why = os.strerror(number) if number else str(error)
+    remedy = _remedy(number)
+    return f"no {wanted} can be made for it: {why}" + (f"; {remedy}" if remedy else "")
+
+
+def _remedy(number: int) -> str:
+    if number == errno.EMFILE:
+        return (
+            f"the worker may have {_descriptors()} files, sockets and pipes open (`ulimit -n`), and a child takes"
+            " three: raise it, or run fewer connectors and tasks on this worker"
+        )
+    if number == errno.ENFILE:
+        return "the machine has all the files open that it may (`fs.file-max`): raise it"
+    if number == errno.EAGAIN:
+        return (
+            "the processes and threads of this user (`ulimit -u`) or of this container (`pids.max`) are all taken:"
+            " raise that limit, or run fewer connectors and tasks on this worker"
+        )
+    if number == errno.ENOMEM:
+        return "the machine has no memory left for one: give it more, or run fewer connectors and tasks on this worker"
+    return ""
+
+
+def _descriptors() -> int:
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
