@@ -16,6 +16,7 @@ from millstream_api import Place, RecordBatch, RetriableError, SinkBatch, SinkCo
 from millstream_api.values import text_of
 from millstream_file.config import FileSinkConfig
 from millstream_file.errors import FileError
+from millstream_file.mark import Mark, Writing
 
 try:
     import fcntl
@@ -41,8 +42,7 @@ class FileStreamSinkTask(SinkTask[FileSinkConfig]):
         self._name = self.config.file or None
         self._end = -1  # where the file ended when this task had written last
         self._unsafe = False  # something was written since the last fsync
-        self._file = _STDOUT if self._name is None else _append_to(self._name)
-        self._regular = self._name is not None and stat.S_ISREG(os.fstat(self._file).st_mode)
+        self._use(_STDOUT if self._name is None else _append_to(self._name))
 
     def put(self, batch: SinkBatch) -> None:
         if not len(batch):
@@ -50,8 +50,7 @@ class FileStreamSinkTask(SinkTask[FileSinkConfig]):
         data = _joined(batch)
         self._see_that_it_is_there()
         with self._alone():
-            self._cut_unfinished_line()
-            self._write(data)
+            self._write(self._finish_last_line() + data)
         self._unsafe = True
 
     def pre_commit(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
@@ -64,6 +63,8 @@ class FileStreamSinkTask(SinkTask[FileSinkConfig]):
                 )
             try:
                 os.fsync(self._file)
+                with self._alone():
+                    self._mark.remove()
             except OSError as error:
                 raise self._failed("make durable", error) from error
         self._unsafe = False
@@ -71,8 +72,15 @@ class FileStreamSinkTask(SinkTask[FileSinkConfig]):
 
     def stop(self) -> None:
         if self._file != _STDOUT:
+            with self._alone():
+                self._mark.remove()
             os.close(self._file)
         self._file = _STDOUT
+
+    def _use(self, file: int) -> None:
+        self._file = file
+        self._regular = file != _STDOUT and stat.S_ISREG(os.fstat(file).st_mode)
+        self._mark = Mark(file)
 
     def _is_gone(self) -> bool:
         """Whether the file has no name any more: what is written to it nobody will ever see."""
@@ -86,7 +94,8 @@ class FileStreamSinkTask(SinkTask[FileSinkConfig]):
             self.context.request_commit()
             raise RetriableError(f"file {self._name!r} was removed, and with it what was written since the last commit")
         log.warning("File %s was removed while this task writes to it; it is made anew", self._name)
-        gone, self._file = self._file, _append_to(self._name)
+        gone = self._file
+        self._use(_append_to(self._name))
         os.close(gone)
 
     def _write(self, data: bytes) -> None:
@@ -94,6 +103,8 @@ class FileStreamSinkTask(SinkTask[FileSinkConfig]):
         self._end = -1
         left = memoryview(data)
         try:
+            if self._regular:
+                self._mark.put(Writing(before, before + len(data)))
             while left:
                 left = left[os.write(self._file, left) :]
         except OSError as error:
@@ -132,21 +143,38 @@ class FileStreamSinkTask(SinkTask[FileSinkConfig]):
             if locked:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
 
-    def _cut_unfinished_line(self) -> None:
-        """A task that was killed while it wrote, this or another, left part of a line; that record will come again."""
+    def _finish_last_line(self) -> bytes:
+        r"""Make the file end with a line: cut a sink's unfinished one, or give the `\n` that somebody else's lacks.
+
+        What a task that was killed in its write, this or another, left of a line will come again.
+        """
         if not self._regular or self._name is None:
-            return
+            return b""
         size = os.fstat(self._file).st_size
         if size == self._end:
-            return  # nobody else has written
-        end = _end_of_last_line(self._name, size)
-        if end < size:
-            os.ftruncate(self._file, end)
+            return b""  # nobody else has written
+        try:
+            end = _end_of_last_line(self._name, size)
+        except OSError as error:
+            raise self._failed("look at the last line of", error) from error
+        if end == size:
+            return b""
+        writing = self._mark.found()
+        if writing is None or not writing.start < size < writing.end:
             log.warning(
-                "File %s ended in the middle of a line: cut its last %d bytes, back to byte %d; the record they "
-                "belong to was not committed and is delivered again",
-                *(self._name, size - end, end),
+                "File %s ended in the middle of a line, at byte %d, and nothing says that a sink wrote it: it is kept, "
+                "and a line end put behind it",
+                *(self._name, size),
             )
+            return b"\n"
+        end = max(end, writing.start)
+        self._cut_back(end)
+        log.warning(
+            "File %s ended in the middle of a line: cut its last %d bytes, back to byte %d; the record they "
+            "belong to was not committed and is delivered again",
+            *(self._name, size - end, end),
+        )
+        return b""
 
 
 class FileStreamSink(SinkConnector[FileSinkConfig]):
