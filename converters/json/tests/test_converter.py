@@ -397,6 +397,7 @@ BENT = [
     ("double", '"x"', 0.0),
     ("double", "1e400", float("inf")),
     ("double", "-1e400", float("-inf")),
+    ("double", "1e" + "9" * 20, float("inf")),
     ("float", "1e39", float("inf")),
     ("double", "1" + "0" * 400, float("inf")),
     ("array", '"x"', []),
@@ -413,6 +414,17 @@ def test_numbers_that_do_not_fit_are_refused_unless_javas_way_is_asked_for(kind:
     )
     assert "json.lenient.numbers=true" in str(caught.value)
     assert read(converter(json_lenient_numbers=True), message)[0][1] == bent
+
+
+@pytest.mark.parametrize("exponent", [1 << 31, -(1 << 31), 10**20, -(10**20)])
+def test_a_decimal_whose_exponent_is_beyond_32_bits_is_refused(exponent: int) -> None:
+    name = "org.apache.kafka.connect.data.Decimal"
+    with pytest.raises(DataError, match=r"its exponent has to fit into 32 bits"):
+        read(converter(), typed("bytes", f"1e{exponent}", name=name, parameters={"scale": "2"}))
+    within = f"1e{exponent // abs(exponent) * ((1 << 31) - 1)}"
+    assert str(read(converter(), typed("bytes", within, name=name, parameters={"scale": "2"}))[0][1]) == str(
+        Decimal(within)
+    )
 
 
 def test_text_that_is_none_is_a_null_in_javas_way_and_an_error_in_a_required_field() -> None:

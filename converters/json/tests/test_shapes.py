@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from millstream_api import DataError, Schema, Subject, Type, decimal
 from millstream_api.logical import DATE, TIME, TIMESTAMP
 from millstream_json.converter import JsonConverter, JsonConverterConfig
+from millstream_json.decoding import Schemas
 from millstream_json.parsing import parse
 from millstream_json.reading import Reader, compile_reader
 from millstream_json.shapes import REFUSALS
@@ -103,6 +104,39 @@ def test_what_was_written_is_read_alike_by_the_compiled_and_the_patient_reader(
     except REFUSALS:
         return
     assert repr(fast) == repr(patient) or fast == patient
+
+
+#: numbers as nobody's writer spells them
+SPELLED = st.builds(
+    "{}{}{}{}{}".format,
+    st.sampled_from(["", "-"]),
+    st.sampled_from(["0", "1", "0.0", "9.99", "12345678901234567890", "0.00000000000000000000000000001"]),
+    st.sampled_from(["e", "E"]),
+    st.sampled_from(["", "+", "-"]),
+    st.sampled_from(
+        ["0", "00000000000000000000001", "23", "308", "400", "2147483648", "9999999999", "9" * 20, "9" * 40]
+    ),
+)
+NUMBERS = st.sampled_from([None, *(Schema(kind) for kind in (Type.FLOAT32, Type.FLOAT64, Type.INT64)), decimal(2)])
+
+
+@settings(max_examples=1000)
+@given(NUMBERS, SPELLED, st.booleans(), st.booleans())
+@example(Schema(Type.FLOAT64), "1e-" + "9" * 20, False, False)
+@example(None, "1e" + "9" * 20, False, True)
+@example(None, "-0.0e" + "9" * 20, True, False)
+def test_a_number_however_it_is_spelled_is_read_alike_by_the_fast_and_the_exact_way(
+    schema: Schema | None, text: str, inside: bool, lenient: bool
+) -> None:
+    if inside:
+        text, schema = f'{{"a":[{text}]}}', schema and Schema.struct({"a": Schema.array(schema)})
+    reader = Reader(lenient=lenient)
+    known = Schemas(reader, 1).fixed(schema)
+    try:
+        fast = known.one(text.encode())
+    except REFUSALS:
+        return
+    assert repr(reader.read(schema, parse(text.encode()))) == repr(fast)
 
 
 JSON = st.recursive(

@@ -36,6 +36,7 @@ def may_exceed_64_bits(text: bytes) -> bool:
 def parse(data: bytes) -> Any:
     """Read the first JSON value, numbers exactly: int of any size, Decimal for the rest; MISSING when there is none.
 
+    A number whose exponent no Decimal has is a float, as orjson reads it: 0.0, or infinity.
     Raises DataError for what Jackson refuses, for a number of more than 4,300 digits, for nesting that is too deep.
     """
     try:
@@ -53,7 +54,7 @@ def parse(data: bytes) -> Any:
         raise DataError(f"{UNREADABLE}{error.msg} at character {error.pos}") from error
     except RecursionError as error:
         raise DataError(f"{UNREADABLE}nested too deeply") from error
-    except (ValueError, InvalidOperation) as error:
+    except ValueError as error:
         raise DataError(f"{UNREADABLE}{error}") from error
     if type(value) in _NUMBERS and not _NUMBER_END.match(text, end):
         raise DataError(f"{UNREADABLE}{text[end]!r} follows a number at character {end}")
@@ -65,6 +66,13 @@ def parse(data: bytes) -> Any:
 def node_type(value: Any) -> str:
     """What Jackson calls the kind of this JSON value."""
     return _NODE_TYPES.get(type(value), "MISSING")
+
+
+def _number(text: str) -> Decimal | float:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return float(text)
 
 
 def _refuse_constant(name: str) -> Any:
@@ -84,8 +92,8 @@ def _refuse_surrogates(value: Any) -> None:
             _refuse_surrogates(member)
 
 
-_decoder = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant)
-_NUMBERS = {int, Decimal}
+_decoder = json.JSONDecoder(parse_float=_number, parse_constant=_refuse_constant)
+_NUMBERS = {int, Decimal, float}
 _NODE_TYPES = {
     type(None): "NULL",
     bool: "BOOLEAN",

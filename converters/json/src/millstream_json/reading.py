@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from millstream_api import DataError, Schema, Type
-from millstream_api.logical import DATE_NAME, DECIMAL_NAME, TIME_NAME, TIMESTAMP_NAME, codec, to_logical
+from millstream_api.logical import DATE_NAME, DECIMAL_NAME, TIME_NAME, TIMESTAMP_NAME, codec, scale_of, to_logical
 from millstream_api.values import float32
 from millstream_json.parsing import MISSING, node_type
 from millstream_json.schemas import keys_of, values_of
@@ -19,6 +19,7 @@ from millstream_json.shapes import LARGEST_FLOAT32, WIDTHS, Leaf, Shape, bounded
 
 _SPECIAL = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 _DATE_TYPES = {DATE_NAME: "Date", TIME_NAME: "Time", TIMESTAMP_NAME: "Timestamp"}
+_LARGEST_SCALE = (1 << 31) - 1
 _LENIENT_REST = {Type.BOOLEAN: False, Type.STRING: None, Type.BYTES: None}
 
 
@@ -51,7 +52,7 @@ class Reader:
             return {name: self.schemaless(member, f"{path}{{{at}}}") for at, (name, member) in enumerate(node.items())}
         if isinstance(node, list):
             return [self.schemaless(member, f"{path}[{at}]") for at, member in enumerate(node)]
-        if isinstance(node, Decimal):
+        if isinstance(node, Decimal | float):
             return self._float(node, Type.FLOAT64, path)
         if type(node) is int:
             return self._integer(node, Type.INT64, path)
@@ -103,7 +104,7 @@ class Reader:
     def _float(self, node: Any, type_: Type, path: str) -> float:
         if isinstance(node, str) and node in _SPECIAL and not self.lenient:
             return _SPECIAL[node]
-        if isinstance(node, bool) or not isinstance(node, int | Decimal):
+        if isinstance(node, bool) or not isinstance(node, int | Decimal | float):
             if self.lenient:
                 return 0.0
             raise _unfit(type_, node, path)
@@ -119,7 +120,9 @@ class Reader:
         return float32(value) if limit else value
 
     def _decimal(self, schema: Schema, node: Any, path: str) -> Any:
-        if isinstance(node, int | Decimal) and not isinstance(node, bool):
+        if isinstance(node, int | Decimal | float) and not isinstance(node, bool):
+            if isinstance(node, float) or (isinstance(node, Decimal) and abs(scale_of(node)) > _LARGEST_SCALE):
+                raise DataError("Invalid value for Decimal: its exponent has to fit into 32 bits", path)
             return Decimal(node)  # with the scale it was written with, as Java
         if isinstance(node, str):
             data = _bytes(node, "Invalid bytes for Decimal field", path)
