@@ -234,6 +234,27 @@ def test_a_negative_timestamp_ends_the_task_whatever_is_tolerated() -> None:
     assert str(part.failure) == "Invalid record timestamp -2"
 
 
+@pytest.mark.parametrize("others", [1, 1 << 63])
+def test_a_timestamp_beyond_64_bits_ends_the_task_at_its_row(others: int) -> None:
+    pipeline = Parts(Tolerance(all=True)).source()
+    (part,) = pipeline.slices([record("a", timestamp=1), record("b", timestamp=1 << 63), record("c", timestamp=others)])
+    assert (values(part), part.failed_row) == ({"lines": [b"a"]}, 1)
+    assert isinstance(part.failure, DataError)
+    assert str(part.failure) == (
+        "Invalid record timestamp: a number of 64 bits; milliseconds since 1970 have at most 63"
+    )
+    [note] = part.failure.__notes__
+    assert "source offset" in note
+    assert note.endswith("mend the record or the settings and restart the task")
+
+
+def test_a_batch_whose_rows_all_have_a_timestamp_beyond_64_bits_ends_at_its_first() -> None:
+    (part,) = slices([record(name, timestamp=1 << 70) for name in "ab"])
+    assert (part.failed_row, values(part)) == (0, {})
+    (part,) = slices([record("a", timestamp=(1 << 63) - 1)])
+    assert part.failure is None
+
+
 def test_converters_are_compiled_once_for_each_subject() -> None:
     parts = Parts()
     pipeline = parts.source()

@@ -324,6 +324,16 @@ def test_a_refused_row_that_is_tolerated_holds_up_no_row_beside_it(bench: Any) -
     assert numbers["source-record-active-count"] == 0
 
 
+def test_a_poll_whose_rows_were_all_dropped_is_no_transaction(bench: Any) -> None:
+    faults: list[str] = []
+    run(bench, [give("drop"), give("drop", "drop", start=1)], faults=faults.append)
+    numbers = [event for event in bench.told if isinstance(event, Counted)][-1].values
+    assert "commit" not in faults
+    assert "transaction-size-min" not in numbers
+    assert (numbers["source-record-poll-total"], numbers["source-record-active-count"]) == (3, 0)
+    assert stored(bench) is None
+
+
 def test_the_task_waits_when_too_much_has_gathered(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overlapped, "MOST_BYTES", 500)
     gate = Gate()

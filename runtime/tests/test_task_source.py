@@ -534,6 +534,18 @@ def test_a_task_that_asks_to_commit_and_to_abort_fails(bench: Any) -> None:
     assert "asked to commit and to abort the same transaction" in bench.trace()
 
 
+def test_a_poll_whose_rows_were_all_dropped_is_no_transaction(bench: Any) -> None:
+    steps = [records("drop", "drop"), records("a", "drop", start=2), records("drop", start=4)]
+    run(bench, [lambda some=some: some for some in steps])
+    assert bench.log() == ["a"]
+    assert stored(bench) == {"position": 3}
+    values = numbers(bench)
+    assert {name: values[f"transaction-size-{name}"] for name in ("min", "max", "avg")} == dict.fromkeys(
+        ("min", "max", "avg"), 1
+    )
+    assert values["source-record-active-count"] == 0
+
+
 def test_transactions_by_interval_wait_for_it_and_the_end_commits(bench: Any) -> None:
     clock = ManualClock()
     seen: list[int] = []

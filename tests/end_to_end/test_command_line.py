@@ -35,6 +35,15 @@ def test_produce_and_consume_give_back_what_was_written(tmp_path: Path) -> None:
     assert {row["topic"]: row["offsets"] for row in topics} == {"t": 3, "copy": 3}
 
 
+@pytest.mark.parametrize("stamp", ["9223372036854775808", "-1", "1.5", '"now"', "true"])
+def test_a_timestamp_that_is_none_is_refused_with_what_would_be_right(tmp_path: Path, stamp: str) -> None:
+    given = f'{{"value": "a", "timestamp": {stamp}}}\n'
+    done = run(tmp_path, "produce", "t", "--json", "--bootstrap", "sqlite:log.db", given=given)
+    assert done.returncode == 1
+    assert "after 0 records: a timestamp is milliseconds since 1970, a whole number from 0 to" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_an_unknown_topic_names_those_there_are(tmp_path: Path) -> None:
     run(tmp_path, "produce", "t", "--bootstrap", "sqlite:log.db", given="x\n")
     done = run(tmp_path, "consume", "nope", "--bootstrap", "sqlite:log.db")

@@ -289,9 +289,15 @@ def _from_json(topic: str, lines: Sequence[bytes]) -> Outgoing:
         [_bytes(row["value"]) for row in rows],
         [_bytes(row.get("key")) for row in rows],
         None,
-        [row.get("timestamp") for row in rows],
+        [_stamp(row.get("timestamp")) for row in rows],
         [[(name, _bytes(value)) for name, value in row.get("headers", ())] for row in rows],
     )
+
+
+def _stamp(spelled: Any) -> int | None:
+    if spelled is None or (type(spelled) is int and 0 <= spelled < 1 << 63):
+        return spelled
+    raise ValueError("a timestamp is milliseconds since 1970, a whole number from 0 to 9223372036854775807, or null")
 
 
 def _bytes(spelled: Any) -> bytes | None:

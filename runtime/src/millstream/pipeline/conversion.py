@@ -257,28 +257,47 @@ def _check_headers(headers: Any, error: Exception) -> None:
         ) from error
 
 
+#: milliseconds since 1970, of a record in the log: 64 bits with a sign
+LARGEST_STAMP = (1 << 63) - 1
+
+
 def stamped(batch: RecordBatch, journal: Journal) -> RecordBatch:
-    """Timestamps as Kafka has them: -1 is none; a row with another negative one ends the task (ConnectUtils.java)."""
+    """Timestamps as Kafka has them: -1 is none; a row with another negative one ends the task (ConnectUtils.java).
+
+    So does one that 64 bits do not hold, which Java cannot even say.
+    """
     stamps: Any = batch.timestamps
     if stamps is None or not len(stamps):
         return batch
     first = stamps[0]
-    if isinstance(first, int) and first >= 0 and stamps.count(first) == len(stamps) and type(sum(stamps)) is int:
+    if (
+        isinstance(first, int)
+        and 0 <= first <= LARGEST_STAMP
+        and stamps.count(first) == len(stamps)
+        and type(sum(stamps)) is int
+    ):
         return batch  # one moment for all, the usual case: at a third of what asking each one costs
     if None not in stamps and _all_times(stamps):
         return batch
     for row, stamp in zip(batch.rows, stamps, strict=True):
-        if stamp is not None and not (isinstance(stamp, int) and stamp >= -1):
-            right = "" if isinstance(stamp, int) else f": a {type(stamp).__name__}; milliseconds since 1970 are an int"
-            journal.cut(row, DataError(f"Invalid record timestamp{right or f' {stamp}'}"))
+        if stamp is not None and not (isinstance(stamp, int) and -1 <= stamp <= LARGEST_STAMP):
+            journal.cut(row, DataError(f"Invalid record timestamp{_wrong(stamp)}"))
             break
     return batch.replace(timestamps=[None if stamp == -1 else stamp for stamp in stamps])
+
+
+def _wrong(stamp: Any) -> str:
+    if not isinstance(stamp, int):
+        return f": a {type(stamp).__name__}; milliseconds since 1970 are an int"
+    if stamp < 0:
+        return f" {stamp}"
+    return f": a number of {stamp.bit_length()} bits; milliseconds since 1970 have at most 63"
 
 
 def _all_times(stamps: Sequence[Any]) -> bool:
     """Whether all are whole and not negative; the sum of ints alone is an int, at C's speed."""
     try:
-        return min(stamps) >= 0 and type(sum(stamps)) is int
+        return min(stamps) >= 0 and max(stamps) <= LARGEST_STAMP and type(sum(stamps)) is int
     except TypeError:
         return False
 

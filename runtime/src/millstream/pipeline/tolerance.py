@@ -135,10 +135,10 @@ class Journal:
             return
         sites = [event.site for event in self._noted if event.row == self.limit and event.error is not None]
         stage = f", stage {sites[-1].stage.value} with {sites[-1].class_name}" if sites else ""
-        self.failure.add_note(
-            f"{where}{stage}; mend the record or the settings and restart the task, or skip such records with "
-            "errors.tolerance=all"
-        )
+        skip = (
+            ", or skip such records with errors.tolerance=all" if sites else ""
+        )  # else it fails whatever is tolerated
+        self.failure.add_note(f"{where}{stage}; mend the record or the settings and restart the task{skip}")
 
     def settle(self, row: int, site: Site, error: Exception, again: Callable[[], T]) -> T | Lost:
         """Say what becomes of a row whose first attempt raised `error`.

@@ -43,6 +43,11 @@ class Gathered:
     ended: float = 0.0
     sent: list[Sent] = field(default_factory=list)
 
+    @property
+    def empty(self) -> bool:
+        """All rows were dropped: nothing to write, and no transaction (TransactionMetricsGroup counts none)."""
+        return not self.offsets and not any(load.outgoing for load in self.loads)
+
 
 class Overlapped:
     """A `Delivery`. Its methods are the task's thread's; `_work` is the other one."""
@@ -204,7 +209,8 @@ def estimated(load: Load) -> int:
 
 def count(outlet: Outlet, gathered: Gathered) -> None:
     """What was committed, on the task's thread."""
-    outlet.metrics.transaction(sum(sent.load.surviving - len(sent.refused) for sent in gathered.sent))
+    if not gathered.empty:
+        outlet.metrics.transaction(sum(sent.load.surviving - len(sent.refused) for sent in gathered.sent))
     outlet.flushed(gathered.started, succeeded=True, ended=gathered.ended)
     for sent in gathered.sent:
         outlet.arrived(sent)
@@ -216,6 +222,9 @@ def write(outlet: Outlet, gathered: Gathered) -> Exception | None:
     Raises what came when it can no longer be said whether they are in the log."""
     parts = outlet.parts
     producer = parts.producer
+    if gathered.empty:
+        gathered.sent = [Sent(load) for load in gathered.loads]
+        return None
     try:
         outlet.check_cancelled()
         producer.begin()

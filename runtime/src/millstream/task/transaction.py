@@ -58,14 +58,17 @@ class Transaction:
         if not self._loads and not self._left:
             return
         offsets: Offsets = ()
+        wrote = False
 
         def step() -> None:
-            nonlocal offsets
+            nonlocal offsets, wrote
             self._write()
             offsets = self._offsets()
-            self._close(offsets)
+            wrote = self._close(offsets)
 
         self._persist(step)
+        if wrote:  # rows that were all dropped need no transaction, and are none of size 0 (TransactionMetricsGroup)
+            self._outlet.metrics.transaction(sum(one.load.surviving - len(one.refused) for one in self._sent))
         self._committed(offsets, started)
 
     def abort(self) -> None:
@@ -79,7 +82,6 @@ class Transaction:
         sent, self._sent, self._loads = self._sent, [], []
         self._left = Newest()
         self.patience.over()  # not before: what was handed over in memory says nothing of the disk
-        self._outlet.metrics.transaction(sum(one.load.surviving - len(one.refused) for one in sent))
         self._outlet.flushed(started, succeeded=True)
         for one in sent:
             self._outlet.arrived(one)
@@ -137,7 +139,8 @@ class Transaction:
             self._producer.begin()
             self.open = True
 
-    def _close(self, offsets: Offsets) -> None:
+    def _close(self, offsets: Offsets) -> bool:
+        """Commit with these offsets; false: there was nothing to commit."""
         failpoint = self._outlet.parts.failpoint
         failpoint("source.offsets.before")
         if offsets:
@@ -154,12 +157,14 @@ class Transaction:
             self._producer.send(rows, lambda delivered: failures.extend(delivered.failures.values()))
             if failures:
                 raise failures[0]
-        if self.open:
+        wrote = self.open
+        if wrote:
             failpoint("source.commit.before")
             self._producer.commit()
             self.open = False
             failpoint("source.commit.after")
         _check_late_refusals(self._sent, self._tolerates)
+        return wrote
 
 
 def newest_places(loads: Sequence[Load]) -> Sequence[tuple[Place | None, Place | None]]:
