@@ -186,6 +186,17 @@ def test_settings_are_javas(java: str, config: Any) -> None:
         assert definition.required is theirs.get("required", False)
 
 
+@pytest.mark.parametrize("encoding", ["UTF-8", "ISO-8859-1", "UTF-16"])
+def test_what_is_no_text_and_what_is_none_take_nothing_from_the_rows_beside_them(encoding: str) -> None:
+    converter = made(StringConverter, converter_encoding=encoding)
+    good = ["grün", "", "\n", "\0 \u20ac"[: 2 if encoding == "ISO-8859-1" else 4]]
+    written = [text.encode(encoding) for text in good]
+    assert read(converter, *written)[1] == good
+    assert read(converter, written[0], None, *written[1:])[1] == [good[0], None, *good[1:]]
+    broken = b"a\xff\xe2\x82" if encoding == "UTF-8" else b"\xff\xfea"
+    assert read(converter, written[0], broken, written[1])[1] == [good[0], broken.decode(encoding, "replace"), good[1]]
+
+
 def test_every_converter_says_what_it_is() -> None:
     for kind in (*NUMBERS, BooleanConverter, ByteArrayConverter, StringConverter):
         assert kind.__doc__

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from millstream.broker.deferred import Deferred
 from millstream.broker.ports import Incoming
 from millstream.errors import DataError, MillstreamError, PluginError, RetriableError
 from millstream.lifecycle import ManualClock
@@ -393,6 +394,38 @@ def test_headers_and_keys_are_decoded_and_a_missing_timestamp_is_none() -> None:
     first, second = Parts().sink().batch([some]).batch
     assert (first.key, first.timestamp, first.headers) == ("k", None, [Header("h", "1", STRING)])
     assert (second.key, second.key_schema, second.timestamp, list(second.headers)) == (None, STRING, 4, [])
+
+
+def late(*stamps: int) -> tuple[Incoming, list[bool]]:
+    """Rows whose timestamps are deferred, and whether somebody has looked at them."""
+    looks: list[bool] = []
+
+    def make() -> list[int]:
+        looks.append(True)
+        return list(stamps)
+
+    return Incoming("t", 0, range(len(stamps)), [b"a"] * len(stamps), Deferred(len(stamps), make)), looks
+
+
+def test_deferred_timestamps_are_not_made_where_nobody_looks_at_them() -> None:
+    some, looks = late(-1, 4)
+    batch = Parts().sink().batch([some]).batch
+    assert (list(batch.groups[0].values), looks) == (["a", "a"], [])
+    assert list(batch.groups[0].timestamps or ()) == [None, 4]
+    assert looks == [True]
+
+
+def test_a_negative_timestamp_that_is_deferred_is_refused_by_whoever_looks() -> None:
+    some, _ = late(4, -2)
+    batch = Parts().sink().batch([some]).batch
+    with pytest.raises(DataError, match="Invalid record timestamp -2"):
+        list(batch)
+
+
+def test_in_front_of_transformations_a_negative_timestamp_ends_the_task_though_it_was_deferred() -> None:
+    some, _ = late(4, -2, 5)
+    poll = Parts(Tolerance(all=True)).sink(Calling(lambda r: r)).batch([some])
+    assert (str(poll.failure), poll.failed_row, len(poll.batch)) == ("Invalid record timestamp -2", 1, 0)
 
 
 def test_a_decoder_that_loses_rows_is_named() -> None:

@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Message
 
 from millstream.broker.connect import open_broker
+from millstream.broker.kafka.consumer import KafkaConsumer
+from millstream.broker.kafka.failures import Watch
+from millstream.broker.kafka.making import Making
 from millstream.broker.ports import ConsumerSettings, Delivered, Incoming, Outgoing, ProducerSettings
-from millstream.lifecycle import ManualClock
+from millstream.builtin.converters import StringConverter, StringConverterConfig
+from millstream.lifecycle import ManualClock, SystemClock
 from millstream.pipeline import slicing
 from millstream.pipeline.chain import Chain, Link
 from millstream.pipeline.conversion import Converters
@@ -90,8 +95,10 @@ def slope(run: Callable[[int], object]) -> float:
     return (many - few) / (MANY - FEW)
 
 
-def surroundings() -> tuple[Converters, Handling, Reporting]:
-    converter = JsonConverter(JsonConverterConfig.parse({"converter.type": "value"}))
+def surroundings(named: str = "json") -> tuple[Converters, Handling, Reporting]:
+    converter: Any = JsonConverter(JsonConverterConfig.parse({"converter.type": "value"}))
+    if named == "string":
+        converter = StringConverter(StringConverterConfig.parse({"converter.type": "value"}))
     clock = ManualClock()
     return Converters(converter, converter, converter), Handling(Tolerance(), clock, clock.wait), Reporting()
 
@@ -271,6 +278,47 @@ def test_a_line_costs_no_python_call_in_the_file_source(tmp_path: Path) -> None:
         task.stop()
 
     assert slope(run) <= 0.01
+
+
+class Fetched:
+    """librdkafka's consumer with so many messages in its queue."""
+
+    def __init__(self, messages: list[Message]) -> None:
+        self.messages = messages
+
+    def consume(self, count: int, timeout: float) -> list[Message]:
+        given, self.messages = self.messages[:count], self.messages[count:]
+        return given
+
+
+@pytest.mark.parametrize("one_topic", [True, False], ids=["one topic", "several topics"])
+@pytest.mark.parametrize("converter", ["string", "json"])
+def test_a_record_costs_no_python_call_from_kafka_s_client_to_the_file(
+    tmp_path: Path, one_topic: bool, converter: str
+) -> None:
+    line = b'{"schema":{"type":"string","optional":false},"payload":"a line"}' if converter == "json" else b"a line"
+    messages = [
+        Message(topic="lines", partition=0, offset=at, value=line, timestamp=(1, 1_700_000_000_000))
+        for at in range(MANY)
+    ]
+    consumer = KafkaConsumer(
+        Making("127.0.0.1:1", {}), ConsumerSettings("reader", "g"), Watch("reader", "x"), SystemClock()
+    )
+    consumer._places.of[TopicPartition("lines", 0)] = 0
+    consumer._one_topic = one_topic
+    pipeline = SinkPipeline(Chain(()), *surroundings(converter))
+    task = FileStreamSinkTask(FileSinkConfig.parse({"file": str(tmp_path / "out.txt")}), Still())
+    task.start()
+
+    def run(count: int) -> None:
+        consumer._client = Fetched(messages[:count])
+        poll = pipeline.batch(consumer.poll(count, 0))
+        task.put(poll.batch)
+        assert len(poll.batch) == count
+
+    assert slope(run) <= 0.01
+    task.stop()
+    assert (tmp_path / "out.txt").read_text() == "a line\n" * (2 * (FEW + MANY))
 
 
 def test_a_record_costs_no_python_call_in_the_file_sink(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Generic, Literal, TypeVar, overload
 
+from millstream.broker.deferred import Deferred
 from millstream.broker.ports import Outgoing
 from millstream.errors import DataError, PluginError
 from millstream.pipeline.form import name_of
@@ -294,6 +295,16 @@ def _wrong(stamp: Any) -> str:
     return f": a number of {stamp.bit_length()} bits; milliseconds since 1970 have at most 63"
 
 
+def times(stamps: list[int]) -> list[int | None]:
+    """What `stamped` gives, of timestamps that nobody has looked at before; a row that has none it can have raises."""
+    if not stamps or min(stamps) >= 0:
+        return [*stamps]
+    for stamp in stamps:
+        if stamp < -1:
+            raise DataError(f"Invalid record timestamp{_wrong(stamp)}")
+    return [None if stamp == -1 else stamp for stamp in stamps]
+
+
 def _all_times(stamps: Sequence[Any]) -> bool:
     """Whether all are whole and not negative; the sum of ints alone is an int, at C's speed."""
     try:
@@ -303,9 +314,13 @@ def _all_times(stamps: Sequence[Any]) -> bool:
 
 
 class SinkConversion:
-    """Bytes to columns: key, value, headers; a row ends at the first of them that fails."""
+    """Bytes to columns: key, value, headers; a row ends at the first of them that fails.
 
-    def __init__(self, converters: Converters) -> None:
+    defer: a column that the consumer has deferred may stay so: there is nothing but the plugin that may look at it.
+    """
+
+    def __init__(self, converters: Converters, defer: bool = False) -> None:
+        self._defer = defer
         self._header = converters.header
         self._sites = dict(zip(("key", "value", "header"), converters.sites(), strict=True))
         self._decoders: Compiled[Decode] = Compiled(
@@ -320,9 +335,17 @@ class SinkConversion:
             for half in self._decoded(group, "key", journal):
                 decoded.extend(self._decoded(half, "value", journal))
         with_headers = self._with_headers(merged([batch for batch in decoded if len(batch)]), journal)
-        done = [stamped(batch, journal) for batch in with_headers]
+        done = [self._stamped(batch, journal) for batch in with_headers]
         left = (below(batch, journal.limit) for batch in done)
         return [batch for batch in left if len(batch)]
+
+    def _stamped(self, batch: RecordBatch, journal: Journal) -> RecordBatch:
+        stamps = batch.timestamps
+        if not isinstance(stamps, Deferred):
+            return stamped(batch, journal)
+        if self._defer:
+            return batch.replace(timestamps=stamps.then(times))
+        return stamped(batch.replace(timestamps=stamps.values()), journal)
 
     def _decoded(self, batch: RecordBatch, role: Role, journal: Journal) -> Sequence[RecordBatch]:
         subject = Subject(batch.topic, None, role)

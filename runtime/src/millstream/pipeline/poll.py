@@ -123,7 +123,7 @@ class SinkPipeline:
     def __init__(self, chain: Chain, converters: Converters, handling: Handling, reporting: Reporting) -> None:
         self._chain = chain
         self._converters = converters
-        self._conversion = SinkConversion(converters)
+        self._conversion = SinkConversion(converters, defer=not chain.links)
         self._handling = handling
         self._reporting = reporting
 

@@ -100,12 +100,14 @@ class KafkaConsumer(Steering, Committing):
         self._events = Events(places, watch, clock)
         self._wake = threading.Event()
         self._closed = False
+        self._one_topic = False  # whether all rows are of one topic, whatever partitions come
 
     def subscribe(
         self, topics: Sequence[str] | None, pattern: re.Pattern[str] | None, listener: RebalanceListener
     ) -> None:
         if self._settings.group is None:
             raise IllegalStateError("a consumer without a group cannot subscribe: use assign")
+        self._one_topic = pattern is None and len(topics or ()) == 1
         self._member.subscribe(topics, pattern, listener, self._clock)
 
     def assign(self, positions: Mapping[TopicPartition, Start]) -> None:
@@ -180,7 +182,7 @@ class KafkaConsumer(Steering, Committing):
         if any(map(Message.error, messages)):
             messages = [message for message in messages if not self._events.take(message)]
         given = []
-        for rows in columns(messages):
+        for rows in columns(messages, self._one_topic):
             partition = TopicPartition(rows.topic, rows.partition)
             if partition in paused:
                 self._places.dropped(partition)
