@@ -97,6 +97,16 @@ def test_a_missing_file_is_waited_for_with_one_warning(these: Connectors) -> Non
     assert f"Couldn't find file {these.original} for FileStreamSourceTask, sleeping to wait for it" in warning
 
 
+def test_a_line_without_an_end_fails_the_source_before_it(these: Connectors) -> None:
+    these.original.write_bytes(b"a\nb\n")
+    with these.original.open("ab") as endless:
+        endless.truncate(1 << 40)  # of zeros, which take no room
+    line = these.failed(these.source(**{"line.max.bytes": str(8 * 1024 * 1024)}))
+    assert f"'{these.original}' has a line of more than 8388608 bytes at byte 4, and nothing is read" in line
+    these.delivered(4)
+    assert these.values() == ["a", "b"]
+
+
 def test_bytes_that_are_not_utf8_are_replaced_and_told_once_with_their_place(these: Connectors) -> None:
     these.original.write_bytes(b"ok\nbad \xff.\nend\n\xfe\n")
     these.source()

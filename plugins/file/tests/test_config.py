@@ -9,7 +9,7 @@ import pytest
 from millstream_api import Definition
 from millstream_file.config import FileSinkConfig, FileSourceConfig
 
-OURS = {"encoding.errors"}
+OURS = {"encoding.errors", "line.max.bytes"}
 RECORDED = json.loads((Path(__file__).parent / "configdef.json").read_text())
 
 

@@ -312,3 +312,66 @@ def test_offsets_that_make_sense_and_forgetting_any_partition_are_accepted() -> 
     assert connector(file="a").alter_offsets(offsets) is True
     with pytest.raises(FileError, match="Offsets cannot be modified if the 'file' configuration is unspecified"):
         connector().alter_offsets([])
+
+
+MEBIBYTE = 1024 * 1024
+
+
+def test_a_line_without_an_end_is_read_a_bounded_part_a_poll_and_then_refused_where_it_begins(
+    tmp_path: Path, started: Started, context: Any
+) -> None:
+    file = tmp_path / "in.txt"
+    file.write_bytes(b"one\ntwo\n")
+    with file.open("ab") as endless:
+        endless.truncate(1 << 40)  # of zeros, which take no room
+    task = started(file)
+    [batch] = task.poll()
+    assert list(batch.values) == ["one", "two"]
+    before = peak_bytes()
+    for _ in range(5):
+        assert task.poll() == [], "the worker has to see now and then whether it is time to stop"
+    with pytest.raises(FileError) as caught:
+        task.poll()
+    assert context.waited == [], "there is more to read, so nothing is waited for"
+    assert peak_bytes() - before < 100 * MEBIBYTE
+    assert str(caught.value) == (
+        f"'{file}' has a line of more than {64 * MEBIBYTE} bytes at byte 8, and nothing is read from there on; mend "
+        "the file, or raise line.max.bytes, and with it max.message.bytes of the topic"
+    )
+
+
+def peak_bytes() -> int:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no /dev/zero on this system")
+def test_a_device_without_an_end_is_refused(started: Started) -> None:
+    task = started(Path("/dev/zero"), line_max_bytes=MEBIBYTE)
+    with pytest.raises(FileError, match=r"'/dev/zero' has a line of more than 1048576 bytes at byte 0"):
+        task.poll()
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\n" + b"after\n" * 1000])
+def test_a_line_is_as_long_as_it_may_be_or_refused_wherever_the_blocks_end(
+    tmp_path: Path, started: Started, end: bytes
+) -> None:
+    file = tmp_path / "in.txt"
+    longest = b"x" * (MEBIBYTE - 1)
+    file.write_bytes(b"before\n" * 40_000 + longest + end + b"before\n")
+    assert longest.decode() in {text for text, _ in lines(started(file, line_max_bytes=MEBIBYTE), 40)}
+    file.write_bytes(b"before\n" * 40_000 + b"x" + longest + end + b"before\n")
+    task = started(file, line_max_bytes=MEBIBYTE)
+    found = lines(task, 21)
+    assert (len(found), found[-1]) == (40_000, ("before", 280_000))
+    with pytest.raises(FileError, match=rf"more than {MEBIBYTE} bytes at byte 280000, and"):
+        lines(task, 20)
+
+
+def test_standard_input_without_a_line_end_is_bounded_too(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/zero", "rb") as endless:
+        monkeypatch.setattr(source, "_STDIN", endless.fileno())
+        task = started(None, line_max_bytes=MEBIBYTE)
+        with pytest.raises(FileError, match=r"'standard input' has a line of more than 1048576 bytes at byte 0"):
+            lines(task, 10)

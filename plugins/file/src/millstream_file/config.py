@@ -1,10 +1,10 @@
 """Settings of the file connectors."""
 
-from millstream_api import Config, Importance, key, non_empty, one_of_ignoring_case
+from millstream_api import Config, Importance, at_least, key, non_empty, one_of_ignoring_case
 
 
 class FileSourceConfig(Config):
-    """Source: FileStreamSourceConnector, Kafka 4.3.1; `encoding.errors` is ours."""
+    """Source: FileStreamSourceConnector, Kafka 4.3.1; `encoding.errors` and `line.max.bytes` are ours."""
 
     file: str | None = key(None, doc="The file to read. Empty or absent: standard input.", importance=Importance.HIGH)
     topic: str = key(doc="The topic to write to.", valid=non_empty(), importance=Importance.HIGH)
@@ -14,6 +14,12 @@ class FileSourceConfig(Config):
         doc="What becomes of bytes that are not UTF-8: replace reads U+FFFD in their place and warns once, "
         "fail stops the task before the line that holds them.",
         valid=one_of_ignoring_case("replace", "fail"),
+        importance=Importance.LOW,
+    )
+    line_max_bytes: int = key(
+        64 * 1024 * 1024,
+        doc="The longest line that is read, in bytes; the task stops before one that is longer.",
+        valid=at_least(1024 * 1024),
         importance=Importance.LOW,
     )
 

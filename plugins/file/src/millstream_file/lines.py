@@ -34,34 +34,32 @@ class LineSplitter:
     r"""Cuts blocks into lines that end with `\n`, `\r\n` or `\r`; keeps back what is not complete.
 
     A `\r` at the end of what is there waits for the next byte, which may belong to it. `position` is the byte position
-    in the file of the first byte not yet given.
+    in the file of the first byte not yet given, `kept` says how many bytes are kept back.
     """
 
     def __init__(self, position: int) -> None:
         self.position = position
+        self.kept = 0
         self._kept: list[bytes] = []
-
-    @property
-    def kept(self) -> int:
-        """How many bytes are kept back."""
-        return sum(map(len, self._kept))
 
     def feed(self, block: bytes) -> Lines | None:
         """Take the next bytes of the file; give the lines they complete, None when there is none."""
         waiting = bool(self._kept) and self._kept[-1].endswith(b"\r")
         if not waiting and b"\n" not in block and b"\r" not in block:
             self._kept.append(block)  # a long line: joined once, when its end is there
+            self.kept += len(block)
             return None
         data = b"".join((*self._kept, block)) if self._kept else block
         limit = len(data) - 1 if data.endswith(b"\r") else len(data)
         end = max(data.rfind(b"\n", 0, limit), data.rfind(b"\r", 0, limit)) + 1
         self._kept = [data[end:]] if end < len(data) else []
+        self.kept = len(data) - end
         return self._cut(data[:end]) if end else None
 
     def rest(self) -> Lines | None:
         """Give what is kept back as a last line, for an input that has come to its end."""
         data = b"".join(self._kept)
-        self._kept = []
+        self._kept, self.kept = [], 0
         return self._cut(data) if data else None
 
     def _cut(self, raw: bytes) -> Lines:

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 FILENAME, POSITION = "filename", "position"
 #: read at once: large enough that a line costs no system call, small enough to stay in the allocator's hands
 BLOCK_BYTES = 192 * 1024  # a poll, and with it a transaction, of nearly 2,000 lines of 100 bytes
+#: of a line whose end is not there yet, in one poll: behind them the worker sees whether it is time to stop
+BLOCKS_A_POLL = 64
 #: seconds between two looks at a file that has nothing new; the first look comes sooner
 IDLE_SECONDS = 1.0
 FIRST_IDLE_SECONDS = 0.05
@@ -51,6 +53,7 @@ class FileStreamSourceTask(SourceTask[FileSourceConfig]):
         self._splitter = LineSplitter(0)
         self._lines: Lines | None = None  # read and not yet given
         self._given = 0
+        self._inside = False  # a long line, which goes on behind what this poll has read
         self._idle = FIRST_IDLE_SECONDS
         self._warned: set[str] = set()
         self._failure: FileError | None = None
@@ -62,6 +65,8 @@ class FileStreamSourceTask(SourceTask[FileSourceConfig]):
             if self._file is None and not self._open():
                 return []
             if not self._read():
+                if self._inside:
+                    return []
                 self.context.wait(self._idle)
                 self._idle = min(IDLE_SECONDS, 2 * self._idle)
                 return []
@@ -72,6 +77,10 @@ class FileStreamSourceTask(SourceTask[FileSourceConfig]):
         if self._file is not None and self._name is not None:
             os.close(self._file)
         self._file = None
+
+    @property
+    def _called(self) -> str:
+        return repr(self._name or "standard input")
 
     def _next_batch(self) -> Sequence[SourceBatch]:
         lines = self._lines
@@ -84,13 +93,8 @@ class FileStreamSourceTask(SourceTask[FileSourceConfig]):
             self._lines, self._given = None, 0
         now = type(self).now_ms()
         stamps = [now] * len(texts)
-        offsets = self._offsets(lines, first)
+        offsets = _offsets(lines, first, named=self._name is not None)
         return [SourceBatch(self.config.topic, STRING, texts, self._partition, offsets, timestamps=stamps)]
-
-    def _offsets(self, lines: Lines, first: int) -> Callable[[int], Place]:
-        if self._name is None:
-            return lambda row: {POSITION: None}
-        return lambda row: {POSITION: lines.end_of(first + row)}
 
     def _open(self) -> bool:
         """Open the file where the last run left off; false while there is none."""
@@ -129,23 +133,34 @@ class FileStreamSourceTask(SourceTask[FileSourceConfig]):
         file = self._file
         if file is None or (self._name is None and not select.select([file], [], [], 0)[0]):
             return False
-        try:
-            block = os.read(file, BLOCK_BYTES)
-        except OSError as error:
-            raise FileError(
-                f"cannot read {self._name or 'standard input'!r} at byte {self._splitter.position}: {error.strerror}"
-            ) from error
+        block = _block(file, self._called, self._splitter.position)
         if block:
-            lines = self._splitter.feed(block)
-            while lines is None and block and len(block) == BLOCK_BYTES and self._name is not None:
-                block = os.read(file, BLOCK_BYTES)  # in the middle of a long line
-                lines = self._splitter.feed(block) if block else None
+            lines, blocks = self._feed(block), 1
+            while lines is None and len(block) == BLOCK_BYTES and self._name is not None and blocks < BLOCKS_A_POLL:
+                block = _block(file, self._called, self._splitter.position)  # in the middle of a long line
+                lines, blocks = self._feed(block), blocks + 1
+            self._inside = lines is None and len(block) == BLOCK_BYTES
         else:
+            self._inside = False
             lines = self._at_the_end(file)
         if lines is not None and lines.faulty is not None:
             lines = self._not_utf8(lines, lines.faulty)
         self._lines = lines
         return lines is not None
+
+    def _feed(self, block: bytes) -> Lines | None:
+        """The lines that a block completes. Raises FileError when the first of them, or what is kept, is too long."""
+        lines, most = self._splitter.feed(block), self.config.line_max_bytes
+        if lines is None:
+            at, long = self._splitter.position, self._splitter.kept > most
+        else:  # of those behind the first none is longer than a block
+            at, long = lines.start, len(lines.raw) > most and lines.end_of(0) - lines.start > most
+        if long:
+            raise FileError(
+                f"{self._called} has a line of more than {most} bytes at byte {at}, and nothing is read from there on; "
+                "mend the file, or raise line.max.bytes, and with it max.message.bytes of the topic"
+            )
+        return lines
 
     def _at_the_end(self, file: int) -> Lines | None:
         if self._name is None:
@@ -184,7 +199,7 @@ class FileStreamSourceTask(SourceTask[FileSourceConfig]):
             )
 
     def _not_utf8(self, lines: Lines, faulty: int) -> Lines | None:
-        where = f"{self._name or 'standard input'!r} is not UTF-8 at byte {faulty}"
+        where = f"{self._called} is not UTF-8 at byte {faulty}"
         if self.config.encoding_errors.lower() != "fail":
             self._warn_once("encoding", "File %s; U+FFFD stands for what cannot be read, there and further on", where)
             return lines
@@ -202,6 +217,19 @@ class FileStreamSourceTask(SourceTask[FileSourceConfig]):
         if about not in self._warned:
             self._warned.add(about)
             log.warning(sentence, *values)
+
+
+def _block(file: int, called: str, position: int) -> bytes:
+    try:
+        return os.read(file, BLOCK_BYTES)
+    except OSError as error:
+        raise FileError(f"cannot read {called} at byte {position}: {error.strerror}") from error
+
+
+def _offsets(lines: Lines, first: int, named: bool) -> Callable[[int], Place]:
+    if not named:
+        return lambda row: {POSITION: None}
+    return lambda row: {POSITION: lines.end_of(first + row)}
 
 
 def stored_position(offset: Mapping[str, Any] | None) -> int:
