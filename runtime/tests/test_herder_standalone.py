@@ -349,3 +349,81 @@ def test_wrong_initial_offsets_of_a_sink_refuse_its_creation(
     assert refused.status_code == status
     assert said in refused.json()["message"]
     assert "deaf" not in shared.rest.get("/connectors").json()
+
+
+def test_tasks_that_were_configured_before_do_not_wait_for_their_connector(tmp_path: Path, gate: str) -> None:
+    hosted.GATES[gate].set()
+    with herding(log=tmp_path / "log.db") as first:
+        first.create("stored", deed="gate", path=gate)
+        until(lambda: first.states("stored") == ["RUNNING", "RUNNING"], "it to run")
+    hosted.GATES[gate].clear()
+    with herding(log=tmp_path / "log.db") as second:
+        until(lambda: second.states("stored") == ["UNASSIGNED", "RUNNING"], "its task to run beside its hanging start")
+        hosted.GATES[gate].set()
+        until(lambda: second.states("stored") == ["RUNNING", "RUNNING"], "its connector to run")
+
+
+def test_what_has_failed_at_a_start_does_not_run_and_its_tasks_do(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    with herding(log=tmp_path / "log.db") as first:
+        first.create("stored", deed="raise-once-there", path=str(there))
+        until(lambda: first.states("stored") == ["RUNNING", "RUNNING"], "it to run")
+    there.touch()
+    with herding(log=tmp_path / "log.db") as second:
+        until(lambda: second.states("stored") == ["FAILED", "RUNNING"], "its task to run, and its connector to fail")
+        pids = [view for view in second.herder.children() if view.name == "stored-0" and view.state == "RUNNING"]
+        assert len(pids) == 1
+
+
+def test_tasks_of_a_paused_connector_are_paused_after_a_start(tmp_path: Path) -> None:
+    with herding(log=tmp_path / "log.db") as first:
+        first.create("stored")
+        first.rest.request("PUT", "/connectors/stored/pause")
+        until(lambda: first.states("stored") == ["PAUSED", "PAUSED"], "it to pause")
+    with herding(log=tmp_path / "log.db") as second:
+        until(lambda: second.states("stored") == ["PAUSED", "PAUSED"], "it to be paused again")
+        second.rest.request("PUT", "/connectors/stored/resume")
+        until(lambda: second.states("stored") == ["RUNNING", "RUNNING"], "it to go on")
+
+
+def test_a_connector_that_had_failed_is_resumed_while_it_starts_paused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "there"
+    there.touch()
+    with herding(log=tmp_path / "log.db") as first:
+        first.create("stored", deed="raise-once-there", path=str(there))
+        until(lambda: first.states("stored") == ["FAILED"], "it to fail")
+        first.rest.request("PUT", "/connectors/stored/pause")
+        assert first.states("stored") == ["FAILED"]
+    there.unlink()
+    told: list[Any] = []
+    heard: list[Any] = []
+    begin = Worker.start_connector
+
+    def deaf(worker: Worker, spec: Any, on_event: Any) -> None:
+        heard.append(on_event)
+        begin(worker, spec, told.append)
+
+    monkeypatch.setattr(Worker, "start_connector", deaf)
+    with herding(log=tmp_path / "log.db") as second:
+        until(lambda: told, "it to be paused, which the herder has not heard of")
+        second.rest.request("PUT", "/connectors/stored/resume")
+        until(lambda: "RUNNING" in [getattr(event, "state", "") for event in told], "it to be resumed all the same")
+        for event in told:
+            heard[0](event)
+        until(lambda: second.states("stored")[:1] == ["RUNNING"], "the herder to hear of it")
+
+
+def test_tasks_of_a_connector_that_has_failed_are_paused_and_resumed_all_the_same(
+    shared: Herding, tmp_path: Path
+) -> None:
+    there = tmp_path / "there"
+    shared.create("lame", deed="raise-once-there", path=str(there))
+    until(lambda: shared.states("lame") == ["RUNNING", "RUNNING"], "it to run")
+    there.touch()
+    assert shared.rest.post("/connectors/lame/restart").status_code == 500
+    shared.rest.request("PUT", "/connectors/lame/pause")
+    until(lambda: shared.states("lame") == ["FAILED", "PAUSED"], "its task to pause")
+    shared.rest.request("PUT", "/connectors/lame/resume")
+    until(lambda: shared.states("lame") == ["FAILED", "RUNNING"], "its task to go on")

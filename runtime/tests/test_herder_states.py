@@ -9,7 +9,7 @@ from millstream.broker.embedded.log import open_embedded
 from millstream.broker.ports import AdminSettings, ConsumerSettings, NewTopic, ProducerSettings
 from millstream.errors import LAST_LINES
 from millstream.herder.states import States
-from millstream.identity import State, TaskId
+from millstream.identity import State, Status, TaskId
 from millstream.lifecycle import SystemClock
 from millstream.storage.statuses import StatusStore
 
@@ -17,17 +17,22 @@ TASK = TaskId("orders", 0)
 
 
 @pytest.fixture
-def states() -> Iterator[States]:
+def store() -> Iterator[StatusStore]:
     broker = open_embedded("sqlite::memory:states")
     admin = broker.admin(AdminSettings("a"))
     admin.create_topics([NewTopic("statuses", 1, -1, {"cleanup.policy": "compact"})])
     clients = broker.producer(ProducerSettings("p")), broker.consumer(ConsumerSettings("c"))
     store = StatusStore(clients, "statuses", SystemClock())
     store.start(1)
-    yield States(store, "host:8083", SystemClock())
+    yield store
     store.close()
     admin.close()
     broker.close()
+
+
+@pytest.fixture
+def states(store: StatusStore) -> States:
+    return States(store, "host:8083", SystemClock())
 
 
 def test_each_change_of_a_state_is_told_once(states: States, caplog: pytest.LogCaptureFixture) -> None:
@@ -65,3 +70,22 @@ def test_a_task_that_comes_again_under_a_used_name_is_told_anew(
         states.forget(TASK)
         states.tell(TASK, State.RUNNING, "1")
     assert caplog.messages == ["[orders|task-0] RUNNING"] * 2
+
+
+@pytest.mark.parametrize("former", [State.RUNNING, State.RESTARTING, State.PAUSED])
+def test_after_a_start_nothing_runs_until_it_says_so(store: StatusStore, former: State) -> None:
+    before = States(store, "host:8083", SystemClock())
+    before.tell("orders", former, "1")
+    before.tell(TASK, former, "1")
+    after = States(store, "host:8084", SystemClock())
+    after.adopt({"orders": {}})
+    for subject in ("orders", TASK):
+        assert after.get(subject) == Status(State.UNASSIGNED, "host:8084", version="1")
+
+
+def test_after_a_start_a_failure_is_shown_until_there_is_news(store: StatusStore) -> None:
+    before = States(store, "host:8083", SystemClock())
+    before.tell(TASK, State.FAILED, "1", "a.B: exceeded")
+    after = States(store, "host:8083", SystemClock())
+    after.adopt({"orders": {}})
+    assert after.get(TASK) == Status(State.FAILED, "host:8083", "a.B: exceeded", version="1")

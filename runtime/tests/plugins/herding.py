@@ -5,6 +5,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
@@ -75,8 +76,9 @@ class Herding:
 
 
 @contextmanager
-def herding(connector_start_ms: int = 10_000) -> Iterator[Herding]:
-    bootstrap = f"sqlite::memory:herding-{next(_numbers)}"
+def herding(connector_start_ms: int = 10_000, log: Path | None = None) -> Iterator[Herding]:
+    """A herder until the end of the block.   log: a file for its log, to start again upon; without it, in memory."""
+    bootstrap = f"sqlite:{log or f':memory:herding-{next(_numbers)}'}"
     settings = {"bootstrap.servers": bootstrap, "key.converter": STRINGS, "value.converter": STRINGS}
     broker = open_broker(bootstrap, settings)
     ownership = broker.own()

@@ -74,6 +74,7 @@ DEEDS: dict[str, Any] = {
     "system-exit": lambda c: _raise(SystemExit(3)),
     "unspeakable": lambda c: _raise(Unspeakable()),
     "interrupt": lambda c: _raise(KeyboardInterrupt()),
+    "raise-once-there": lambda c: os.path.exists(c.path) and _raise(ValueError("the moon is full")),
     "raise": lambda c: _raise(ValueError("the moon is full")),
     "memory": lambda c: bytearray(2 << 30),
     "hang": lambda c: time.sleep(600),

@@ -90,6 +90,8 @@ class Configuring:
             self._fleet.aim(name, TargetState.STOPPED, state)
             return
         self._fleet.start_connector(name, state)
+        for task in state.tasks_of(name):  # as Java's distributed worker: they do not wait for the connector
+            self._tasks.start(task, state)
 
     def _write_and_start(self, wish: ask.CreateConnector, replace: bool) -> Procedure:
         exists = wish.name in self._configs.snapshot().connectors

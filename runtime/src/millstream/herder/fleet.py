@@ -32,6 +32,7 @@ class Incarnation:
     starting:    goes on until `start` has returned, or failed.
     settled:     set once it is known how the start went: tasks are started, or it failed, or it is not to run.
     fingerprint: of settings that came from config providers; None: none did.
+    failed:      this start of it, or what came after; a status may still tell of an earlier one.
     """
 
     plugin: Plugin
@@ -39,6 +40,7 @@ class Incarnation:
     settled: "Future[None]" = field(default_factory=Future)
     retry_s: float = RETRY_S
     fingerprint: str | None = None
+    failed: bool = False
 
     def settle(self) -> None:
         if not self.settled.done():
@@ -88,19 +90,18 @@ class Fleet:
 
     def aim(self, name: str, target: TargetState, state: ConfigState) -> None:
         """Bring the connector and its tasks to another target state, without stopping them where that can be."""
-        status = self._crew.states.get(name)
-        failed = status is not None and status.state is State.FAILED
-        if name in self._connectors and not failed:
+        incarnation, status = self._connectors.get(name), self._crew.states.get(name)
+        failed = incarnation.failed if incarnation else status is not None and status.state is State.FAILED
+        if incarnation is not None:
             self._crew.worker.set_target(name, target)
-            return
-        if target is TargetState.STARTED and failed and name in self._connectors:
-            log.warning("connector %s has failed and stays so until it is restarted", name)
-            return
-        if target is TargetState.STARTED:
+            if not failed:
+                return
+            if target is TargetState.STARTED:
+                log.warning("connector %s has failed and stays so until it is restarted; its tasks go on", name)
+                return
+        elif target is TargetState.STARTED:
             self.start_connector(name, state)
             return
-        if name in self._connectors:
-            self._crew.worker.set_target(name, target)
         if failed and target is TargetState.PAUSED:
             return
         self._connectors.pop(name, None)
@@ -128,6 +129,7 @@ class Fleet:
             self._ask_for_tasks(name, incarnation)
         elif isinstance(event, StateChanged):
             state = State[event.state]
+            incarnation.failed = state is State.FAILED
             self._crew.stages.complete(incarnation.starting)
             self._tell(name, state, version, event.trace)
             if not incarnation.settled.done() and state in (State.RUNNING, State.FAILED):

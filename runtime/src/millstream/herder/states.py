@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 
 #: written only if no other worker has spoken since (§3.4)
 CAREFUL = (State.UNASSIGNED, State.FAILED)
+#: states of what has a process, or is about to
+ALIVE = (State.RUNNING, State.PAUSED, State.RESTARTING)
 
 
 class States:
@@ -28,11 +30,16 @@ class States:
         self._topics: dict[str, set[str]] = {}
 
     def adopt(self, connectors: Mapping[str, object]) -> None:
-        """Forget what is known of connectors that are no more, and take up the topics of the others."""
-        for subject in list(self._known):
+        """At the start: forget what is known of connectors that are no more, and take up the topics of the others.
+
+        Nothing runs yet: what did in the former life of the worker is UNASSIGNED until it says otherwise.
+        """
+        for subject, status in list(self._known.items()):
             name = subject.connector if isinstance(subject, TaskId) else subject
             if name not in connectors:
                 self.forget(subject)
+            elif status.state in ALIVE:
+                self._known[subject] = Status(State.UNASSIGNED, self._worker_id, version=status.version)
         for name in connectors:
             self._topics[name] = {status.topic for status in self._store.topics(name)}
 
