@@ -26,7 +26,7 @@ def test_the_newest_share_of_the_topics_counts_though_it_comes_while_the_former_
     consumer = SimpleNamespace(reshare=reshare)
     bench = SimpleNamespace(loop=lambda: SimpleNamespace(run=lambda: None), consumer=consumer, close=lambda: None)
     monkeypatch.setattr(task, "Workbench", lambda *_: bench)
-    end: Any = None  # nothing is told
+    end: Any = SimpleNamespace()  # nothing is told
     body = task.TaskBody(RunTask("c", 0, PluginTarget("hosted:Sink", "sink", "hosted", "1")), end)
     body.hear(Reshare(0, 2))
     body.run()

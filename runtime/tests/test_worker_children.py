@@ -20,7 +20,7 @@ from millstream.worker.worker import Worker, WorkerSetup
 PLUGINS = Path(__file__).parent / "plugins"
 sys.path.insert(0, str(PLUGINS))
 
-from watching import Ears, connector, is_running, probe, target, task, wait_until  # noqa: E402
+from watching import Ears, connector, errors_in, is_running, probe, target, task, wait_until  # noqa: E402
 
 STRINGS = "org.apache.kafka.connect.storage.StringConverter"
 
@@ -238,23 +238,21 @@ def test_a_probe_answers_definitions_once_for_a_version_and_validates_with_the_o
     first = shared.probe(probe("definitions"))
     assert [row["name"] for row in first.result(10)] == ["topic", "deed", "where", "tasks", "path"]
     assert shared.probe(probe("definitions")) is first
-    found = shared.probe(probe("validate", topic="haunted")).result(10)
-    assert found["problems"] == [["topic", "that topic is haunted"]]
-    wrong = shared.probe(probe("validate", tasks="many")).result(10)
-    errors = {row["value"]["name"]: row["value"]["errors"] for row in wrong["configs"]}
-    assert errors["tasks"] == ["Invalid value many for configuration tasks: Not a number of type INT"]
-    assert not wrong["probed"]
+    found = shared.probe(probe("report", topic="haunted")).result(10)
+    assert errors_in(found) == {"topic": ["that topic is haunted"]}
+    wrong = shared.probe(probe("report", topic="haunted", tasks="many")).result(10)
+    assert errors_in(wrong) == {"tasks": ["Invalid value many for configuration tasks: Not a number of type INT"]}
 
 
 def test_a_probe_that_hangs_is_killed_at_its_deadline_and_says_where_it_was(shared):
-    with pytest.raises(RemoteError, match=r"probe probed\|validate did not answer within 0.5 s") as caught:
-        shared.probe(probe("validate", deed="hang", where="probe"), 0.5).result(10)
+    with pytest.raises(RemoteError, match=r"probe probed\|report did not answer within 0.5 s") as caught:
+        shared.probe(probe("report", deed="hang", where="probe"), 0.5).result(10)
     assert "hosted.py" in caught.value.trace
 
 
 def test_a_probe_that_crashes_says_how(shared):
     with pytest.raises(RemoteError, match="SIGSEGV"):
-        shared.probe(probe("validate", deed="segv", where="probe"), 5).result(10)
+        shared.probe(probe("report", deed="segv", where="probe"), 5).result(10)
 
 
 def test_a_task_runs_pauses_and_stops_and_a_bad_offset_fails_it(shared):

@@ -19,7 +19,7 @@ from millstream.worker.worker import Worker, WorkerSetup
 
 sys.path.insert(0, str(Path(__file__).parent / "plugins"))
 
-from watching import Ears, connector, is_running, probe, task, wait_until
+from watching import Ears, connector, errors_in, is_running, probe, task, wait_until
 
 STRINGS = "org.apache.kafka.connect.storage.StringConverter"
 
@@ -49,8 +49,8 @@ def test_an_error_fails_the_thread_that_raised_it_and_system_exit_ends_nothing_e
         ears = Ears()
         threaded.start_connector(connector(deed, deed=deed), ears)
         assert told in ears.until("FAILED").trace
-    found = threaded.probe(probe("validate", topic="haunted")).result(5)
-    assert found["problems"] == [["topic", "that topic is haunted"]]
+    found = threaded.probe(probe("report", topic="haunted")).result(5)
+    assert errors_in(found) == {"topic": ["that topic is haunted"]}
     with pytest.raises(RemoteError, match="a probe has no answer to 'weather'"):
         threaded.probe(probe("weather")).result(5)
 

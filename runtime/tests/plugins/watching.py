@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from millstream.host.channel import (
     Counted,
@@ -66,7 +67,14 @@ def task(name: str, plugin: str = "Staying", /, **settings: str) -> RunTask:
 
 
 def probe(what: str, plugin: str = "Staying", /, **settings: str) -> RunProbe:
-    return RunProbe(what, target(plugin), _dotted(settings), connector="probed")
+    named = {"name": "probed", "connector.class": f"hosted:{plugin}", **_dotted(settings)}
+    return RunProbe(what, target(plugin), named, {"kind": "source"}, "probed")
+
+
+def errors_in(report: Any) -> dict[str, list[str]]:
+    """The sentences of a ConfigInfos, by setting."""
+    values = [each["value"] for each in report["configs"]]
+    return {value["name"]: value["errors"] for value in values if value["errors"]}
 
 
 def _dotted(settings: dict[str, str]) -> dict[str, str | None]:

@@ -13,8 +13,8 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from millstream.errors import RemoteError, java_name, message_of, trace_of
@@ -37,6 +37,10 @@ class Failure:
     def of(cls, error: BaseException) -> "Failure":
         """Tell `error`, whatever its `__str__` does."""
         return cls(java_name(error), message_of(error), trace_of(error))
+
+    def behind(self, veil: Callable[[str], str]) -> "Failure":
+        """Give the same without what `veil` hides."""
+        return Failure(self.kind, veil(self.message), veil(self.trace))
 
     def error(self) -> RemoteError:
         """Give it as an exception of this side."""
@@ -356,15 +360,21 @@ class Lines:
 
 
 class ChildEnd:
-    """The child's end of the channel: any thread tells, one thread listens."""
+    """The child's end of the channel: any thread tells, one thread listens.
+
+    veil: is called with the text of each failure, and gives what may be told of it.
+    """
 
     def __init__(self, stream: socket.socket) -> None:
+        self.veil: Callable[[str], str] = str
         self._stream = stream
         self._telling = threading.Lock()
         self._lines = Lines()
 
     def tell(self, message: Message) -> None:
         """Send one message. A worker that is gone is no error: the listening thread ends this child."""
+        if isinstance(message, StateChanged | Answer) and message.failure is not None:
+            message = replace(message, failure=message.failure.behind(self.veil))
         line = encode(message)
         with self._telling:
             try:

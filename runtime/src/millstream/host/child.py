@@ -34,8 +34,8 @@ def run(channel: int, out: int) -> NoReturn:
     try:
         private = _descriptors(out)
         _process(private)
-        output.to_descriptor(private)
         end = ChildEnd(socket.socket(fileno=channel))
+        output.to_descriptor(private, lambda text: end.veil(text))
         main.serve(end, on_orphaned=end_group, limit_memory=_limit_memory)
         code = 0
     except BaseException as error:  # noqa: BLE001 - the last line of every child

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 RELOAD = "config.action.reload"
 REST_SECONDS = 10.0  # without a question, a connector that has nothing to watch lets its process go
+MONITOR = " monitor"  # its thread has the child's name and this
 MONITOR_SECONDS = 3.0  # for a monitor to see that it is time to stop; the worker kills after 5
 
 
@@ -94,7 +95,7 @@ class Instance:
                 on_failure(error)
 
         self._monitor = spawn(
-            f"{self._label} monitor", lambda _: self.plugin.monitor(), stop=self._stop, on_death=ended
+            f"{self._label}{MONITOR}", lambda _: self.plugin.monitor(), stop=self._stop, on_death=ended
         )
 
     def halt(self) -> None:
@@ -113,6 +114,7 @@ class ConnectorBody:
         self._run = run
         self._is_quiet = run.quiet
         self._places = Places(run.around)
+        end.veil = self._places.veil
         self._todo: SimpleQueue[Message | _Failed] = SimpleQueue()
         self._stop = StopToken()
         self._asking = Asking(end)

@@ -6,7 +6,7 @@ from typing import Any
 
 from millstream.errors import ConfigError
 from millstream.host.channel import PluginTarget, Settings, Surroundings
-from millstream.host.masking import masked_problems
+from millstream.host.masking import Veil, masked_problems
 from millstream.inventory.discovery import discover
 from millstream.inventory.inventory import Inventory, Plugin
 from millstream.inventory.loading import load
@@ -34,9 +34,13 @@ def plugin_class(plugin: PluginTarget) -> type[Any]:
 
 
 class Places:
-    """The config providers of the worker, made when the first variable is met."""
+    """The config providers of the worker, made when the first variable is met.
+
+    veil: hides whatever they gave.
+    """
 
     def __init__(self, around: Surroundings) -> None:
+        self.veil = Veil()
         self._around = around
         self._providers: dict[str, Provider] | None = None
         self._worker: Settings | None = None
@@ -58,7 +62,9 @@ class Places:
             return Resolution(dict(settings))
         if self._providers is None:
             self._providers = _made(self._around)
-        return resolve(settings, self._providers)
+        resolution = resolve(settings, self._providers)
+        self.veil.hide(resolution.given)
+        return resolution
 
 
 def parsed(kind: type[Any], settings: Settings, raw: Settings | None = None) -> Any:

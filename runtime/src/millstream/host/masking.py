@@ -1,7 +1,9 @@
 """What config providers gave never leaves a child: where it would be told, the `${…}` stands that it came from."""
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from millstream.host.channel import Settings
 from millstream.settings.substitution import variables
@@ -9,9 +11,41 @@ from millstream_api import Problem
 
 #: a shorter text is masked in sentences about its own setting alone: it may be a word of any other
 TELLING = 4
+#: words that are no secret, and that any text may hold
+PLAIN = frozenset({"true", "false", "null", "none"})
 
 
-def masked_report(report: dict[str, Any], raw: Settings, resolved: Settings) -> dict[str, Any]:
+class Veil:
+    """Hides what config providers gave this child, in whatever it tells: called with a text, gives it hidden.
+
+    A plugin's error may hold it quoted or percent-encoded; those spellings are hidden too. Any thread may call it.
+    """
+
+    def __init__(self) -> None:
+        self._hidden: Mapping[str, str] = {}
+
+    def hide(self, given: Mapping[str, str]) -> None:
+        """Hide these values from now on.   given: by the variable in whose place each stands."""
+        spelled = {spelling: variable for variable, value in given.items() for spelling in _spellings(value)}
+        if spelled.keys() - self._hidden.keys():
+            known = {**self._hidden, **spelled}  # the longest first: one may be a part of another
+            self._hidden = {text: known[text] for text in sorted(known, key=len, reverse=True)}
+
+    def __call__(self, text: str) -> str:
+        for secret, variable in self._hidden.items():
+            if secret in text:
+                text = text.replace(secret, variable)
+        return text
+
+
+def _spellings(value: str) -> set[str]:
+    """How a value may stand in a sentence; none of one that would be found everywhere."""
+    whole = value.strip()
+    quoted = {repr(whole)[1:-1], json.dumps(whole)[1:-1], quote(whole), quote(whole, safe=""), quote_plus(whole)}
+    return {each for each in {whole, *quoted} if len(each) >= TELLING and whole.lower() not in PLAIN}
+
+
+def masked_report(report: dict[str, Any], raw: Settings, resolved: Settings, veil: Veil) -> dict[str, Any]:
     """Put the `${…}` back into values and sentences of a ConfigInfos."""
     given = _given(raw, resolved)
     if not given:
@@ -19,7 +53,7 @@ def masked_report(report: dict[str, Any], raw: Settings, resolved: Settings) -> 
     for each in report["configs"]:
         value = each["value"]
         if value is not None:
-            value["errors"] = [masked(sentence, value["name"], given) for sentence in value["errors"]]
+            value["errors"] = [veil(masked(sentence, value["name"], given)) for sentence in value["errors"]]
             if value["name"] in given and value["value"] != "[hidden]":
                 value["value"] = raw[value["name"]]
     return report

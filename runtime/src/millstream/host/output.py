@@ -6,7 +6,7 @@ without the mark was printed by somebody else: the plugin, librdkafka, an abort,
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 MARK = "\x1e"
 FIELD = "\x1f"
@@ -17,18 +17,22 @@ MAX_TEXT = 32_000  # characters of one entry
 class _Marked(logging.Handler):
     """Writes marked lines with one `write` each, past every buffer a plugin might touch."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, veil: Callable[[str], str]) -> None:
         super().__init__()
         self._descriptor = descriptor
+        self._veil = veil
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            text = record.getMessage()
-            if record.exc_info:
-                text += "\n" + logging.Formatter().formatException(record.exc_info)
-        except Exception as error:  # noqa: BLE001 - an argument's __str__ is plugin code; the entry is told all the same
-            text = f"{record.msg!r} (its arguments could not be formatted: {type(error).__name__})"
-        os.write(self._descriptor, marked(record.levelno, record.name, text))
+        os.write(self._descriptor, marked(record.levelno, record.name, self._veil(text_of(record))))
+
+
+def text_of(record: logging.LogRecord) -> str:
+    """Give what an entry says, its traceback included."""
+    try:
+        text = record.getMessage()
+        return f"{text}\n{logging.Formatter().formatException(record.exc_info)}" if record.exc_info else text
+    except Exception as error:  # noqa: BLE001 - an argument's __str__ is plugin code; the entry is told all the same
+        return f"{record.msg!r} (its arguments could not be formatted: {type(error).__name__})"
 
 
 def marked(level: int, logger: str, text: str) -> bytes:
@@ -46,12 +50,12 @@ def unmarked(line: str) -> tuple[int, str, str] | None:
     return (int(level), logger, text.replace(LINE_END, "\n")) if found and level.isdigit() else None
 
 
-def to_descriptor(descriptor: int) -> None:
-    """Make the pipe the only place that this process logs to."""
+def to_descriptor(descriptor: int, veil: Callable[[str], str]) -> None:
+    """Make the pipe the only place that this process logs to.   veil: gives what may be told of a text."""
     root = logging.getLogger()
     for handler in list(root.handlers):
         root.removeHandler(handler)
-    root.addHandler(_Marked(descriptor))
+    root.addHandler(_Marked(descriptor, veil))
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)
 

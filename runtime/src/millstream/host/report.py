@@ -38,16 +38,18 @@ Client = Literal["producer", "consumer", "admin"]
 Ask = Callable[[Callable[[Connector[Any]], Any]], Any]
 """Has a question answered by the connector, made but not started."""
 
+Policy = Callable[[Client, Mapping[str, str]], list[Problem]]
+"""What the worker's policy has against the settings of one client."""
+
 POLICY, ALL = "connector.client.config.override.policy", "All"
 
 
-def report(run: RunProbe, ask: Ask) -> dict[str, Any]:
+def report(run: RunProbe, places: Places, ask: Ask) -> dict[str, Any]:
     """Give ConfigInfos (§1.8) on `run.settings`.
 
     The outside is looked at, by the connector's `probe`, only when nothing is wrong otherwise.
     """
     kind = cast(Side, run.arguments["kind"])
-    places = Places(run.around)
     settings = places.resolved(run.settings)
     installed = inventory(tuple(run.around.disabled))
     at = Surroundings(
@@ -61,14 +63,14 @@ def report(run: RunProbe, ask: Ask) -> dict[str, Any]:
     if connector_version_problem(settings, at) is None:
         connector = _own(connector_class.config_class, settings)
     framework, converters = _converters(framework, settings, installed)
-    overrides = _overrides(run, kind, settings, installed)
+    overrides = _overrides(kind, settings, _policy(run, places, installed, kind))
     if not _wrong(framework, connector, *converters.values(), *overrides.values()):
         connector = with_problems(connector, [Problem(*each) for each in ask(lambda plugin: plugin.probe())])
         if kind == "source":
             framework = with_problems(framework, _transactions(settings, is_embedded(places), ask))
     name = run.settings.get("connector.class") or ""
     told = merge(Parts(name, framework, connector, overrides, converters)).to_json()
-    return masked_report(told, run.settings, settings)
+    return masked_report(told, run.settings, settings, places.veil)
 
 
 def _own(known: type[Config], settings: Settings) -> Part:
@@ -101,7 +103,7 @@ def _converters(framework: Part, settings: Settings, installed: Inventory) -> tu
     return framework, found
 
 
-def _overrides(run: RunProbe, kind: Side, settings: Settings, installed: Inventory) -> dict[str, Part]:
+def _overrides(kind: Side, settings: Settings, policy: Policy) -> dict[str, Part]:
     """Ask the policy about the clients that this connector will have. Raises ConfigError for a wrong type, as Java."""
     found = {}
     for client in validated_clients(kind, settings, own_offsets=False):
@@ -109,22 +111,22 @@ def _overrides(run: RunProbe, kind: Side, settings: Settings, installed: Invento
         if own:
             check_types(client, settings)
             prefix = f"{client}.override."
-            problems = list(_policy(run, installed, kind, client, own))
+            problems = policy(client, own)
             found[prefix] = override_part(prefix, settings, client_definitions(client), problems)
     return found
 
 
-def _policy(
-    run: RunProbe, installed: Inventory, kind: Side, client: Client, own: Mapping[str, str]
-) -> Iterator[Problem]:
-    places = Places(run.around)
-    plugin = load(installed.find(Kind.CLIENT_POLICY, places.worker.get(POLICY) or ALL))
-    made = plugin(parsed(plugin.config_class, places.worker))
-    request = OverrideRequest(run.connector, kind, run.settings.get("connector.class") or "", client, own)
-    try:
-        yield from made.validate(request)
-    finally:
-        made.close()
+def _policy(run: RunProbe, places: Places, installed: Inventory, kind: Side) -> Policy:
+    def problems(client: Client, own: Mapping[str, str]) -> list[Problem]:
+        plugin = load(installed.find(Kind.CLIENT_POLICY, places.worker.get(POLICY) or ALL))
+        made = plugin(parsed(plugin.config_class, places.worker))
+        request = OverrideRequest(run.connector, kind, run.settings.get("connector.class") or "", client, own)
+        try:
+            return list(made.validate(request))
+        finally:
+            made.close()
+
+    return problems
 
 
 def _transactions(settings: Settings, enabled: bool, ask: Ask) -> Iterator[Problem]:

@@ -61,6 +61,8 @@ class TaskBody:
         self._share: tuple[int, int] | None = None
         self._sharing = threading.Lock()  # the newest share is the one that stays
         self._asking = Asking(end)
+        self._places = Places(run.around)
+        end.veil = self._places.veil
 
     def hear(self, message: Message) -> None:
         if isinstance(message, Aim):
@@ -79,7 +81,7 @@ class TaskBody:
 
     def run(self) -> bool:
         """Until it is stopped or fails. A failure to put it together is the task's FAILED."""
-        parts = Workbench(self._run, self._control, self._tell, self._asking)
+        parts = Workbench(self._run, self._places, self._control, self._tell, self._asking)
         try:
             loop = parts.loop()
             with self._sharing:
@@ -113,12 +115,12 @@ NO_DEAD_LETTERS = (
 class Workbench:
     """Puts one task together, in Java's order (Worker.startTask), so that the first thing wrong is the same one."""
 
-    def __init__(self, run: RunTask, control: Control, tell: events.Tell, asking: Asking) -> None:
+    def __init__(self, run: RunTask, places: Places, control: Control, tell: events.Tell, asking: Asking) -> None:
         self._run = run
         self._control = control
         self._tell = tell
         self._asking = asking
-        self._places = Places(run.around)
+        self._places = places
         self._clock = SystemClock()
         self._id = TaskId(run.connector, run.task)
         self._broker: Broker | None = None

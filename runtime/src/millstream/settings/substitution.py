@@ -27,10 +27,15 @@ class Provider(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """Settings with variables replaced, and after how many milliseconds what came from a path is stale."""
+    """Settings with variables replaced.
+
+    ttls:  after how many milliseconds what came from a path is stale.
+    given: what was put in, by the variable in whose place it stands.
+    """
 
     settings: Mapping[str, str | None]
     ttls: Mapping[str, int] = field(default_factory=dict)
+    given: Mapping[str, str] = field(default_factory=dict)
 
 
 def resolve(settings: Mapping[str, str | None], providers: Mapping[str, Provider]) -> Resolution:
@@ -50,12 +55,17 @@ def resolve(settings: Mapping[str, str | None], providers: Mapping[str, Provider
     if not wanted:
         return Resolution(dict(settings))
 
+    given: dict[str, str] = {}
+
     def value_of(match: re.Match[str]) -> str:
         data = found.get((match[1], match[3] or ""), {})
         value = data.get(match[4])
-        return match[0] if value is None else value
+        if value is None:
+            return match[0]
+        given[match[0]] = value
+        return value
 
-    return Resolution({k: v if v is None else VARIABLE.sub(value_of, v) for k, v in settings.items()}, ttls)
+    return Resolution({k: v if v is None else VARIABLE.sub(value_of, v) for k, v in settings.items()}, ttls, given)
 
 
 def variables(text: str) -> list[tuple[str, str, str]]:

@@ -11,6 +11,8 @@ from typing import Any
 
 from millstream.host import main
 from millstream.host.channel import ChildEnd
+from millstream.host.connector import MONITOR
+from millstream.host.output import text_of
 from millstream.lifecycle import Spawned, spawn
 from millstream.worker.children import Child
 from millstream.worker.loop import Loop
@@ -43,7 +45,7 @@ class ThreadLauncher:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._running: dict[str, int] = {}
+        self._running: dict[str, list[ChildEnd]] = {}  # by label; an abandoned one may have a successor
         self.abandoned = 0
         self._former_factory: Callable[..., logging.LogRecord] = logging.getLogRecordFactory()
         logging.setLogRecordFactory(self._labelled)
@@ -66,22 +68,23 @@ class ThreadLauncher:
 
         def on_death(error: BaseException | None) -> None:
             reason = "" if error is None else f"its thread ended with {type(error).__name__}"
-            self._loop.post(lambda: self._ended(child, label, reason))
+            self._loop.post(lambda: self._ended(child, end, reason))
 
-        self._running[label] = self._running.get(label, 0) + 1
+        self._running[label] = [*self._running.get(label, ()), end]
         try:
             thread = spawn(label, run, on_death=on_death)
         except RuntimeError as error:
             end.close()
-            self._ended(child, label, shortage("thread", error))
+            self._ended(child, end, shortage("thread", error))
             return
         child.carried_by(ChildThread(thread, lambda: self._abandon(child)))
 
     def close(self) -> None:
         logging.setLogRecordFactory(self._former_factory)
 
-    def _ended(self, child: Child, label: str, reason: str) -> None:
-        self._running[label] -= 1
+    def _ended(self, child: Child, end: ChildEnd, reason: str) -> None:
+        label = child.run.label
+        self._running[label] = [other for other in self._running[label] if other is not end]
         if not self._running[label]:
             del self._running[label]
         child.gone(0, reason)
@@ -95,6 +98,11 @@ class ThreadLauncher:
 
     def _labelled(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record = self._former_factory(*args, **kwargs)
-        if record.threadName in self._running:
-            record.msg, record.args = f"[{record.threadName}] {record.getMessage()}", ()
+        label = (record.threadName or "").removesuffix(MONITOR)
+        ends = self._running.get(label)
+        if ends:
+            text = text_of(record)
+            for end in ends:
+                text = end.veil(text)
+            record.msg, record.args, record.exc_info = f"[{label}] {text}", (), None
         return record

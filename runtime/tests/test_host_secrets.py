@@ -1,0 +1,125 @@
+"""What a config provider gave is told to nobody, whatever a plugin raises or logs: the `${…}` stands in its place."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from millstream.errors import RemoteError
+from millstream.host.channel import LogLine, PluginTarget, RunConnector, RunProbe, RunTask, StateChanged
+from millstream.identity import TargetState, TaskId
+from millstream.worker.worker import Worker, WorkerSetup
+
+PLUGINS = Path(__file__).parent / "plugins"
+sys.path.insert(0, str(PLUGINS))
+
+from watching import Ears, wait_until  # noqa: E402
+
+PASSWORD = "s'cr t/ü42"
+SPELLINGS = {PASSWORD, quote(PASSWORD, safe=""), repr(PASSWORD)[1:-1], json.dumps(PASSWORD)[1:-1], "cr t", "cr%20t"}
+LEAKING = PluginTarget("leaking:Leaking", kind="source", distribution="leaking", version="1")
+
+
+@pytest.fixture(params=["process", "thread"], scope="module")
+def worker(request, tmp_path_factory) -> Iterator[Worker]:
+    folder = tmp_path_factory.mktemp("secrets")
+    settings = {
+        "bootstrap.servers": f"sqlite:{folder}/log.db",
+        "config.providers": "file",
+        "config.providers.file.class": "org.apache.kafka.common.config.provider.FileConfigProvider",
+    }
+    for role in ("key", "value"):
+        settings[f"{role}.converter"] = "org.apache.kafka.connect.storage.StringConverter"
+    running = Worker(WorkerSetup(settings, isolation=request.param, graceful_ms=2_000))
+    running.start()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def variable(tmp_path_factory) -> str:
+    held = tmp_path_factory.mktemp("held") / "secrets.properties"
+    held.write_text(f"password={PASSWORD}\n", encoding="utf-8")
+    return f"${{file:{held}:password}}"
+
+
+def given(variable: str, where: str) -> dict[str, str | None]:
+    return {"password": variable, "where": where, "tasks.max": "1"}
+
+
+def hush(told: str) -> None:
+    assert not [each for each in SPELLINGS if each in told], told
+
+
+def all_of(ears: Ears, caplog: pytest.LogCaptureFixture) -> str:
+    failures = [e.failure for e in ears.events if isinstance(e, StateChanged) and e.failure is not None]
+    lines = [e.text for e in ears.events if isinstance(e, LogLine)]
+    return "\n".join([*(f"{f.message}\n{f.trace}" for f in failures), *lines, caplog.text])
+
+
+@pytest.mark.parametrize("where", ["init", "start", "monitor"])
+def test_what_a_connector_raises(worker, variable, caplog, where):
+    ears = Ears()
+    with caplog.at_level(logging.INFO):
+        worker.start_connector(RunConnector(f"leak-{where}", LEAKING, given(variable, where)), ears)
+        trace = ears.until("FAILED").trace
+        wait_until(lambda: "did not log in" in caplog.text)
+    assert f"cannot log in at db://ada:{variable}@host with " in trace
+    assert f"the password was {variable}" in trace
+    assert "Caused by: KeyError" in trace
+    hush(all_of(ears, caplog))
+
+
+@pytest.mark.parametrize("where", ["task_configs", "stop"])
+def test_what_it_raises_when_it_is_asked_or_stopped(worker, variable, caplog, where):
+    ears = Ears()
+    name = f"leak-{where}"
+    with caplog.at_level(logging.INFO):
+        worker.start_connector(RunConnector(name, LEAKING, given(variable, where)), ears)
+        ears.until("RUNNING")
+        asked = worker.task_configs(name, 1, 10)
+        error = asked.exception(10)
+        if where == "task_configs":
+            assert isinstance(error, RemoteError)
+            hush(f"{error}\n{error.trace}")
+        else:
+            assert asked.result()[0]["password"] == variable
+            worker.set_target(name, TargetState.STOPPED)
+            ears.until("STOPPED")
+        worker.stop_connector(name).result(10)
+        wait_until(lambda: "did not log in" in caplog.text)
+    assert f"about to log in with {variable}" in caplog.text
+    hush(all_of(ears, caplog))
+
+
+@pytest.mark.parametrize("where", ["task-start", "poll", "task-stop"])
+def test_what_a_task_raises(worker, variable, caplog, where):
+    ears = Ears()
+    settings = given(variable, where)
+    with caplog.at_level(logging.INFO):
+        worker.start_task(RunTask("leak", 0, LEAKING, settings, settings), ears)
+        if where == "task-stop":
+            ears.until("RUNNING")
+        else:
+            assert f"cannot log in at db://ada:{variable}@host" in ears.until("FAILED").trace
+        worker.stop_tasks([TaskId("leak", 0)]).result(10)
+        wait_until(lambda: "did not log in" in caplog.text)
+    hush(all_of(ears, caplog))
+
+
+@pytest.mark.parametrize(
+    ("what", "where"), [("report", "validate"), ("report", "probe"), ("alter_offsets", "alter_offsets")]
+)
+def test_what_a_connector_raises_when_it_is_asked_in_passing(worker, variable, caplog, what, where):
+    settings = {**given(variable, where), "name": "leak", "connector.class": "leaking:Leaking"}
+    with caplog.at_level(logging.INFO):
+        answer = worker.probe(RunProbe(what, LEAKING, settings, {"kind": "source", "offsets": []}, "leak"))
+        error = answer.exception(20)
+        wait_until(lambda: "did not log in" in caplog.text)
+    assert isinstance(error, RemoteError)
+    assert f"cannot log in at db://ada:{variable}@host" in str(error)
+    hush(f"{error}\n{error.trace}\n{caplog.text}")
