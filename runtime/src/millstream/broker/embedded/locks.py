@@ -5,6 +5,7 @@ import os
 import threading
 from typing import Protocol
 
+from millstream.broker.embedded.lockwatch import LockWatch
 from millstream.errors import BrokerError
 from millstream.lifecycle import StopToken
 
@@ -26,9 +27,15 @@ class FileLock:
 
     def __init__(self, path: str) -> None:
         self._fd = open_lock(path)
+        self._watch = LockWatch(path, os.fstat(self._fd).st_ino)
 
     def acquire(self) -> None:
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        """Wait for as long as it takes, in the kernel's queue; a wait that is long is said."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with self._watch:
+                fcntl.flock(self._fd, fcntl.LOCK_EX)
 
     def acquire_within(self, seconds: float) -> bool:
         """For who can do without: its holder may be a process that somebody has stopped."""
@@ -46,6 +53,7 @@ class FileLock:
         fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def close(self) -> None:
+        self._watch.close()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -1,0 +1,134 @@
+"""A lock that another process holds, and what is said while it is waited for."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import task_bench
+
+from millstream.broker.embedded import lockwatch
+from millstream.broker.embedded.locks import FileLock
+
+HOLD = """
+import fcntl, os, sys
+fcntl.flock(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(lockwatch, "LONG_SECONDS", 0.2)
+    monkeypatch.setattr(lockwatch, "LOOK_SECONDS", 0.02)
+
+
+@pytest.fixture
+def holding(tmp_path: Path) -> Iterator[Callable[[], "subprocess.Popen[str]"]]:
+    held: list[subprocess.Popen[str]] = []
+
+    def hold() -> "subprocess.Popen[str]":
+        command = [sys.executable, "-c", HOLD, str(tmp_path / "lock")]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        held.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        return process
+
+    yield hold
+    for process in held:
+        process.kill()
+        process.communicate()
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "lock-watch"]
+
+
+def test_a_holder_that_is_stopped_is_named_once_while_its_lock_is_waited_for(
+    tmp_path: Path, holding: Callable[[], "subprocess.Popen[str]"], caplog: pytest.LogCaptureFixture
+) -> None:
+    process = holding()
+    os.kill(process.pid, signal.SIGSTOP)
+    lock = FileLock(str(tmp_path / "lock"))
+    waiting = threading.Thread(target=lock.acquire)
+    waiting.start()
+    task_bench.eventually(lambda: "Nothing is written to the log here since" in caplog.text)
+    assert f"{tmp_path / 'lock'}: pid {process.pid}, which is stopped; continue it (kill -CONT {process.pid})" in (
+        caplog.text
+    )
+    waiting.join(0.2)
+    assert waiting.is_alive()
+    process.kill()
+    waiting.join(10)
+    assert not waiting.is_alive()
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert "is free again after" in caplog.text
+    lock.close()
+    assert threads() == []
+
+
+def test_a_holder_that_runs_is_named_too(
+    tmp_path: Path, holding: Callable[[], "subprocess.Popen[str]"], caplog: pytest.LogCaptureFixture
+) -> None:
+    process = holding()
+    lock = FileLock(str(tmp_path / "lock"))
+    waiting = threading.Thread(target=lock.acquire)
+    waiting.start()
+    task_bench.eventually(lambda: f"pid {process.pid}; see what it does" in caplog.text)
+    process.communicate("")
+    waiting.join(10)
+    lock.close()
+
+
+def test_where_the_system_does_not_tell_the_holder_the_line_says_how_to_find_it(
+    tmp_path: Path,
+    holding: Callable[[], "subprocess.Popen[str]"],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lockwatch, "holder", lambda inode: None)
+    process = holding()
+    lock = FileLock(str(tmp_path / "lock"))
+    waiting = threading.Thread(target=lock.acquire)
+    waiting.start()
+    task_bench.eventually(lambda: f"`lsof {tmp_path / 'lock'}` names it; continue it if it is stopped" in caplog.text)
+    process.communicate("")
+    waiting.join(10)
+    lock.close()
+
+
+def test_short_waits_say_nothing_and_their_thread_ends(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lockwatch, "LONG_SECONDS", 60.0)
+    monkeypatch.setattr(lockwatch, "QUIET_LOOKS", 5)
+    one, other = (FileLock(str(tmp_path / "lock")) for _ in range(2))
+    assert threads() == []
+    for _ in range(20):
+        one.acquire()
+        waiting = threading.Thread(target=other.acquire)
+        waiting.start()
+        task_bench.eventually(threads)
+        one.release()
+        waiting.join(10)
+        other.release()
+    task_bench.eventually(lambda: threads() == [])
+    assert caplog.records == []
+    one.close()
+    other.close()
+
+
+def test_a_free_lock_starts_no_thread(tmp_path: Path) -> None:
+    lock = FileLock(str(tmp_path / "lock"))
+    lock.acquire()
+    lock.release()
+    assert threads() == []
+    lock.close()
