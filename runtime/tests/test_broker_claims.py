@@ -1,6 +1,7 @@
 """Members of a group on the embedded log: a partition has one reader, and goes to the next when that one lets go."""
 
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Collection, Iterator
@@ -117,6 +118,29 @@ def test_a_reader_that_has_not_polled_for_five_minutes_is_not_waited_for(
     heir.close()
 
 
+def test_a_partition_that_is_long_in_other_hands_is_told_once_with_whose_they_are(
+    broker: EmbeddedBroker, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    hung, heir = member(broker, 0, 1), member(broker, 0, 1)
+    hung.poll(10, 0)
+    heir.poll(10, 0)
+    clock.advance(claims.LONG_SECONDS - 1)
+    heir.poll(10, 0)
+    assert caplog.messages == []
+    for _ in range(3):
+        clock.advance(LOOK)
+        heir.poll(10, 0)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert caplog.messages[0] == (
+        "Nobody reads t-0, t-1 here since 16 s: another reader of group 'g' has not let go of it, a thread of this "
+        f"process (pid {os.getpid()}) that is still in a call of its plugin, though its task may have been given up "
+        "(task.isolation=thread). It is read on in 284 s at the latest, or as soon as that one lets go or its process "
+        "ends"
+    )
+    hung.close()
+    heir.close()
+
+
 HOLDER = """
 import sys
 from millstream.broker.embedded.log import open_embedded
@@ -129,7 +153,9 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize("bootstrap", ["file"], indirect=True)
-def test_a_reader_that_was_killed_is_not_waited_for(broker: EmbeddedBroker, bootstrap: str, clock: ManualClock) -> None:
+def test_a_reader_that_was_killed_is_not_waited_for(
+    broker: EmbeddedBroker, bootstrap: str, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", HOLDER, bootstrap], stdin=pipe, stdout=pipe, text=True) as holder:
         assert holder.stdout is not None
@@ -137,6 +163,9 @@ def test_a_reader_that_was_killed_is_not_waited_for(broker: EmbeddedBroker, boot
         with closing(member(broker, 0, 1)) as heir:
             heir.poll(10, 0)
             assert partitions(heir) == set()
+            clock.advance(claims.LONG_SECONDS)
+            heir.poll(10, 0)
+            assert f"has not let go of it, in pid {holder.pid}. It is read on in" in caplog.text
             holder.kill()
             holder.wait(10)
             clock.advance(LOOK)

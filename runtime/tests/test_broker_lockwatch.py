@@ -94,7 +94,7 @@ def test_where_the_system_does_not_tell_the_holder_the_line_says_how_to_find_it(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lockwatch, "holder", lambda inode: None)
+    monkeypatch.setattr(lockwatch, "flock_holder", lambda inode: None)
     process = holding()
     lock = FileLock(str(tmp_path / "lock"))
     waiting = threading.Thread(target=lock.acquire)

@@ -217,7 +217,9 @@ def test_a_stopped_task_hinders_nobody_and_can_be_restarted(worker: WorkerProces
 
 
 @pytest.mark.timeout(120)
-def test_a_lock_that_another_process_holds_is_told_and_does_not_keep_a_worker_from_ending(worker: WorkerProcess) -> None:
+def test_a_lock_that_another_process_holds_is_told_and_does_not_keep_a_worker_from_ending(
+    worker: WorkerProcess,
+) -> None:
     copy = load(worker.start(), 0.05)
     with (worker.folder / "log.db.lock").open("r+b") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

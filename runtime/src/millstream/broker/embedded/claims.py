@@ -8,11 +8,12 @@ import logging
 import os
 import struct
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from hashlib import blake2b
 from typing import Protocol
 
 from millstream.broker.embedded.filesystem import LogFiles
+from millstream.broker.embedded.holders import lock_holders
 from millstream.broker.embedded.locks import open_lock
 from millstream.lifecycle import Clock
 from millstream_api.records import TopicPartition
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 LONGEST_SECONDS = 300.0
 """Kafka's `max.poll.interval.ms`: who has not called `poll` for so long is not waited for any more. Here that can only
 be a thread that was abandoned in a call of its plugin; a process in its place has been killed by then."""
+LONG_SECONDS = 15.0
+"""A handover that takes longer is said. A process that does not stop in order is ended sooner."""
 
 
 class Hands(Protocol):
@@ -32,6 +35,10 @@ class Hands(Protocol):
         ...
 
     def let_go(self, name: int) -> None: ...
+
+    def holders(self, names: Collection[int]) -> Sequence[int]:
+        """Pids of those who have any of them; empty where nobody says."""
+        ...
 
     def close(self) -> None:
         """Let go of everything."""
@@ -53,6 +60,9 @@ class FileHands:
 
     def let_go(self, name: int) -> None:
         self._lock(fcntl.F_UNLCK, name, 1)
+
+    def holders(self, names: Collection[int]) -> Sequence[int]:
+        return lock_holders(os.fstat(self._fd).st_ino, names)
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -82,6 +92,9 @@ class MemoryHands:
             if self._held.get((self._path, name)) is self:
                 del self._held[self._path, name]
 
+    def holders(self, names: Collection[int]) -> Sequence[int]:
+        return (os.getpid(),)
+
     def close(self) -> None:
         with self._lock:
             for key in [key for key, holder in self._held.items() if holder is self]:
@@ -95,6 +108,7 @@ class Claims:
         self._group = group
         self._clock = clock
         self._since: dict[TopicPartition, float] = {}  # waited for since, monotonic seconds
+        self._told: set[TopicPartition] = set()
         self._hands: Hands | None = None
         if files.memory:
             self._hands = MemoryHands(files.data)
@@ -126,9 +140,23 @@ class Claims:
                 continue
             self._since[partition] = since
         if news := sorted(self._since.keys() - before.keys()):
-            named = ", ".join(f"{topic}-{partition}" for topic, partition in news)
-            log.info("Waiting until another reader of group %r has let go of %s", self._group, named)
+            log.info("Waiting until another reader of group %r has let go of %s", self._group, _named(news))
+        self._tell_long_waits(now)
         return free
+
+    def _tell_long_waits(self, now: float) -> None:
+        self._told &= self._since.keys()
+        long = sorted(tp for tp, since in self._since.items() if now - since >= LONG_SECONDS and tp not in self._told)
+        if not long or self._hands is None:
+            return
+        self._told.update(long)
+        waited = now - min(self._since[partition] for partition in long)
+        log.warning(
+            "Nobody reads %s here since %.0f s: another reader of group %r has not let go of it%s. It is read on in "
+            "%.0f s at the latest, or as soon as that one lets go or its process ends",
+            *(_named(long), waited, self._group, _called(self._hands.holders([self._name(one) for one in long]))),
+            LONGEST_SECONDS - waited,
+        )
 
     def let_go(self, partitions: Collection[TopicPartition]) -> None:
         if self._hands is not None:
@@ -142,3 +170,16 @@ class Claims:
     def _name(self, partition: TopicPartition) -> int:
         text = f"{self._group}\0{partition.topic}\0{partition.partition}".encode()
         return int.from_bytes(blake2b(text, digest_size=8).digest(), "big") >> 2  # a position in a file
+
+
+def _called(pids: Sequence[int]) -> str:
+    if os.getpid() in pids:
+        return (
+            f", a thread of this process (pid {os.getpid()}) that is still in a call of its plugin, though its task "
+            "may have been given up (task.isolation=thread)"
+        )
+    return f", in pid {' or '.join(map(str, pids))}" if pids else ""
+
+
+def _named(partitions: Iterable[TopicPartition]) -> str:
+    return ", ".join(f"{topic}-{partition}" for topic, partition in partitions)

@@ -4,6 +4,7 @@ import logging
 import threading
 from contextlib import suppress
 
+from millstream.broker.embedded.holders import flock_holder
 from millstream.lifecycle import Spawned, StopToken, SystemClock, spawn
 
 log = logging.getLogger(__name__)
@@ -64,19 +65,8 @@ class LockWatch:
                 log.warning(
                     "Nothing is written to the log here since %.0f s, as another process holds %s: %s. What is to be "
                     "written waits, nothing is lost",
-                    *(waited, self._path, _told(self._path, holder(self._inode))),
+                    *(waited, self._path, _told(self._path, flock_holder(self._inode))),
                 )
-
-
-def holder(inode: int) -> int | None:
-    """The pid that has a flock on this file; None where the system does not say (Linux does)."""
-    with suppress(OSError), open("/proc/locks", encoding="ascii") as locks:
-        for line in locks:
-            # 3: FLOCK  ADVISORY  WRITE 4711 08:01:131074 0 EOF; who waits has a -> before the kind
-            words = line.split()
-            if words[1] == "FLOCK" and words[5].endswith(f":{inode}"):
-                return int(words[4]) or None  # 0: of another container
-    return None
 
 
 def _told(path: str, pid: int | None) -> str:
