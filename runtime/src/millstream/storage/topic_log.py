@@ -2,10 +2,12 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from millstream.broker.complaint import Complaint
 from millstream.broker.ports import Admin, Consumer, Delivered, NewTopic, Outgoing, Producer, TopicDescription
 from millstream.errors import BrokerError, ConfigError, ConflictError, WorkerError
 from millstream.lifecycle import Clock, Spawned, StopToken, spawn
@@ -16,6 +18,8 @@ log = logging.getLogger(__name__)
 POLL_ROWS = 2_000
 POLL_SECONDS = 1.0
 READ_SECONDS = 30.0
+RETRY_SECONDS = 1.0
+CLOSE_SECONDS = 5.0
 
 
 class LogRow(NamedTuple):
@@ -61,21 +65,27 @@ def ensure_topic(admin: Admin, wanted: InternalTopic) -> TopicDescription:
 
 
 class TopicLog:
-    """apply: called with each row in partition order, on the thread that reads: the caller's, or the follower's."""
+    """apply: called with each row in partition order, on the thread that reads: the caller's, or the follower's.
+
+    It must not call `read_to_end`. Any thread may call that, and `close`; one at a time uses the consumer.
+    """
 
     def __init__(self, consumer: Consumer, topic: str, clock: Clock, apply: Callable[[LogRow], None]) -> None:
         self.topic = topic
         self._consumer = consumer
         self._clock = clock
         self._apply = apply
-        self._lock = threading.Lock()
-        self._waiting = 0
+        self._complaint = Complaint(clock, log, f"topic {topic!r} can be read again")
+        self._reading = threading.Lock()  # whoever has it uses the consumer
+        self._changed = threading.Condition()
+        self._waiting = 0  # callers who want the end, and come before the follower; under the condition
         self._follower: Spawned | None = None
         self._partitions: list[TopicPartition] = []
 
     @property
     def following(self) -> bool:
-        return self._follower is not None
+        """What is written is read without being asked for."""
+        return self._follower is not None and self._follower.is_alive
 
     def start(self, partitions: int, follow: bool = False) -> None:
         """Read everything there is, then, if asked, go on reading on a thread of its own."""
@@ -88,40 +98,82 @@ class TopicLog:
     def read_to_end(self, timeout: float = READ_SECONDS) -> None:
         """Return once every row that was there at the call has been applied. WorkerError after `timeout` seconds."""
         deadline = self._clock.monotonic() + timeout
-        self._waiting += 1
-        self._consumer.wakeup()
-        with self._lock:
-            self._waiting -= 1
+        with self._first(timeout):
             ends = self._consumer.end_offsets(self._partitions)
             while any(self._consumer.position(partition) < end for partition, end in ends.items()):
                 left = deadline - self._clock.monotonic()
                 if left <= 0:
-                    raise WorkerError(f"Timed out after {timeout:g} s reading topic {self.topic!r} to its end")
+                    raise self._late(timeout)
                 self._read(min(left, POLL_SECONDS))
+
+    @contextmanager
+    def _first(self, timeout: float) -> Iterator[None]:
+        """Have the consumer before the follower has it again."""
+        with self._changed:
+            self._waiting += 1
+        self._consumer.wakeup()
+        mine = False
+        try:
+            mine = self._reading.acquire(timeout=max(timeout, 0.0))
+            if not mine:
+                raise self._late(timeout)
+            yield
+        finally:
+            if mine:
+                self._reading.release()
+            with self._changed:
+                self._waiting -= 1
+                self._changed.notify_all()
+
+    def _late(self, timeout: float) -> WorkerError:
+        return WorkerError(f"Timed out after {timeout:g} s reading topic {self.topic!r} to its end")
 
     def _read(self, timeout: float) -> None:
         for incoming in self._consumer.poll(POLL_ROWS, timeout):
             keys: Sequence[bytes | None] = incoming.keys or [None] * len(incoming.values)
             for offset, key, value in zip(incoming.offsets, keys, incoming.values, strict=True):
-                self._apply(LogRow(incoming.partition, offset, key, value))
+                row = LogRow(incoming.partition, offset, key, value)
+                try:
+                    self._apply(row)
+                except Exception:  # the rows behind it have been fetched, and would never be applied
+                    log.exception("The record at %s-%d, offset %d, is passed over", self.topic, row.partition, offset)
+
+    def _stopped(self, stop: StopToken) -> bool:
+        """Wait until nobody is to come first, and say whether it is time to stop."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting or stop.is_set)
+        return stop.is_set
 
     def _follow(self, stop: StopToken) -> None:
-        while not stop.is_set:
-            while self._waiting and not stop.is_set:
-                stop.wait(0.001)  # whoever waits for the end comes first
-            with self._lock:
+        while not self._stopped(stop):
+            with self._reading:
                 try:
                     self._read(POLL_SECONDS)
                 except BrokerError as error:
-                    log.error("Reading topic %r failed; it is tried again: %s", self.topic, error)
-                    stop.wait(1.0)
+                    failure: BrokerError | None = error
+                else:
+                    failure = None
+            if failure is None:
+                self._complaint.mended()
+            else:
+                self._complaint.failed(f"Reading topic {self.topic!r} failed; it is tried again: {failure}")
+                stop.wait(RETRY_SECONDS)
 
     def close(self) -> None:
+        """The consumer is closed by whoever has it: never beside a call of it."""
         if self._follower is not None:
             self._follower.stop.set()
+            with self._changed:
+                self._changed.notify_all()
             self._consumer.wakeup()
-            self._follower.join(5.0)
-        self._consumer.close()
+            self._follower.join(CLOSE_SECONDS)
+        if not self._reading.acquire(timeout=CLOSE_SECONDS):
+            log.warning("Topic %r is still being read after %g s; its consumer stays open", self.topic, CLOSE_SECONDS)
+            return
+        try:
+            self._consumer.close()
+        finally:
+            self._reading.release()
 
 
 @dataclass(slots=True)
