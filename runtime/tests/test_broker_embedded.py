@@ -175,6 +175,27 @@ def test_a_folder_that_cannot_be_written_is_named() -> None:
         open_embedded("sqlite:/proc/log.db")
 
 
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        ("log.db", "{cwd}/log.db"),
+        ("./data//log.db", "{cwd}/data/log.db"),
+        ("data/../log", "{cwd}/data/../log"),
+        (".", "{cwd}/log.db"),
+        ("new/", "{cwd}/new/log.db"),
+        ("/var/lib/./it.sqlite", "/var/lib/it.sqlite"),
+    ],
+)
+def test_a_log_is_at_an_absolute_path_without_dots_for_nothing(
+    path: str, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = filesystem.log_files(path)
+    assert found.data == data.format(cwd=tmp_path)
+    stem, dot, suffix = found.data.rpartition("/")[2].partition(".")
+    assert found.meta == f"{os.path.dirname(found.data)}/{stem}-meta{dot}{suffix}"
+
+
 @pytest.mark.parametrize(("magic", "name"), [(0x6969, "NFS"), (0x01021997, "9p"), (0x65735546, "FUSE or virtiofs")])
 def test_a_file_system_of_the_network_is_refused(
     path: str, magic: int, name: str, monkeypatch: pytest.MonkeyPatch

@@ -76,6 +76,12 @@ def test_a_start_that_ends_badly_is_failed_with_what_happened(shared, deed, told
     assert "hosted.py" in trace or "starting in" in trace
 
 
+def test_a_child_on_the_embedded_log_imports_nothing_that_its_template_has_not(shared):
+    ears = Ears()
+    shared.start_task(task("modules", deed="modules", where="poll"), ears)
+    assert "RuntimeError: imported since the fork: []" in ears.until("FAILED").trace
+
+
 def test_the_last_lines_of_output_are_in_the_trace_of_a_crash(shared):
     trace = started(shared, "lines", deed="segv").until("FAILED").trace
     assert f"\tstarting in {os.getcwd()}" in trace

@@ -56,6 +56,15 @@ def _flood(config: HostedConfig) -> None:
     print("the flood is over")
 
 
+AT_FORK: set[str] = set()
+os.register_at_fork(after_in_child=lambda: AT_FORK.update(sys.modules))
+
+
+def _modules(_: HostedConfig) -> None:
+    """Says what this process had to import after it was forked."""
+    raise RuntimeError(f"imported since the fork: {sorted(set(sys.modules) - AT_FORK)}")
+
+
 def _children(config: HostedConfig) -> None:
     """Starts a process of its own, which would like to outlive it."""
     pid = os.fork()
@@ -89,6 +98,7 @@ DEEDS: dict[str, Any] = {
     "signals": lambda c: [signal.signal(n, signal.SIG_IGN) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)],
     "long-line": lambda c: print("y" * 10_000_000),
     "fork": _children,
+    "modules": _modules,
 }
 
 

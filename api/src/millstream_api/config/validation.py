@@ -1,6 +1,5 @@
 """Settings against definitions: all values parsed, or all problems said."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -105,9 +104,9 @@ def examine(
     definitions: Sequence[Definition], settings: Mapping[str, str | None], resolve: Resolve | None = None
 ) -> Examined:
     """Parse and judge every setting once. Raises ConfigError for a setting defined twice."""
-    counts = Counter(one.name for one in definitions)
-    twice = [name for name, count in counts.items() if count > 1]
-    if twice:
+    names = [one.name for one in definitions]
+    if len(set(names)) < len(names):
+        twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
         raise ConfigError([(name, f"Configuration {name} is defined twice.") for name in twice])
     secrets = [text for one in definitions if one.type is ConfigType.PASSWORD and (text := _secret(one, settings))]
     values: dict[str, Any] = {}

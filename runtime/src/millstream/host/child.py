@@ -71,8 +71,12 @@ def _process(private: int) -> None:
         signal.signal(number, signal.SIG_DFL)
     faulthandler.enable(private, all_threads=True)
     faulthandler.register(signal.SIGUSR1, private, all_threads=True)
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
-        score.write(str(OOM_SCORE))
+    with contextlib.suppress(OSError):
+        score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)  # a text file would import its encoding
+        try:
+            os.write(score, b"%d" % OOM_SCORE)
+        finally:
+            os.close(score)
 
 
 def _limit_memory(limit: int) -> None:

@@ -50,13 +50,19 @@ def unmarked(line: str) -> tuple[int, str, str] | None:
     return (int(level), logger, text.replace(LINE_END, "\n")) if found and level.isdigit() else None
 
 
+def ready() -> None:
+    """Do before a fork what need not be done after it: setting a level goes through all loggers there are."""
+    logging.getLogger().setLevel(logging.INFO)
+
+
 def to_descriptor(descriptor: int, veil: Callable[[str], str]) -> None:
     """Make the pipe the only place that this process logs to.   veil: gives what may be told of a text."""
     root = logging.getLogger()
     for handler in list(root.handlers):
         root.removeHandler(handler)
     root.addHandler(_Marked(descriptor, veil))
-    root.setLevel(logging.INFO)
+    if root.level != logging.INFO:
+        ready()
     logging.captureWarnings(True)
 
 

@@ -14,7 +14,6 @@ When the worker's end closes, or the worker dies, the groups of all children are
 """
 
 import contextlib
-import gc
 import importlib
 import json
 import os
@@ -25,6 +24,7 @@ import sys
 import time
 from typing import Any, NoReturn
 
+from millstream.host.freezing import freeze
 from millstream.host.orphan import die_with_parent
 
 MAX_PACKET = 1 << 17
@@ -168,8 +168,7 @@ def main() -> NoReturn:
     failures = preload(["millstream.host.child", *request["preload"]])
     look_for_plugins(tuple(request["disabled"]), request["converters"])
     threads = len(os.listdir("/proc/self/task"))
-    gc.collect()
-    gc.freeze()
+    freeze()
     template = Template(control)
     control.send(json.dumps({"ready": failures, "threads": threads, "seconds": time.perf_counter() - began}).encode())
     die_with_parent(signal.SIGTERM, parent)  # from now on the children's groups are killed before it goes

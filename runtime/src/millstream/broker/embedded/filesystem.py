@@ -4,7 +4,6 @@ import ctypes
 import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from millstream.errors import BrokerError
 
@@ -29,6 +28,9 @@ REFUSED = {
     0x7C7C6673: "Parallels shared folder",
     0xBACBACBC: "VMware shared folder",
 }
+STATFS = ctypes.CDLL(None, use_errno=True).statfs if sys.platform.startswith("linux") else None
+STATFS_ANSWER = ctypes.c_long * 64  # more than any struct statfs
+"""Made once, not where they are called: each child opens a log, and both are pages of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +58,12 @@ def log_files(path: str) -> LogFiles:
         return LogFiles(path, f"{path}-meta", memory=True)
     if not path:
         raise BrokerError("bootstrap.servers=sqlite: names no file; write sqlite:<path>, such as sqlite:./log.db")
-    place = Path(path)
-    if path.endswith(("/", os.sep)) or place.is_dir():
-        place = place / "log.db"
-    place = place.absolute()
-    return LogFiles(str(place), str(place.with_name(f"{place.stem}-meta{place.suffix}")))
+    if path.endswith(("/", os.sep)) or os.path.isdir(path):
+        path = os.path.join(path, "log.db")
+    parts = [part for part in os.path.join(os.getcwd(), path).split(os.sep) if part not in {"", "."}]
+    data = os.sep + os.sep.join(parts)  # as pathlib writes it, `..` kept: not pathlib, which each child would wake
+    stem, suffix = os.path.splitext(data)
+    return LogFiles(data, f"{stem}-meta{suffix}")
 
 
 def prepare_folder(path: str) -> None:
@@ -84,11 +87,9 @@ def prepare_folder(path: str) -> None:
 
 def magic_of(folder: str) -> int | None:
     """The number statfs(2) gives a file system, None where it cannot be asked (only Linux numbers are known)."""
-    if not sys.platform.startswith("linux"):
+    if STATFS is None:
         return None
-    answer = ctypes.create_string_buffer(512)
-    statfs = ctypes.CDLL(None, use_errno=True).statfs
-    if statfs(os.fsencode(folder), answer) != 0:
+    answer = STATFS_ANSWER()
+    if STATFS(os.fsencode(folder), answer) != 0:
         return None
-    word = ctypes.c_long.from_buffer(answer).value  # f_type is the first member, a long
-    return word & 0xFFFFFFFF
+    return answer[0] & 0xFFFFFFFF  # f_type is the first member, a long
