@@ -122,6 +122,38 @@ def test_what_is_wrong_with_the_connection_is_the_reason_and_not_its_consequence
     assert error.retriable
 
 
+def test_that_no_broker_answers_is_said_while_it_lasts_and_once_when_it_is_over(caplog):
+    caplog.set_level(logging.INFO)
+    clock = ManualClock()
+    watch = Watch("c", SERVERS, clock)
+
+    def down() -> None:
+        watch.heard(KafkaError(KafkaError._TRANSPORT, "Connection refused"))
+        watch.heard(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))
+
+    down()
+    watch.answered()
+    assert not caplog.records  # an idle connection ended
+    for _ in range(40):
+        down()
+        clock.advance(1.0)
+    watch.answered()
+    watch.answered()
+    sentence = (
+        "bootstrap.servers 127.0.0.1:1 cannot be reached: Connection refused. Nothing is skipped; it is tried again"
+    )
+    assert [record.getMessage().startswith(sentence) for record in caplog.records] == [True, True, False]
+    assert caplog.records[-1].getMessage() == "bootstrap.servers 127.0.0.1:1 can be reached again"
+
+
+def test_who_is_asked_says_it_to_who_asks(caplog):
+    watch = Watch("c", SERVERS)
+    for _ in range(3):
+        watch.heard(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))
+    watch.answered()
+    assert not caplog.records
+
+
 def test_a_lasting_trouble_is_in_the_log_every_30_seconds():
     clock = ManualClock()
     seldom = Seldom(clock)

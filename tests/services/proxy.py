@@ -18,6 +18,7 @@ CHUNK = 256 * 1024
 WAITING_CHUNKS = 16
 CONNECT_S = 1.0
 COMMAND_S = 10.0
+WAYS = ("there", "back")
 #: closed so, a socket resets its connection instead of ending it in good order
 RESET = struct.pack("ii", 1, 0)
 
@@ -78,7 +79,7 @@ class Proxy:
         self.target = target
         self.port = 0
         self._delay_s = 0.0
-        self._frozen = False
+        self._frozen: frozenset[int] = frozenset()
         self._closed = False
         self._listener: socket.socket | None = None
         self._connections: list[_Connection] = []
@@ -101,9 +102,12 @@ class Proxy:
         """Reset every connection, and refuse all new ones until `heal`."""
         self._do(self._refuse)
 
-    def freeze(self) -> None:
-        """No byte moves until `heal`; connections stay, and the kernel accepts new ones."""
-        self._do(self._freeze)
+    def freeze(self, *ways: str) -> None:
+        """No byte moves "there" or "back", by default neither way, until `heal`.
+
+        Connections stay, and the kernel accepts new ones.
+        """
+        self._do(lambda: self._freeze(frozenset(map(WAYS.index, ways or WAYS))))
 
     def delay(self, seconds: float) -> None:
         """What is read from now on waits so long, in each direction."""
@@ -139,11 +143,11 @@ class Proxy:
             self._listener.close()
             self._listener = None
 
-    def _freeze(self) -> None:
-        self._frozen = True
+    def _freeze(self, ways: frozenset[int]) -> None:
+        self._frozen = ways
 
     def _heal(self) -> None:
-        self._frozen, self._delay_s = False, 0.0
+        self._frozen, self._delay_s = frozenset(), 0.0
         if self._listener is None:
             self._listener = socket.create_server((HOST, self.port))
             self._listener.setblocking(False)
@@ -188,7 +192,7 @@ class Proxy:
     def _wanted(self) -> tuple[dict[socket.socket, int], float | None]:
         """Which sockets to ask for what, and when the next data may be written."""
         polled = {self._woken: select.POLLIN}
-        if self._listener is not None and not self._frozen:
+        if self._listener is not None and len(self._frozen) < len(WAYS):
             polled[self._listener] = select.POLLIN
         moments, now = [], time.monotonic()
         for way in self._ways():
@@ -201,7 +205,10 @@ class Proxy:
         return polled, min(moments, default=None)
 
     def _ways(self) -> list[_Way]:
-        return [] if self._frozen else [way for connection in self._connections for way in connection.ways]
+        return [way for connection in self._connections for way in self._moving(connection)]
+
+    def _moving(self, connection: _Connection) -> list[_Way]:
+        return [way for number, way in enumerate(connection.ways) if number not in self._frozen]
 
     def _move(self, ready: set[socket.socket]) -> None:
         """Read and write what is ready."""
@@ -209,9 +216,9 @@ class Proxy:
             self._woken.recv(CHUNK)
         if self._listener in ready:
             self._accept()
-        for connection in [] if self._frozen else list(self._connections):
+        for connection in list(self._connections):
             try:
-                for way in connection.ways:
+                for way in self._moving(connection):
                     self._move_along(way, ready)
                 over = all(way.finished for way in connection.ways)
             except OSError:  # reset by one end: the other learns it

@@ -109,6 +109,26 @@ def test_refused_until_healed(proxy: Proxy) -> None:
         assert answer(client, b"after") == b"after"
 
 
+def test_frozen_in_one_way_the_other_goes_on(proxy: Proxy) -> None:
+    with connected(proxy) as client:
+        assert answer(client, b"before") == b"before"
+        proxy.freeze("back")
+        client.sendall(b"there")
+        client.settimeout(MOMENT_S)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        proxy.freeze("there")
+        client.settimeout(PATIENCE_S)
+        assert client.recv(5, socket.MSG_WAITALL) == b"there"
+        client.sendall(b"later")
+        client.settimeout(MOMENT_S)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        proxy.heal()
+        client.settimeout(PATIENCE_S)
+        assert client.recv(5, socket.MSG_WAITALL) == b"later"
+
+
 def test_a_delay_is_paid_each_way(proxy: Proxy) -> None:
     with connected(proxy) as client:
         proxy.delay(MOMENT_S)

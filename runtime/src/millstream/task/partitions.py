@@ -60,7 +60,11 @@ class Partitions:
 
     def lost(self, partitions: Collection[TopicPartition]) -> None:
         """Another member has them already: nothing may be committed."""
-        log.warning("Partitions lost: %s", _named(partitions))
+        log.warning(
+            "Partitions lost: %s; the group did not hear of this task within session.timeout.ms, or its put took "
+            "longer than max.poll.interval.ms, and other tasks get them. What was not committed is delivered again",
+            _named(partitions),
+        )
         going = frozenset(partitions) & self._mine
         if going:
             self._outside.errants.cancel(going)

@@ -75,11 +75,9 @@ class Positions:
         """Give up waiting for the answer to a commit; when it comes it is skipped."""
         started = self._started
         if started is not None and self._outside.clock.monotonic() >= started + timeout_ms / 1000:
-            log.warning(
-                "The commit of offsets %d was not answered within %d ms (offset.flush.timeout.ms); the next "
-                "commit includes it",
-                self._sequence,
-                timeout_ms,
+            self._complaint.failed(
+                f"The commit of offsets {self._sequence} was not answered within {timeout_ms} ms "
+                "(offset.flush.timeout.ms); the next commit includes it"
             )
             self._started = None
             self._outside.metrics.committed(timeout_ms, False)

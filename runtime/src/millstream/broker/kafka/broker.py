@@ -63,14 +63,15 @@ class KafkaBroker:
         return NoClaim()
 
     def producer(self, settings: ProducerSettings) -> KafkaProducer:
-        watch = Watch(settings.client_id, self.bootstrap)
+        watch = Watch(settings.client_id, self.bootstrap, self._clock)
         java = self._making.settings("producer", settings.overrides)
         max_age = int(java.get("metadata.max.age.ms", MAX_AGE_MS)) / 1000
         topics = Topics(watch, self._clock, lambda topic: self._limit(settings, topic), max_age)
         return KafkaProducer(self._making, settings, topics, watch, self._clock)
 
     def consumer(self, settings: ConsumerSettings) -> KafkaConsumer:
-        return KafkaConsumer(self._making, settings, Watch(settings.client_id, self.bootstrap), self._clock)
+        watch = Watch(settings.client_id, self.bootstrap, self._clock)
+        return KafkaConsumer(self._making, settings, watch, self._clock)
 
     def admin(self, settings: AdminSettings) -> KafkaAdmin:
         client, watch = self._shared_admin(settings.client_id, self._making.settings("admin", settings.overrides))

@@ -22,7 +22,6 @@ from millstream_api.records import TopicPartition
 log = logging.getLogger(__name__)
 
 STEP_SECONDS = 0.1  # how late a wakeup is heard
-TOLD = frozenset({KafkaError._MAX_POLL_EXCEEDED, KafkaError._AUTO_OFFSET_RESET})
 
 
 class Steering:
@@ -68,14 +67,29 @@ class Events:
                 self._places.of[at] = max(self._places.of[at], offset)
         elif error.code() in UNKNOWN:
             self._wait_for(topic or "")
-        elif error.code() in TOLD:
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET:
             log.warning("%s", error.str())
+        elif error.code() == KafkaError._MAX_POLL_EXCEEDED:
+            log.warning(
+                "The task was away longer than max.poll.interval.ms, and its group gave its partitions to others: %s. "
+                "What it had not committed is delivered again. If its put needs so long, raise "
+                "consumer.override.max.poll.interval.ms, or lower consumer.override.max.poll.records",
+                error.str(),
+            )
         else:
             failure = explained(error, f"reading {topic or 'the group'}")
             if not failure.retriable:
                 raise failure
             self._watch.heard(error)
         return True
+
+    def went_back(self, partition: TopicPartition, offset: int) -> None:
+        """A row came from before the place that was reached, and nobody had sought it."""
+        log.warning(
+            "%s-%d goes on at offset %d, and had been read up to %d: the topic was deleted and made anew, or its log "
+            "was cut. What was not read before that is gone; what is there now is read from that offset on",
+            *(partition.topic, partition.partition, offset, self._places.of[partition]),
+        )
 
     def _wait_for(self, topic: str) -> None:
         now = self._clock.monotonic()
@@ -187,8 +201,12 @@ class KafkaConsumer(Steering, Committing):
             if partition in paused:
                 self._places.dropped(partition)
             elif partition in of:  # else it went while they were under way
+                if rows.offsets[0] < of[partition]:
+                    self._events.went_back(partition, rows.offsets[0])
                 of[partition] = rows.offsets[-1] + 1
                 given.append(rows)
+        if given:
+            self._watch.answered()
         return given
 
 

@@ -1,10 +1,17 @@
 """What librdkafka's and the brokers' errors mean to the operator: the setting to change, the right to grant."""
 
+import logging
 import threading
 
 from confluent_kafka import KafkaError, KafkaException
 
+from millstream.broker.complaint import Complaint
 from millstream.errors import BrokerError, FencedError, RecordTooLargeError, UnknownTopicError
+from millstream.lifecycle import Clock
+
+log = logging.getLogger(__name__)
+
+LASTING_SECONDS = 60.0
 
 PASSING = frozenset(
     {
@@ -93,11 +100,13 @@ TOO_LARGE_REMEDY = (
 class Watch:
     """Hears of one client's troubles: says what is wrong while it is wrong, and what cannot pass by itself.
 
-    `heard` is called on whatever thread polls the client."""
+    `heard` is called on whatever thread polls the client.   clock: of a client that works unasked, a task's: that no
+    broker answers it is in the log then."""
 
-    def __init__(self, client: str, bootstrap: str) -> None:
+    def __init__(self, client: str, bootstrap: str, clock: Clock | None = None) -> None:
         self._client = client
         self._bootstrap = bootstrap
+        self._outage = None if clock is None else Outage(bootstrap, clock)
         self._lock = threading.Lock()
         self._problem: str | None = None
         self._hopeless: BrokerError | None = None
@@ -118,6 +127,13 @@ class Watch:
             if code != KafkaError._ALL_BROKERS_DOWN:  # a consequence, and never the reason
                 self._problem = said
             self._hopeless = self._hopeless or hopeless
+        if code == KafkaError._ALL_BROKERS_DOWN and self._outage is not None:
+            self._outage.noticed(self.problem)
+
+    def answered(self) -> None:
+        """Rows came, or were acknowledged."""
+        if self._outage is not None:
+            self._outage.over()
 
     @property
     def problem(self) -> str:
@@ -133,3 +149,26 @@ class Watch:
         return BrokerError(
             f"{doing}: bootstrap.servers {self._bootstrap} cannot be reached: {self.problem}", retriable=True
         )
+
+
+class Outage:
+    """Says that no broker answers. The first notice is let pass: a connection that was idle ends with one, too."""
+
+    def __init__(self, bootstrap: str, clock: Clock) -> None:
+        self._bootstrap = bootstrap
+        self._clock = clock
+        self._complaint = Complaint(clock, log, f"bootstrap.servers {bootstrap} can be reached again")
+        self._noticed: float | None = None
+
+    def noticed(self, problem: str) -> None:
+        now, before = self._clock.monotonic(), self._noticed
+        self._noticed = now
+        if before is not None and now - before < LASTING_SECONDS:
+            self._complaint.failed(
+                f"bootstrap.servers {self._bootstrap} cannot be reached: {problem}. Nothing is skipped; it is tried "
+                "again until a broker answers"
+            )
+
+    def over(self) -> None:
+        self._noticed = None
+        self._complaint.mended()

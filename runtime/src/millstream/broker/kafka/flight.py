@@ -98,17 +98,22 @@ class Flight:
         """
         self._over = self._sent - self._held()
 
-    def land(self) -> None:
-        """Tell what was over at the last look. The client's callbacks have been served since; none left: all is."""
-        if not self._pending:
-            return
+    def land(self) -> bool:
+        """Tell what was over at the last look. The client's callbacks have been served since; none left: all is.
+
+        True: something was.
+        """
+        before = len(self._pending)
+        if not before:
+            return False
         held = self._held()
         if held and (self._mixed or not self._in_order):
-            return
+            return False
         while self._pending and (not held or self._pending[0].end <= self._over):
             pending = self._pending.popleft()
             self.size -= pending.size
             pending.tell()
+        return len(self._pending) < before
 
     @property
     def empty(self) -> bool:

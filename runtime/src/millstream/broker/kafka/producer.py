@@ -173,7 +173,8 @@ class Sending:
 
     def _settle(self) -> None:
         if not self._again:
-            self._flight.land()
+            if self._flight.land():
+                self._watch.answered()
             if self._alone and self._flight.empty:
                 self._alone = False
                 self._batch_size = max(self._batch_size // 2, LEAST_BATCH)

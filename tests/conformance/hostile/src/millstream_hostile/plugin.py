@@ -15,6 +15,7 @@ def register_sources() -> Iterable[PluginRef]:
 def register_sinks() -> Iterable[PluginRef]:
     yield PluginRef("millstream_hostile.connectors:HostileSink")
     yield PluginRef("millstream_hostile.exits_at_import:SinkExitsAtImport")
+    yield PluginRef("millstream_hostile.witness:WitnessSink")
 
 
 @hookimpl
