@@ -92,6 +92,45 @@ def test_what_nobody_knows_is_refused(kept):
         kept.answer("c", "weather", {}).result(WAIT_S)
 
 
+def test_what_nobody_foresaw_is_an_answer_and_the_next_question_is_answered_too(kept, monkeypatch):
+    def broken(*_):
+        raise MemoryError("none left")
+
+    with monkeypatch.context() as breaking:
+        breaking.setattr(OffsetFile, "write", broken)
+        with pytest.raises(MemoryError, match="none left"):
+            commit(kept, ('{"b":1,"a":2}', '{"position":99}')).result(WAIT_S)
+    with pytest.raises(ValueError, match=r".+"):
+        read(kept, "no JSON")
+    with pytest.raises(DataError):
+        read(kept, '{"a":[]}')
+    assert read(kept, '{"b":1,"a":2}') == ['{"position":35}']
+    assert commit(kept, ('{"b":1,"a":2}', '{"position":41}')).result(WAIT_S) is None
+
+
+def test_a_keeper_that_has_ended_is_told_to_who_waits_and_to_who_asks_later(kept, monkeypatch, caplog):
+    def ending(*_):
+        raise SystemExit("out of order")
+
+    with monkeypatch.context() as breaking:
+        breaking.setattr(OffsetFile, "write", ending)
+        waiting = [commit(kept, ('{"b":1,"a":2}', "{}")) for _ in range(3)]
+        for answer in waiting:
+            with pytest.raises(WorkerError, match=r"has ended \(out of order\); restart the worker"):
+                answer.result(WAIT_S)
+    with pytest.raises(WorkerError, match="restart the worker"):
+        read(kept, "{}")
+    with pytest.raises(WorkerError, match="restart the worker"):
+        kept.write("c", [({"a": 1}, {"b": 2})])
+    assert "nobody writes" in caplog.text
+
+
+def test_who_asks_when_the_worker_has_let_the_file_go_is_told(kept):
+    kept.close()
+    with pytest.raises(WorkerError, match="the worker has let it go"):
+        read(kept, "{}")
+
+
 def test_a_missing_or_empty_file_is_a_beginning(path):
     for prepare in (lambda: None, lambda: path.write_bytes(b"")):
         prepare()

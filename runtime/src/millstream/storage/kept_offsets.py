@@ -3,16 +3,19 @@
 Tasks ask through their channels; a thread of its own answers, and writes the file once for all that is waiting.
 """
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
-from millstream.errors import MillstreamError, WorkerError
+from millstream.errors import MillstreamError, WorkerError, message_of
 from millstream.lifecycle import StopToken, spawn
 from millstream.storage.java_json import dump_bytes, loads
 from millstream.storage.offset_file import OffsetFile
 from millstream.storage.offsets import OffsetIndex, Place, canonical, check_place
+
+log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 5.0
 READ, WRITE = "offsets", "commit_offsets"
@@ -38,12 +41,16 @@ class KeptOffsets:
         for key, value in self._entries.items():
             self._index.put(key, value)
         self._requests: SimpleQueue[Request | None] = SimpleQueue()
-        self._keeper = spawn("offsets-file", self._keep)
+        self._taken: list[Request] = []  # from the queue, by the keeper
+        self._ended: WorkerError | None = None
+        self._keeper = spawn("offsets-file", self._keep, on_death=self._died)
 
     def answer(self, connector: str, what: str, arguments: Mapping[str, Any]) -> "Future[Any]":
-        """What a child of this connector asks."""
+        """What a child of this connector asks. It is answered in any case: an error when nobody keeps any more."""
         future: Future[Any] = Future()
         self._requests.put(Request(connector, what, arguments, future))
+        if self._ended is not None:
+            self._refuse(self._ended)
         return future
 
     def of(self, connector: str) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
@@ -65,28 +72,46 @@ class KeptOffsets:
             requests = [self._requests.get()]
             while not self._requests.empty():
                 requests.append(self._requests.get())
-            self._serve([request for request in requests if request is not None])
+            self._taken = [request for request in requests if request is not None]
+            self._serve(self._taken)
             if None in requests:
                 return
 
     def _serve(self, requests: Sequence[Request]) -> None:
         """All writes with one replacement of the file; then the reads, which see them."""
         writes = [request for request in requests if request.what == WRITE]
-        try:
-            if writes:
-                self._store(writes)
-        except MillstreamError as error:
-            for request in writes:
-                request.answer.set_exception(error)
-        else:
-            for request in writes:
-                request.answer.set_result(None)
+        if writes:
+            _answer(writes, lambda: self._store(writes))
         for request in requests:
-            if request.what == READ:
-                found = self._index.texts(request.connector, map(_canonical, request.arguments["partitions"]))
-                request.answer.set_result([None if value is None else value.decode() for value in found])
-            elif request.what != WRITE:
-                request.answer.set_exception(WorkerError(f"this worker has no answer to {request.what!r}"))
+            if request.what != WRITE:
+                _answer([request], lambda request=request: self._found(request))  # type: ignore[misc]  # bound now
+
+    def _found(self, request: Request) -> list[str | None]:
+        if request.what != READ:
+            raise WorkerError(f"this worker has no answer to {request.what!r}")
+        found = self._index.texts(request.connector, map(_canonical, request.arguments["partitions"]))
+        return [None if value is None else value.decode() for value in found]
+
+    def _died(self, failure: BaseException | None) -> None:
+        """Whoever waits, and whoever asks from now on, is told."""
+        why = "the worker has let it go"
+        if failure is not None:
+            log.error("nobody writes %s any more; restart the worker", self._file.path, exc_info=failure)
+            why = f"the thread that keeps it has ended ({message_of(failure)}); restart the worker"
+        self._ended = WorkerError(f"the offsets file {str(self._file.path)!r} is not read or written: {why}")
+        for request in self._taken:
+            if not request.answer.done():
+                request.answer.set_exception(self._ended)
+        self._refuse(self._ended)
+
+    def _refuse(self, error: WorkerError) -> None:
+        while True:
+            try:
+                request = self._requests.get_nowait()
+            except Empty:
+                return
+            if request is not None:
+                request.answer.set_exception(error)
 
     def _store(self, writes: Sequence[Request]) -> None:
         changed: dict[bytes, bytes | None] = {}
@@ -99,6 +124,20 @@ class KeptOffsets:
         self._entries = wanted
         for key, value in changed.items():
             self._index.put(key, value)
+
+
+def _answer(requests: Iterable[Request], work: Callable[[], Any]) -> None:
+    """One answer to all of them: what `work` gives, or what hindered it, whatever that is."""
+    try:
+        found = work()
+    except Exception as error:
+        if not isinstance(error, MillstreamError):
+            log.error("A question about stored offsets failed, and is answered so", exc_info=error)
+        for request in requests:
+            request.answer.set_exception(error)
+    else:
+        for request in requests:
+            request.answer.set_result(found)
 
 
 def _canonical(partition: str) -> str:
