@@ -16,8 +16,11 @@ LANE = ("t", 0)
 class Message:
     """What librdkafka gives with a report."""
 
-    def __init__(self, value: bytes | None, key: bytes | None = None) -> None:
-        self._value, self._key = value, key
+    def __init__(self, value: bytes | None, key: bytes | None = None, partition: int = 0) -> None:
+        self._value, self._key, self._partition = value, key, partition
+
+    def partition(self) -> int:
+        return self._partition
 
     def value(self) -> bytes | None:
         return self._value
@@ -144,6 +147,12 @@ def test_the_row_of_a_refused_record_is_found_among_equal_ones_from_the_first_on
     assert pending.refuse(message(b"b", None), ERROR) == 1
     assert pending.refuse(message(b"a", b"2"), ERROR) == 4
     assert sorted(pending.failures) == [0, 1, 2, 3, 4]
+
+
+def test_of_equal_rows_for_two_partitions_the_one_of_the_refused_partition_is_meant():
+    pending = Pending(Outgoing("t", [b"a"] * 4), print, 0, 0.0, where=[0, 1, 0, 1])
+    message: Any = Message
+    assert [pending.refuse(message(b"a", None, partition), ERROR) for partition in (1, 0, 1, 0)] == [1, 2, 3, 0]
 
 
 def test_no_batch_is_told_before_its_rows_whatever_happens():

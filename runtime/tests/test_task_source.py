@@ -4,13 +4,14 @@ import importlib.util
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from millstream.broker.ports import NewTopic
-from millstream.errors import BrokerError, ConflictError, RetriableError
+from millstream.broker.ports import Delivered, NewTopic, Outgoing
+from millstream.errors import BrokerError, ConflictError, RetriableError, UnknownTopicError
 from millstream.identity import State, TargetState
 from millstream.lifecycle import ManualClock
 from millstream.task.control import Control
@@ -344,6 +345,46 @@ def test_with_tolerance_all_a_refused_record_is_reported_and_passed_by(bench: An
     assert [value for value, _ in bench.pipeline.refusals] == ["big"]
     assert [(value, written and written.offset) for value, written in task.heard] == [("a", 0), ("big", None), ("b", 1)]
     assert bench.states() == [State.RUNNING, State.UNASSIGNED]
+
+
+class Losing:
+    """A producer that writes all rows but `lost`, for `error`."""
+
+    def __init__(self, producer: Any, error: Exception) -> None:
+        self._producer = producer
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._producer, name)
+
+    def send(self, batch: Outgoing, done: Callable[[Delivered], None]) -> None:
+        refused = {row: self._error for row, value in enumerate(batch.values) if value == b"lost"}
+        kept = [row for row in range(len(batch.values)) if row not in refused]
+        if batch.topic != "data" or not refused:
+            self._producer.send(batch, done)
+            return
+        self._producer.send(Outgoing(batch.topic, [batch.values[row] for row in kept]), lambda _: None)
+        done(Delivered(refused))
+
+
+@pytest.mark.parametrize("exactly", [True, False])
+@pytest.mark.parametrize(
+    "error", [BrokerError("the producer is broken"), UnknownTopicError("topic 'data' does not exist")], ids=str
+)
+def test_tolerance_all_leaves_out_no_record_for_what_hinders_every_record(
+    bench: Any, exactly: bool, error: Exception
+) -> None:
+    control = HastyControl()
+    settings = {"tolerate_failures": True, "offset_flush_interval_ms": 0}
+    steps = [records("a", "b"), records("c", "lost", "d", start=2), records("e", start=5)]
+    parts = bench.source_parts(
+        lambda context: Script(context, steps, control), control=control, exactly=exactly, settings=settings
+    )
+    SourceTaskLoop(replace(parts, producer=Losing(parts.producer, error))).run()
+    assert bench.states() == [State.RUNNING, State.FAILED]
+    assert str(error) in bench.trace()
+    assert stored(bench) == {"position": 3}
+    assert bench.pipeline.refusals == []
 
 
 @pytest.mark.parametrize("exactly", [True, False])

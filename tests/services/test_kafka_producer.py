@@ -31,6 +31,7 @@ from millstream.broker.ports import (
     ProducerSettings,
 )
 from millstream.errors import BrokerError, RecordTooLargeError, UnknownTopicError
+from millstream.lifecycle import StopToken, spawn
 from millstream_api.records import TopicPartition
 from services.kafka import Kafka
 
@@ -339,8 +340,75 @@ def test_what_is_out_at_the_end_is_told_as_failed(kafka: Kafka, topic: str, kafk
 def test_a_topic_that_the_brokers_will_not_make_names_the_remedy(own_kafka: object, topic: str) -> None:
     strict: Kafka = own_kafka({"auto.create.topics.enable": "false"})  # type: ignore[operator]  # a function
     broker = open_broker(strict.address())
-    (told,) = sent(producer_of(broker), Outgoing(topic, [b"a"]))
-    assert isinstance(told.failures[0], UnknownTopicError)
-    assert f"topic {topic!r} does not exist" in str(told.failures[0])
-    assert "topic.creation.default.partitions" in str(told.failures[0])
+    producer, told = producer_of(broker, max_block_ms="2000"), []
+
+    def failed() -> UnknownTopicError | None:
+        try:
+            producer.send(Outgoing(topic, [b"a"]), told.append)
+        except UnknownTopicError as error:
+            return error
+        except BrokerError as error:
+            if not error.retriable:
+                raise
+        return None
+
+    said = str(until(failed, "the producer to give up", 10.0))
+    assert f"topic {topic!r} does not exist, also after 2 s (max.block.ms)" in said
+    assert "topic.creation.default.partitions" in said
+    assert told == []
+    made(broker, topic)
+    assert [one.failures for one in sent(producer, Outgoing(topic, [b"a"]))] == [{}]
+    assert values(read(broker, topic)) == [b"a"]
     broker.close()
+
+
+def test_a_transaction_that_needs_smaller_batches_is_begun_anew_and_written_once(broker: Broker, topic: str) -> None:
+    made(broker, topic)
+    made(broker, f"{topic}-small", max_message_bytes="2000")
+    producer = broker.producer(ProducerSettings("test", transactional_id=topic))
+    told: list[Delivered] = []
+
+    def transacted() -> None:
+        producer.begin()
+        producer.send(Outgoing(topic, [b"before"]), told.append)
+        producer.send(Outgoing(f"{topic}-small", numbered(500)), told.append)
+        producer.commit()
+
+    with pytest.raises(BrokerError, match="begin another") as caught:
+        transacted()
+    assert caught.value.retriable
+    producer.abort()
+    told.clear()
+    transacted()
+    producer.close(WAIT_S)
+    assert [one.failures for one in told] == [{}, {}]
+    assert values(read(broker, topic)) == [b"before"]
+    assert values(read(broker, f"{topic}-small")) == numbered(500)
+
+
+def test_a_commit_whose_answer_is_lost_for_a_while_is_asked_for_until_it_is_answered(
+    kafka: Kafka, topic: str, kafka_proxy: object
+) -> None:
+    plain = open_broker(kafka.address())
+    made(plain, topic)
+    broker = open_broker(kafka.address("PROXIED"))
+    producer = broker.producer(ProducerSettings("test", transactional_id=topic))
+    told: list[Delivered] = []
+
+    def healed(stop: StopToken) -> None:
+        stop.wait(7.0)
+        kafka.proxy.heal()
+
+    for number in range(2):
+        producer.begin()
+        producer.send(Outgoing(topic, [b"%d" % number]), told.append)
+        assert producer.flush(WAIT_S) == 0
+        if number:
+            kafka.proxy.freeze()
+            spawn("heal", healed)
+        producer.commit()
+    producer.close(WAIT_S)
+    assert [one.failures for one in told] == [{}, {}]
+    assert values(read(plain, topic)) == [b"0", b"1"]
+    broker.close()
+    plain.close()

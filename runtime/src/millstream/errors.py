@@ -116,15 +116,23 @@ class NoAnswerError(RemoteError):
 
 
 class BrokerError(MillstreamError):
-    """The log of records refuses; `retriable` says whether asking again may help."""
+    """The log of records refuses.
 
-    def __init__(self, message: str, retriable: bool = False) -> None:
+    retriable: asking again may help.
+    skippable: one record is at fault and others would be taken, so that `errors.tolerance=all` may leave it out.
+    """
+
+    def __init__(self, message: str, retriable: bool = False, skippable: bool = False) -> None:
         super().__init__(message)
         self.retriable = retriable
+        self.skippable = skippable
 
 
 class RecordTooLargeError(BrokerError):
     """A record is larger than its topic accepts."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, skippable=True)
 
 
 class UnknownTopicError(BrokerError):

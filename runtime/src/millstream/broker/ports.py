@@ -149,7 +149,8 @@ class RebalanceListener:
 
 class Producer(Protocol):
     """Writes rows. Any method may raise FencedError (stop at once), and BrokerError with `retriable`: nothing is lost
-    or written then, the same call may be made again after a pause, for ever (a full disk)."""
+    or written then, the same call may be made again after a pause, for ever (a full disk). Inside a transaction `abort`
+    comes first, and all of it is sent again."""
 
     @property
     def transactional(self) -> bool:
@@ -162,7 +163,8 @@ class Producer(Protocol):
 
     def send(self, batch: Outgoing, done: Callable[[Delivered], None]) -> None:
         """Hand rows over. `done` is called exactly once, on a thread that is inside send, poll, flush, commit, abort or
-        close: with the refused rows, which in a transaction do not hinder the others. Embedded tells it in `send`
+        close: with the refused rows, which in a transaction do not hinder the others. A refusal is about its row, or is
+        not `skippable`. Embedded tells it in `send`
         while a transaction is open, since then the commit decides. After `abort` an untold `done` gets every row as
         failed."""
         ...

@@ -50,7 +50,7 @@ OWN: Mapping[str, str] = {
     "partitioner.ignore.keys": "whether keys choose partitions",
     "exclude.internal.topics": "whether topics.regex sees internal topics",
     "transactional.id": "made by the worker",
-    "max.block.ms": "rows wait as long as they must",
+    "max.block.ms": "how long a topic that is not there is waited for; brokers that are away are waited for for ever",
 }
 """Read or given by the worker itself."""
 TLS = frozenset(

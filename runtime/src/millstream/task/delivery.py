@@ -163,6 +163,12 @@ def passing(error: Exception) -> bool:
     return isinstance(error, RetriableError) or (isinstance(error, BrokerError) and error.retriable)
 
 
+def skippable(error: Exception) -> bool:
+    """Whether `errors.tolerance=all` may leave the row out: it is at fault itself. What hinders every row, such as an
+    outage, would lose them all."""
+    return isinstance(error, BrokerError) and error.skippable
+
+
 class Upstream:
     """Tells the plugin what became of its records. What it raises is logged and ignored, as in Java."""
 

@@ -18,7 +18,15 @@ from functools import partial
 
 from millstream.lifecycle import Spawned, StopToken, spawn
 from millstream.pipeline.poll import SourceSlice
-from millstream.task.delivery import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Load, Patience, Sent, passing
+from millstream.task.delivery import (
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    Load,
+    Patience,
+    Sent,
+    passing,
+    skippable,
+)
 from millstream.task.living import StopAskedError
 from millstream.task.offsets import Newest
 from millstream.task.outlet import Outlet
@@ -286,5 +294,5 @@ def _send(outlet: Outlet, gathered: Gathered) -> None:
 def _check(refused: Iterable[Exception], tolerates: bool) -> None:
     """Raise what rows were refused for; tolerated, they are reported with the others, once those are in the log."""
     for error in refused:
-        if not tolerates or passing(error):
+        if not tolerates or not skippable(error):
             raise error

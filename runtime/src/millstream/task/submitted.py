@@ -4,11 +4,11 @@ import logging
 import threading
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from millstream.errors import MillstreamError
 from millstream.pipeline.poll import SourceSlice
-from millstream.task.delivery import Load, Patience, Sent, passing, refusal
+from millstream.task.delivery import Load, Patience, Sent, passing, refusal, skippable
 from millstream.task.offsets import Newest, Offsets, partition_key
 from millstream.task.outlet import Outlet
 from millstream_api import Place
@@ -105,17 +105,20 @@ class AtLeastOnce:
 
     def _land(self) -> None:
         """Take leave of what is acknowledged up to the first slice that is not; raise for a refused row."""
-        while self._flying and not self._flying[0].waiting and self._fine(self._flying[0]):
+        while self._flying and not self._flying[0].waiting and not self._failing(self._flying[0]):
             sent = self._flying.popleft()
             self._commits.add(sent.load.newest())
             self._outlet.arrived(sent)
         for sent in self._flying:
-            if not self._fine(sent):
-                row = min(sent.refused)
+            if failing := self._failing(sent):
+                row = min(failing)
                 raise refusal(sent.load, row, sent.refused[row])
 
-    def _fine(self, sent: Sent) -> bool:
-        return not sent.refused or self._settings.tolerate_failures
+    def _failing(self, sent: Sent) -> Sequence[int]:
+        """Refused rows that are not to be left out."""
+        if not self._settings.tolerate_failures:
+            return list(sent.refused)
+        return [row for row, error in sent.refused.items() if not skippable(error)]
 
     def _committable(self) -> Newest:
         """The offsets behind the longest acknowledged prefix of each source partition (SubmittedRecords.java)."""
@@ -123,8 +126,7 @@ class AtLeastOnce:
         found = Newest()
         for sent in self._flying:
             out = [routed.rows for routed in sent.waiting]
-            if not self._settings.tolerate_failures:
-                out.append(sorted(sent.refused))
+            out.append(self._failing(sent))
             missing = {row for rows in out for row in rows}
             ledger = sent.load.slice.ledger
             for partition, rows in ledger.split(sent.load.survivors()):

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Hashable, Sequence
 
 from millstream.errors import BrokerError, MillstreamError
-from millstream.task.delivery import Load, Patience, Sent, passing, refusal
+from millstream.task.delivery import Load, Patience, Sent, passing, refusal, skippable
 from millstream.task.living import StopAskedError
 from millstream.task.offsets import Newest, Offsets, partition_key
 from millstream.task.outlet import Outlet
@@ -185,12 +185,13 @@ def newest_places(loads: Sequence[Load]) -> Sequence[tuple[Place | None, Place |
 
 
 def _judge(at: int, sent: Sent, tolerates: bool) -> None:
-    """Rows of slice `at` were refused: raise for the lowest, unless they are to be skipped."""
+    """Rows of slice `at` were refused: raise for the lowest of those that are not to be skipped."""
     for row in sorted(sent.refused):
         if passing(sent.refused[row]):
             raise sent.refused[row]
-    if not tolerates:
-        row = min(sent.refused)
+    failing = [row for row, error in sent.refused.items() if not (tolerates and skippable(error))]
+    if failing:
+        row = min(failing)
         raise _RefusedError(at, row, sent.refused[row])
 
 

@@ -173,7 +173,8 @@ def _check(new: NewTopic, count: int) -> None:
     if not new.name or len(new.name) > LONGEST_NAME or new.name in {".", ".."} or not LEGAL.issuperset(new.name):
         raise BrokerError(
             f"cannot create the topic {new.name!r}: a name has 1 to {LONGEST_NAME} of the characters a-z A-Z 0-9 . _ - "
-            "and is neither . nor ..; change the setting that names it"
+            "and is neither . nor ..; change the setting that names it",
+            skippable=True,
         )
     if not 1 <= count <= MOST_PARTITIONS:
         raise BrokerError(

@@ -70,7 +70,8 @@ def _refused(batch: Outgoing, topic: Topic, limit: int) -> Mapping[int, Exceptio
             if key is None:
                 failures[row] = BrokerError(
                     f"a record without a key was sent to topic {topic.name!r}, which is compacted: it keeps the newest "
-                    "record of each key; give the record a key"
+                    "record of each key; give the record a key",
+                    skippable=True,
                 )
     sizes = _sizes(batch)
     if max(sizes, default=0) > limit:
@@ -86,7 +87,8 @@ def _refused(batch: Outgoing, topic: Topic, limit: int) -> Mapping[int, Exceptio
             if partition is not None and not 0 <= partition < count:
                 failures[row] = UnknownTopicError(
                     f"a record was sent to partition {partition} of topic {topic.name!r}, which has {count} "
-                    f"(0 to {count - 1})"
+                    f"(0 to {count - 1})",
+                    skippable=True,
                 )
     return failures
 

@@ -13,7 +13,7 @@ from millstream.broker.kafka.consumer import KafkaConsumer
 from millstream.broker.kafka.failures import Watch
 from millstream.broker.kafka.making import Making, check_resolvable
 from millstream.broker.kafka.producer import KafkaProducer
-from millstream.broker.kafka.topics import Topics
+from millstream.broker.kafka.topics import ABSENT_SECONDS, Topics
 from millstream.broker.ports import AdminSettings, ConsumerSettings, ProducerSettings, SinkGroup
 from millstream.errors import BrokerError
 from millstream.lifecycle import SystemClock
@@ -66,7 +66,8 @@ class KafkaBroker:
         watch = Watch(settings.client_id, self.bootstrap, self._clock)
         java = self._making.settings("producer", settings.overrides)
         max_age = int(java.get("metadata.max.age.ms", MAX_AGE_MS)) / 1000
-        topics = Topics(watch, self._clock, lambda topic: self._limit(settings, topic), max_age)
+        absent = int(java["max.block.ms"]) / 1000 if "max.block.ms" in java else ABSENT_SECONDS
+        topics = Topics(watch, self._clock, lambda topic: self._limit(settings, topic), max_age, absent)
         return KafkaProducer(self._making, settings, topics, watch, self._clock)
 
     def consumer(self, settings: ConsumerSettings) -> KafkaConsumer:

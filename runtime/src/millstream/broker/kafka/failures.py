@@ -48,6 +48,13 @@ NEW = frozenset(
 )
 """Of a topic, or a group, that its brokers have just been given."""
 UNKNOWN = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
+ODD = frozenset(
+    {
+        *(KafkaError.INVALID_RECORD, KafkaError.INVALID_TIMESTAMP, KafkaError.TOPIC_EXCEPTION),
+        *(KafkaError.POLICY_VIOLATION, KafkaError.INVALID_MSG_SIZE),
+    }
+)
+"""Of one record, where others would be taken."""
 FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
 TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 RIGHTS = {
@@ -60,6 +67,12 @@ RIGHTS = {
 IDEMPOTENT = (
     "the right IDEMPOTENT_WRITE on the cluster is missing; grant it, or set producer.enable.idempotence=false in the "
     "worker (producer.override.enable.idempotence=false in the connector)"
+)
+NO_RESET = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION})
+RESET = (
+    "auto.offset.reset is none, so that nothing is passed over or read twice in silence: set "
+    "consumer.override.auto.offset.reset to earliest or latest, or move the connector's position "
+    "(PATCH /connectors/NAME/offsets)"
 )
 LOGIN = "check sasl.jaas.config and sasl.mechanism"
 TRUST = (
@@ -89,7 +102,9 @@ def explained(error: KafkaException | KafkaError, doing: str) -> BrokerError:
         return BrokerError(f"{doing}: not authorized ({said}); grant rights on {RIGHTS[code]}")
     if code == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
         return BrokerError(f"{doing}: not authorized ({said}); {IDEMPOTENT}")
-    return BrokerError(f"{doing}: {said}", retriable=code in PASSING or found.retriable())
+    if code in NO_RESET:
+        return BrokerError(f"{doing}: {said}; {RESET}")
+    return BrokerError(f"{doing}: {said}", retriable=code in PASSING or found.retriable(), skippable=code in ODD)
 
 
 TOO_LARGE_REMEDY = (

@@ -21,6 +21,7 @@ from millstream_api.records import Origin
 
 Done = Callable[[Delivered], None]
 Lane = tuple[str, int]
+BY_KEY = -1
 
 
 @dataclass(slots=True)
@@ -29,6 +30,7 @@ class Pending:
 
     end:    how many messages had been handed over after its last.   since: monotonic seconds.
     hint:   the row after the one that was refused last: refusals come in order.
+    where:  the partition of all rows, or of each; BY_KEY: librdkafka chooses it.
     origins: by row, when each record is reported.
     """
 
@@ -38,20 +40,29 @@ class Pending:
     since: float
     end: int = 0
     hint: int = 0
+    where: int | Sequence[int] = BY_KEY
     failures: dict[int, Exception] = field(default_factory=dict)
     origins: list[Origin | None] | None = None
 
     def refuse(self, message: Message, error: Exception) -> int:
         """Note that a record was refused; gives its row. Of equal rows the first not refused yet: it decides."""
         values, keys = self.batch.values, self.batch.keys
-        value, key = message.value(), message.key()
+        value, key, one = message.value(), message.key(), message.partition()
         count = len(values)
         for row in (*range(self.hint, count), *range(self.hint)):
-            if row not in self.failures and values[row] == value and (keys is None or keys[row] == key):
+            if (
+                row not in self.failures
+                and values[row] == value
+                and (keys is None or keys[row] == key)
+                and self.partition(row) in (BY_KEY, one)
+            ):
                 self.failures[row] = error
                 self.hint = row + 1
                 return int(row)
         raise AssertionError("librdkafka refused a record that this batch does not have")
+
+    def partition(self, row: int) -> int:
+        return self.where if isinstance(self.where, int) else self.where[row]
 
     def tell(self) -> None:
         origins = self.origins

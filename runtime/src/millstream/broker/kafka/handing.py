@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from millstream.broker.kafka.failures import TOO_LARGE, TOO_LARGE_REMEDY, error_of, explained
-from millstream.broker.kafka.flight import Lane, Pending, arrived
+from millstream.broker.kafka.flight import BY_KEY, Lane, Pending, arrived
 from millstream.broker.ports import Outgoing
 from millstream.errors import BrokerError, RecordTooLargeError
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer
 
-BY_KEY = -1
 Refused = Callable[[Pending, KafkaError, Message], None]
 Report = Callable[[KafkaError | None, Message], None]
 
@@ -41,11 +40,12 @@ class Hand:
         if self._report_each:
             pending.origins = [None] * len(batch.values)
         if keyless and batch.partitions is None:
-            partition = self._turn(batch.topic, partitions, pending.size, turn)
+            pending.where = partition = self._turn(batch.topic, partitions, pending.size, turn)
             where: Iterable[int] = repeat(partition)
             lane: Lane | None = (batch.topic, partition)
         else:
-            where, lane = self._chosen(batch, partitions, pending.size, turn)
+            pending.where, lane = self._chosen(batch, partitions, pending.size, turn)
+            where = pending.where
         if self._report_each or pending.failures or batch.headers is not None:
             count = self._each(client, pending, where)
         else:
@@ -53,10 +53,13 @@ class Hand:
         return count, lane
 
     def again(self, client: "Producer", rows: Sequence[tuple[Pending, int]]) -> None:
-        """Rows whose batch was refused, in order; they are counted already."""
+        """Rows whose batch was refused, in order, each to the partition it was for; they are counted already."""
         for pending, row in rows:
             report = self._report_row(pending, row) if self._report_each else self._report(pending)
-            _one(client, pending.batch, row, (_explicit(pending.batch, row), report))
+            try:
+                _one(client, pending.batch, row, (pending.partition(row), report))
+            except KafkaException as error:
+                pending.failures[row] = _at_once(pending.batch, row, error)
 
     def _plain(self, client: "Producer", pending: Pending, where: Iterable[int]) -> int:
         batch, produce = pending.batch, client.produce
@@ -173,11 +176,6 @@ def _bytes(column: Sequence[bytes | None]) -> int:
         return sum(map(len, column))  # type: ignore[arg-type]  # None raises, and is counted below
     except TypeError:
         return sum(len(one) for one in column if one is not None)
-
-
-def _explicit(batch: Outgoing, row: int) -> int:
-    named = batch.partitions[row] if batch.partitions is not None else None
-    return BY_KEY if named is None else named
 
 
 def _at_once(batch: Outgoing, row: int, error: KafkaException) -> BrokerError:

@@ -14,7 +14,7 @@ from millstream.broker.kafka.making import Making
 from millstream.broker.kafka.topics import Topic, Topics
 from millstream.broker.ports import Delivered, Outgoing, ProducerSettings
 from millstream.errors import BrokerError, IllegalStateError, UnknownTopicError
-from millstream.lifecycle import Clock, spawn
+from millstream.lifecycle import Clock, StopToken, spawn
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer
@@ -29,6 +29,7 @@ STEP_SECONDS = 0.05
 WARM_SECONDS = 5.0
 OVERHEAD = 1_024  # of a batch with one record: header, varints, and what record headers add at most is counted apart
 LEAST_BATCH = 1_024
+AGAIN_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,13 @@ class Line:
         self.client: Producer = self._make()
 
     def remake(self, batch_size: int) -> None:
-        """Only while nothing is out."""
-        self.batch_size = batch_size
-        self.client = self._make()
+        """Only while nothing is out. What it raises leaves the client as it is."""
+        before, self.batch_size = self.batch_size, batch_size
+        try:
+            self.client = self._make()
+        except BaseException:
+            self.batch_size = before
+            raise
         self.ready = False
 
     def serve(self, seconds: float) -> None:
@@ -167,7 +172,7 @@ class Sending:
         client.poll(0)
         client.flush(STEP_SECONDS)
         for pending, row in self._again:
-            pending.failures.setdefault(row, BrokerError("the producer was closed before this was written"))
+            pending.failures[row] = BrokerError("the producer was closed before this was written")
         self._again = []
         self._flight.land()
 
@@ -188,7 +193,7 @@ class Sending:
         try:
             found = self._topics.find(self.line.client, name, self._settings.create_topics)
         except BrokerError as failure:
-            if failure.retriable:
+            if not failure.skippable:  # it is so for every row: none may be left out for it
                 raise
             error = failure
         if found is None:
@@ -219,9 +224,20 @@ class Sending:
         """librdkafka never splits a batch: none may become larger than the topic takes."""
         if topic.limit is None or self.line.batch_size <= max(topic.limit - OVERHEAD, 1):
             return
+        fitting = max(topic.limit - OVERHEAD, 1)
+        if self._settings.transactional_id is not None:  # another client cannot go on in this one's transaction
+            self._batch_size = min(self._batch_size, fitting)
+            raise BrokerError("batches have to become smaller: abort the transaction and begin another", retriable=True)
         if self.drain(STALL_SECONDS):
             raise self._watch.unreachable("batches have to become smaller, and rows are out")
-        self.line.remake(max(topic.limit - OVERHEAD, 1))
+        self.line.remake(fitting)
+
+    def fit(self) -> None:
+        """Between two transactions: make batches as small as the last one found out that they have to be."""
+        if self._batch_size < self.line.batch_size:
+            if self.drain(STALL_SECONDS):
+                raise self._watch.unreachable("batches have to become smaller, and rows are out")
+            self.line.remake(self._batch_size)
 
     def _refused(self, pending: Pending, error: KafkaError, message: Message) -> None:
         """A report of a record that was not written."""
@@ -231,8 +247,7 @@ class Sending:
         row = pending.refuse(message, failure)
         if error.code() in TOO_LARGE:
             if not self._alone and self.line.batch_size > 1 and self._settings.transactional_id is None:
-                del pending.failures[row]
-                self._again.append((pending, row))
+                self._again.append((pending, row))  # noted as failed until it is sent: an equal row is another
                 return
             pending.failures[row] = too_large(pending.batch, row, "the topic or its brokers take")
         self.failure = self.failure or pending.failures[row]
@@ -241,10 +256,12 @@ class Sending:
 
     def _resend(self) -> None:
         """A batch was refused for its size: each of its rows again, alone, so that the large one alone fails."""
-        rows, self._again = self._again, []
-        log.warning("a batch of %d rows was larger than the topic takes; each is sent again, alone", len(rows))
+        log.warning("a batch of %d rows was larger than the topic takes; each is sent again, alone", len(self._again))
         self.line.remake(1)
         self._alone = True
+        rows, self._again = self._again, []
+        for pending, row in rows:
+            del pending.failures[row]
         self._hand.again(self.line.client, rows)
 
 
@@ -254,10 +271,13 @@ class Transacting:
     def __init__(self, making: Making, settings: ProducerSettings, topics: Topics, watch: Watch, clock: Clock) -> None:
         self._settings = settings
         self._watch = watch
+        self._clock = clock
         self._sending = Sending(making, settings, topics, watch, clock)
         self._topics = topics
         self._open = False
+        self._undecided: BrokerError | None = None  # a commit was asked for, and not answered
         self._closed = False
+        self._rest = StopToken()  # never set: to wait on
         client = self._sending.line.client
         spawn(f"{settings.client_id} warm-up", lambda _: _connect(client))
 
@@ -271,26 +291,43 @@ class Transacting:
             raise IllegalStateError("this producer has no transactional id, and so no transactions")
         if self._open:
             raise IllegalStateError("a transaction is open already: commit or abort it before the next begin")
+        self._sending.fit()
         self._transact("beginning a transaction", self._begin)
         self._sending.failure = None
         self._open = True
 
     def commit(self) -> None:
+        """Asked for, a commit cannot be taken back: it is asked about until it is answered."""
         if not self._open:
             raise IllegalStateError("no transaction is open: begin comes before commit")
-        if self._sending.drain(SLOW_SECONDS):
-            raise self._watch.unreachable("committing a transaction")
-        if self._sending.failure is not None:
-            raise self._sending.failure
-        self._transact("committing a transaction", lambda: self._sending.line.client.commit_transaction(SLOW_SECONDS))
-        self._open = False
+        if self._undecided is None:
+            if self._sending.drain(SLOW_SECONDS):
+                raise self._watch.unreachable("committing a transaction")
+            if self._sending.failure is not None:
+                raise self._sending.failure
+        try:
+            self._end("committing a transaction", lambda: self._sending.line.client.commit_transaction(SLOW_SECONDS))
+        except _UnansweredError as error:
+            self._undecided = BrokerError(
+                f"{error}: whether the transaction is committed is not known; restart the task, it goes on behind it"
+            )
+            raise self._undecided from error
+        self._open, self._undecided = False, None
         self._sending.serve()
 
     def abort(self) -> None:
         if not self._open:
             raise IllegalStateError("no transaction is open: begin comes before abort")
+        if self._undecided is not None:
+            raise self._undecided
+        try:
+            self._end("aborting a transaction", lambda: self._sending.line.client.abort_transaction(SLOW_SECONDS))
+        except _UnansweredError as error:
+            raise BrokerError(str(error), retriable=True) from error
+        except BrokerError:
+            self._open = False
+            raise
         self._open = False
-        self._transact("aborting a transaction", lambda: self._sending.line.client.abort_transaction(SLOW_SECONDS))
         self._sending.serve()
 
     def _begin(self) -> None:
@@ -299,6 +336,21 @@ class Transacting:
             line.client.init_transactions(self._sending.terms.api_seconds)
             line.ready = True
         line.client.begin_transaction()
+
+    def _end(self, doing: str, step: Callable[[], None]) -> None:
+        """Ask again, as long as `default.api.timeout.ms` says, what librdkafka wants to be asked again."""
+        deadline = self._clock.monotonic() + self._sending.terms.api_seconds
+        while True:
+            try:
+                self._transact(doing, step)
+            except BrokerError as error:
+                if not isinstance(error.__cause__, KafkaException) or not _resumable(error.__cause__):
+                    raise
+                if self._clock.monotonic() >= deadline:
+                    raise _UnansweredError(str(self._watch.unreachable(doing))) from error
+                self._rest.wait(AGAIN_SECONDS)
+            else:
+                return
 
     def _transact(self, doing: str, step: Callable[[], None]) -> None:
         try:
@@ -354,6 +406,15 @@ class KafkaProducer(Transacting):
             self._sending.drain(timeout)
         finally:
             self._sending.give_up()
+
+
+class _UnansweredError(Exception):
+    """The brokers were asked long enough."""
+
+
+def _resumable(error: KafkaException) -> bool:
+    inner = error_of(error)
+    return inner.retriable() and not inner.txn_requires_abort()
 
 
 def _connect(client: "Producer") -> None:

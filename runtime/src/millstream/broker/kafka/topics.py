@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from confluent_kafka import Producer
 
 LOOK_SECONDS = 5.0
-CREATION_SECONDS = 10.0
+ABSENT_SECONDS = 10.0  # where max.block.ms does not say
+STEP_SECONDS = 1.0
 AGAIN_SECONDS = 0.05
-COMING = frozenset({KafkaError.LEADER_NOT_AVAILABLE, *UNKNOWN})
 REMEDY = (
     "the brokers did not make it (auto.create.topics.enable); create it, or let the connector: "
     "topic.creation.default.partitions and topic.creation.default.replication.factor"
@@ -33,26 +33,38 @@ class Topic:
 
 
 class Topics:
-    """limit: asks the brokers for a topic's max.message.bytes; may raise BrokerError."""
+    """limit: asks the brokers for a topic's max.message.bytes; may raise BrokerError.
 
-    def __init__(self, watch: Watch, clock: Clock, limit: Callable[[str], int | None], max_age: float) -> None:
+    max_age, absent: seconds until a topic is looked at again, and for how long one that is not there is waited for.
+    """
+
+    def __init__(
+        self, watch: Watch, clock: Clock, limit: Callable[[str], int | None], max_age: float, absent: float
+    ) -> None:
         self._watch = watch
         self._clock = clock
         self._limit = limit
         self._max_age = max_age
+        self._absent = absent
         self._known: dict[str, Topic] = {}
+        self._missed: dict[str, float] = {}  # since when the brokers have said that it is not there
         self._rest = StopToken()  # never set: to wait on
 
     def find(self, client: "Producer", name: str, create: bool) -> Topic | None:
-        """None: there is none, and it may not be made. Raises a retriable BrokerError while no broker answers."""
+        """None: there is none, and it may not be made.
+
+        Raises a retriable BrokerError while no broker answers, or the topic may still come; UnknownTopicError when it
+        has not come in time.
+        """
         known = self._known.get(name)
         if known is not None and self._clock.monotonic() < known.until:
             return known
-        deadline = self._clock.monotonic() + CREATION_SECONDS
+        deadline = self._clock.monotonic() + STEP_SECONDS
         while True:
             try:
                 count = self._count(client, name)
             except BrokerError as error:
+                self._missed.pop(name, None)
                 if known is None or not error.retriable:
                     raise
                 known.until = self._clock.monotonic() + LOOK_SECONDS
@@ -60,18 +72,32 @@ class Topics:
             if count:
                 found = Topic(count, self._limit(name), self._clock.monotonic() + self._max_age)
                 self._known[name] = found
+                self._missed.pop(name, None)
                 return found
-            if not create:
+            if count == 0 and not create:
                 return None
-            if self._clock.monotonic() >= deadline:
-                raise UnknownTopicError(f"topic {name!r} does not exist, and {REMEDY}")
-            self._rest.wait(AGAIN_SECONDS)
+            self._wait(name, count is None, deadline)
 
     def forget(self, name: str) -> None:
         self._known.pop(name, None)
 
-    def _count(self, client: "Producer", name: str) -> int:
-        """How many partitions it has now, 0 for none (yet)."""
+    def _wait(self, name: str, coming: bool, deadline: float) -> None:
+        """A little while. coming: it has been made, and has no leader yet."""
+        now = self._clock.monotonic()
+        if coming:
+            self._missed.pop(name, None)
+        elif now - self._missed.setdefault(name, now) >= self._absent:
+            del self._missed[name]  # whoever asks again waits again
+            raise UnknownTopicError(
+                f"topic {name!r} does not exist, also after {self._absent:g} s (max.block.ms), and {REMEDY}"
+            )
+        if now >= deadline:
+            lacks = "has no leader yet" if coming else "does not exist yet"
+            raise BrokerError(f"topic {name!r} {lacks}, and is waited for", retriable=True)
+        self._rest.wait(AGAIN_SECONDS)
+
+    def _count(self, client: "Producer", name: str) -> int | None:
+        """How many partitions it has now, 0 for none; None: it has just been made."""
         try:
             found = client.list_topics(name, timeout=LOOK_SECONDS).topics[name]
         except KafkaException as error:
@@ -80,8 +106,12 @@ class Topics:
             raise self._watch.unreachable(f"looking for topic {name!r}") from error
         if found.error is None:
             return len(found.partitions)
-        if found.error.code() in COMING:
+        if found.error.code() in UNKNOWN:
             return 0
+        if found.error.code() == KafkaError.LEADER_NOT_AVAILABLE:
+            return None
         if found.error.code() == KafkaError.TOPIC_EXCEPTION:
-            raise BrokerError(f"{name!r} is no legal name of a topic: 1 to 249 characters of a-z A-Z 0-9 . _ -")
+            raise BrokerError(
+                f"{name!r} is no legal name of a topic: 1 to 249 characters of a-z A-Z 0-9 . _ -", skippable=True
+            )
         raise explained(found.error, f"looking for topic {name!r}")

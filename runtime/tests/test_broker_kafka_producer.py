@@ -1,0 +1,358 @@
+"""What a Kafka producer does when its client fails at the wrong moment, on a client that does so when told to."""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from millstream.broker.kafka.failures import Watch
+from millstream.broker.kafka.making import Making
+from millstream.broker.kafka.producer import KafkaProducer
+from millstream.broker.kafka.topics import Topics
+from millstream.broker.ports import Delivered, Outgoing, ProducerSettings
+from millstream.errors import BrokerError, ConfigError, FencedError, RecordTooLargeError, UnknownTopicError
+from millstream.lifecycle import ManualClock
+
+LARGE = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE, "too large")
+UNKNOWN = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, "unknown")
+LEADERLESS = KafkaError(KafkaError.LEADER_NOT_AVAILABLE, "no leader")
+
+
+@dataclass
+class Message:
+    topic_name: str
+    content: bytes | None
+    name: bytes | None
+    number: int
+
+    def topic(self) -> str:
+        return self.topic_name
+
+    def value(self) -> bytes | None:
+        return self.content
+
+    def key(self) -> bytes | None:
+        return self.name
+
+    def partition(self) -> int:
+        return self.number
+
+
+class Client:
+    """A librdkafka producer in memory: a batch with a row of `x` in it is refused whole."""
+
+    def __init__(self, cluster: "Cluster", settings: Mapping[str, Any]) -> None:
+        self.cluster = cluster
+        self.batch_size = int(settings["batch.size"])
+        self.queue: deque[tuple[Message, Callable[[KafkaError | None, Any], None]]] = deque()
+        self.calls: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self.queue)
+
+    def produce(self, topic: str, value: Any, key: Any, partition: int, report: Any, *_: Any, **__: Any) -> None:
+        if (code := self.cluster.at_once.pop(value, None)) is not None:
+            raise KafkaException(KafkaError(code, "refused at once"))
+        self.queue.append((Message(topic, value, key, partition), report))
+
+    def poll(self, seconds: float) -> int:
+        if self.cluster.away:
+            return 0
+        while self.queue:
+            batch = [self.queue.popleft() for _ in range(1 if self.batch_size == 1 else len(self.queue))]
+            whole = any((message.content or b"").startswith(b"x") for message, _ in batch)
+            for message, report in batch:
+                if not whole:
+                    self.cluster.written.append((message.topic_name, message.number, message.content))
+                report(LARGE if whole else None, message)
+            if whole:
+                break
+        return 0
+
+    def flush(self, seconds: float) -> int:
+        self.poll(seconds)
+        self.cluster.clock.advance(seconds if self.queue else 0)
+        return len(self.queue)
+
+    def purge(self) -> None:
+        purged, self.queue = self.queue, deque()
+        for message, report in purged:
+            report(KafkaError(KafkaError._PURGE_QUEUE, "purged"), message)
+
+    def list_topics(self, name: str | None = None, timeout: float = 0) -> Any:
+        if name is None:
+            return None
+        answers = self.cluster.metadata.get(name, [])
+        error = answers.pop(0) if len(answers) > 1 else answers[0] if answers else None
+        return SimpleNamespace(topics={name: SimpleNamespace(error=error, partitions={0: None, 1: None, 2: None})})
+
+    def init_transactions(self, seconds: float) -> None:
+        self.calls.append("init")
+
+    def begin_transaction(self) -> None:
+        self.calls.append("begin")
+
+    def commit_transaction(self, seconds: float) -> None:
+        self._end("commit", seconds)
+
+    def abort_transaction(self, seconds: float) -> None:
+        self.queue.clear()
+        self._end("abort", seconds)
+
+    def _end(self, what: str, seconds: float) -> None:
+        self.calls.append(what)
+        error = self.cluster.ends.pop(0) if self.cluster.ends else None
+        if error is not None:
+            self.cluster.clock.advance(seconds)
+            raise KafkaException(error)
+
+
+@dataclass
+class Cluster:
+    """metadata: by topic what the brokers say, one after the other, the last for ever; None: it is there."""
+
+    clock: ManualClock = field(default_factory=ManualClock)
+    away: bool = False
+    written: list[tuple[str, int, bytes | None]] = field(default_factory=list)
+    at_once: dict[bytes, int] = field(default_factory=dict)
+    metadata: dict[str, list[KafkaError | None]] = field(default_factory=dict)
+    ends: list[KafkaError | None] = field(default_factory=list)
+    limits: dict[str, int] = field(default_factory=dict)
+    clients: list[Client] = field(default_factory=list)
+    made: list[Callable[[], None]] = field(default_factory=list)  # done before each client is made
+
+    @property
+    def values(self) -> list[bytes | None]:
+        return [value for _, _, value in self.written]
+
+
+class Faking(Making):
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__("127.0.0.1:1", {})
+        self._cluster = cluster
+
+    def producer(self, java: Mapping[str, str], more: Mapping[str, Any], watch: Watch) -> Any:
+        for step in self._cluster.made:
+            step()
+        self._cluster.clients.append(Client(self._cluster, more))
+        return self._cluster.clients[-1]
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+def producer_on(cluster: Cluster, transactional_id: str | None = None, **overrides: str) -> KafkaProducer:
+    named = {name.replace("_", "."): text for name, text in overrides.items()}
+    settings = ProducerSettings("test", transactional_id=transactional_id, overrides=named)
+    watch = Watch("test", "127.0.0.1:1")
+    topics = Topics(watch, cluster.clock, cluster.limits.get, 300.0, 10.0)
+    topics._rest = cluster.clock  # type: ignore[assignment]  # waiting moves the clock
+    producer = KafkaProducer(Faking(cluster), settings, topics, watch, cluster.clock)
+    producer._rest = cluster.clock  # type: ignore[assignment]  # as above
+    return producer
+
+
+def test_rows_of_a_refused_batch_are_not_taken_for_written_when_no_other_client_can_be_made(cluster: Cluster) -> None:
+    producer, told = producer_on(cluster), []
+    producer.send(Outgoing("t", [b"a", b"xx", b"b"]), told.append)
+
+    def fails() -> None:
+        raise ConfigError({"producer client": "no thread is left"})
+
+    cluster.made.append(fails)
+    for _ in range(3):
+        with pytest.raises(ConfigError):
+            producer.poll()
+    assert told == []
+    cluster.made.clear()
+    assert producer.flush(1.0) == 0
+    (one,) = told
+    assert {row: type(error) for row, error in one.failures.items()} == {1: RecordTooLargeError}
+    assert cluster.values == [b"a", b"b"]
+
+
+def test_rows_that_were_to_be_sent_again_are_told_as_failed_when_the_producer_is_closed(cluster: Cluster) -> None:
+    producer, told = producer_on(cluster), []
+    producer.send(Outgoing("t", [b"a", b"xx"]), told.append)
+
+    def fails() -> None:
+        raise ConfigError({"producer client": "no thread is left"})
+
+    cluster.made.append(fails)
+    with pytest.raises(ConfigError):
+        producer.close(1.0)
+    (one,) = told
+    assert {row: str(error) for row, error in one.failures.items()} == dict.fromkeys(
+        (0, 1), "the producer was closed before this was written"
+    )
+    assert not any(error.skippable for error in one.failures.values())  # type: ignore[attr-defined]  # BrokerErrors
+
+
+def test_a_row_that_is_refused_at_once_when_it_is_sent_again_does_not_hold_up_the_others(cluster: Cluster) -> None:
+    producer, told = producer_on(cluster), []
+    producer.send(Outgoing("t", [b"a", b"xx", b"b"]), told.append)
+    producer._sending.line.client.poll(0)
+    cluster.at_once[b"a"] = KafkaError._FATAL
+    assert producer.flush(1.0) == 0
+    assert sorted(told[0].failures) == [0, 1]
+    assert "refused at once" in str(told[0].failures[0])
+    assert cluster.values == [b"b"]
+
+
+def test_equal_rows_of_a_refused_batch_are_each_sent_again_once(cluster: Cluster) -> None:
+    producer, told = producer_on(cluster), []
+    producer.send(Outgoing("t", [b"a"] * 5 + [b"xx"], None, [0, 1, 0, 1, 0, 0]), told.append)
+    assert producer.flush(1.0) == 0
+    assert list(told[0].failures) == [5]
+    assert cluster.written == [("t", partition, b"a") for partition in (0, 1, 0, 1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "overrides"),
+    [(None, {}), ([b"k1", b"k2", b"k3"], {"partitioner_ignore_keys": "true"})],
+    ids=["without keys", "keys are ignored"],
+)
+def test_rows_that_are_sent_again_go_to_the_partition_they_were_for(
+    cluster: Cluster, keys: Any, overrides: dict[str, str]
+) -> None:
+    producer, told = producer_on(cluster, **overrides), []
+    producer.send(Outgoing("t", [b"a", b"xx", b"b"], keys), told.append)
+    partition = cluster.clients[0].queue[0][0].number
+    assert partition in (0, 1, 2)
+    assert producer.flush(1.0) == 0
+    assert cluster.written == [("t", partition, b"a"), ("t", partition, b"b")]
+
+
+@pytest.mark.parametrize("answer", [UNKNOWN, LEADERLESS], ids=["absent", "without a leader"])
+def test_a_topic_that_may_still_come_is_waited_for_and_no_row_is_refused(cluster: Cluster, answer: KafkaError) -> None:
+    cluster.metadata["t"] = [answer]
+    producer, told = producer_on(cluster), []
+    for _ in range(3):
+        began = cluster.clock.monotonic()
+        with pytest.raises(BrokerError, match=r"topic 't' .* yet, and is waited for") as caught:
+            producer.send(Outgoing("t", [b"a"]), told.append)
+        assert caught.value.retriable
+        assert cluster.clock.monotonic() - began < 2.0  # a stop is heard in between
+    assert told == []
+    cluster.metadata["t"] = [None]
+    producer.send(Outgoing("t", [b"a"]), told.append)
+    assert producer.flush(1.0) == 0
+    assert [one.failures for one in told] == [{}]
+
+
+def test_a_topic_that_has_no_leader_is_waited_for_for_ever(cluster: Cluster) -> None:
+    cluster.metadata["t"] = [LEADERLESS]
+    producer = producer_on(cluster)
+    for _ in range(50):
+        with pytest.raises(BrokerError) as caught:
+            producer.send(Outgoing("t", [b"a"]), print)
+        assert caught.value.retriable
+
+
+def test_a_topic_that_does_not_come_in_time_is_the_producers_failure_and_not_a_rows(cluster: Cluster) -> None:
+    cluster.metadata["t"] = [UNKNOWN]
+    producer, told = producer_on(cluster), []
+
+    def sent() -> None:
+        while True:
+            try:
+                producer.send(Outgoing("t", [b"a"]), told.append)
+            except BrokerError as error:
+                if not error.retriable:
+                    raise
+
+    with pytest.raises(
+        UnknownTopicError, match=r"topic 't' does not exist, also after 10 s \(max\.block\.ms\), and the"
+    ):
+        sent()
+    assert 10.0 <= cluster.clock.monotonic() < 12.0
+    assert told == []
+
+
+def test_a_topic_with_an_illegal_name_is_refused_row_by_row(cluster: Cluster) -> None:
+    cluster.metadata["?"] = [KafkaError(KafkaError.TOPIC_EXCEPTION, "illegal")]
+    producer, told = producer_on(cluster), []
+    producer.send(Outgoing("?", [b"a", b"b"]), told.append)
+    assert [error.skippable for error in told[0].failures.values()] == [True, True]  # type: ignore[attr-defined]
+
+
+def transacted(producer: KafkaProducer, *batches: Outgoing) -> list[Delivered]:
+    told: list[Delivered] = []
+    producer.begin()
+    for batch in batches:
+        producer.send(batch, told.append)
+    producer.commit()
+    return told
+
+
+def test_no_other_client_is_made_inside_a_transaction_but_before_the_next(cluster: Cluster) -> None:
+    cluster.limits = {"small": 5_000}
+    producer = producer_on(cluster, "id")
+    with pytest.raises(BrokerError, match="abort the transaction and begin another") as caught:
+        transacted(producer, Outgoing("t", [b"a"]), Outgoing("small", [b"b"]))
+    assert caught.value.retriable
+    assert len(cluster.clients) == 1
+    producer.abort()
+    assert [one.failures for one in transacted(producer, Outgoing("t", [b"a"]), Outgoing("small", [b"b"]))] == [{}] * 2
+    assert [client.calls for client in cluster.clients] == [["init", "begin", "abort"], ["init", "begin", "commit"]]
+    assert cluster.clients[1].batch_size < 5_000
+
+
+class Passing(KafkaError):
+    """What librdkafka says may be asked again; only it can make such a one."""
+
+    def retriable(self) -> bool:
+        return True
+
+    def txn_requires_abort(self) -> bool:
+        return False
+
+
+TIMED_OUT = Passing(KafkaError._TIMED_OUT, "no answer yet")
+
+
+def test_a_commit_that_is_not_answered_is_asked_again(cluster: Cluster) -> None:
+    producer = producer_on(cluster, "id")
+    cluster.ends = [TIMED_OUT, TIMED_OUT, None]
+    transacted(producer, Outgoing("t", [b"a"]))
+    assert cluster.clients[0].calls == ["init", "begin", "commit", "commit", "commit"]
+    transacted(producer, Outgoing("t", [b"b"]))
+
+
+def test_an_abort_that_is_not_answered_is_asked_again_and_may_be_called_again(cluster: Cluster) -> None:
+    producer = producer_on(cluster, "id", default_api_timeout_ms="20000")
+    producer.begin()
+    cluster.ends = [TIMED_OUT] * 6
+    with pytest.raises(BrokerError, match="aborting a transaction") as caught:
+        producer.abort()
+    assert caught.value.retriable
+    producer.abort()
+    transacted(producer, Outgoing("t", [b"b"]))
+
+
+def test_a_commit_of_unknown_outcome_can_be_neither_aborted_nor_taken_for_failed(cluster: Cluster) -> None:
+    producer = producer_on(cluster, "id", default_api_timeout_ms="20000")
+    producer.begin()
+    producer.send(Outgoing("t", [b"a"]), lambda delivered: None)
+    cluster.ends = [TIMED_OUT] * 6
+    for step in (producer.commit, producer.abort):
+        with pytest.raises(BrokerError, match="whether the transaction is committed is not known") as caught:
+            step()
+        assert not caught.value.retriable
+    assert "abort" not in cluster.clients[0].calls
+    producer.commit()  # asked again, it may be answered
+    transacted(producer, Outgoing("t", [b"b"]))
+
+
+def test_a_fenced_producer_is_told_so_at_once(cluster: Cluster) -> None:
+    producer = producer_on(cluster, "id")
+    producer.begin()
+    cluster.ends = [KafkaError(KafkaError._FENCED, "fenced")]
+    with pytest.raises(FencedError):
+        producer.commit()
