@@ -1,5 +1,8 @@
 """What a Kafka producer does when its client fails at the wrong moment, on a client that does so when told to."""
 
+import gc
+import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +17,14 @@ from millstream.broker.kafka.making import Making
 from millstream.broker.kafka.producer import KafkaProducer
 from millstream.broker.kafka.topics import Topics
 from millstream.broker.ports import Delivered, Outgoing, ProducerSettings
-from millstream.errors import BrokerError, ConfigError, FencedError, RecordTooLargeError, UnknownTopicError
+from millstream.errors import (
+    BrokerError,
+    ConfigError,
+    FencedError,
+    IllegalStateError,
+    RecordTooLargeError,
+    UnknownTopicError,
+)
 from millstream.lifecycle import ManualClock
 
 LARGE = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE, "too large")
@@ -356,3 +366,21 @@ def test_a_fenced_producer_is_told_so_at_once(cluster: Cluster) -> None:
     cluster.ends = [KafkaError(KafkaError._FENCED, "fenced")]
     with pytest.raises(FencedError):
         producer.commit()
+
+
+def test_a_producer_that_is_closed_ends_its_client_at_once(cluster: Cluster) -> None:
+    """A client that lives until the collector finds it goes on asking for its topics, which makes deleted ones anew."""
+    producer = producer_on(cluster)
+    producer.send(Outgoing("t", [b"a"]), lambda delivered: None)
+    client = weakref.ref(cluster.clients.pop())
+    gc.disable()
+    try:
+        producer.close(1.0)
+        deadline = time.monotonic() + 10.0
+        while client() is not None:  # the thread that warmed it up may still have it
+            assert time.monotonic() < deadline
+    finally:
+        gc.enable()
+    assert producer.flush(1.0) == 0
+    with pytest.raises(IllegalStateError, match="is closed"):
+        producer.partitions("t")

@@ -5,6 +5,8 @@ import uuid
 from collections.abc import Callable, Collection, Iterator
 
 import pytest
+from confluent_kafka import TopicPartition as At
+from confluent_kafka.admin import AdminClient
 from running import until
 
 from millstream.broker.connect import open_broker
@@ -174,6 +176,45 @@ def test_seeks_and_pauses_while_partitions_come_hold_from_the_first_row(
 
 
 @PROTOCOLS
+def test_a_partition_that_goes_while_it_is_paused_is_read_when_it_comes_back(
+    broker: Broker, topic: str, joining: Callable[..., Member], protocol: dict[str, str]
+) -> None:
+    """librdkafka goes on with a pause over a revocation."""
+    filled(broker, topic, 2, 1_000)
+    one = joining(protocol)
+    until(lambda: one.poll(100) and len(one.mine) == 2, "the first member", WAIT_S)
+    one.consumer.pause(one.mine)
+    two = joining(protocol)
+    until(lambda: (one.poll(5), two.poll(5), len(one.mine) == len(two.mine) == 1)[2], "each to have one", WAIT_S)
+    two.consumer.close()
+    until(lambda: (one.poll(5), len(one.mine) == 2)[1], "both to be back", WAIT_S)
+    one.consumer.resume(one.mine)  # those that never went
+    until(lambda: (one.poll(), {each: rows[-1] for each, rows in one.read.items()})[1] == dict.fromkeys(one.mine, 999),
+          "every row of both", WAIT_S)  # fmt: skip
+
+
+def test_a_seek_while_another_partition_comes_holds_for_one_that_stays(
+    broker: Broker, topic: str, joining: Callable[..., Member]
+) -> None:
+    filled(broker, topic, 2)
+    one, two = joining(COOPERATIVE), joining(COOPERATIVE)
+    until(lambda: (one.poll(5), two.poll(5), len(one.mine) == len(two.mine) == 1)[2], "each to have one", WAIT_S)
+    (kept,) = one.mine
+    (coming,) = two.mine
+    two.consumer.close()
+
+    def sought(partitions: Collection[TopicPartition]) -> None:
+        if coming in partitions:
+            one.read.pop(kept, None)
+            one.consumer.seek(kept, 19_000)
+
+    one.on_assigned = sought
+    until(lambda: (one.poll(5), len(one.mine) == 2)[1], "the other to come", WAIT_S)
+    until(lambda: one.poll() == 0 and len(one.read.get(coming, ())) and kept in one.read, "every row", WAIT_S)
+    assert one.read[kept] == list(range(19_000, COUNT))
+
+
+@PROTOCOLS
 def test_members_come_and_go_and_no_row_is_passed_over(
     broker: Broker, topic: str, joining: Callable[..., Member], protocol: dict[str, str]
 ) -> None:
@@ -257,6 +298,31 @@ def test_without_a_committed_position_and_with_no_reset_it_is_an_error(
         return ""
 
     assert "set consumer.override.auto.offset.reset to earliest or latest" in until(failed, "an error", WAIT_S)
+
+
+def test_a_committed_position_that_is_gone_from_the_log_is_an_error_where_no_reset_is_set(
+    kafka: Kafka, broker: Broker, topic: str, joining: Callable[..., Member]
+) -> None:
+    filled(broker, topic, 1, 100)
+    admin = broker.admin(AdminSettings("test"))
+    admin.alter_group_offsets(f"group-{topic}", {TopicPartition(topic, 0): 10})
+    client, gone = AdminClient(kafka.client()), At(topic, 0, 50)
+    client.delete_records([gone])[gone].result(WAIT_S)
+    until(lambda: admin.beginning_offsets([TopicPartition(topic, 0)]) == {TopicPartition(topic, 0): 50}, "it", WAIT_S)
+    member = joining({"auto.offset.reset": "none"})
+
+    def failed() -> str:
+        try:
+            member.poll()
+        except BrokerError as error:
+            assert not error.retriable  # noqa: PT017 - said once, whatever else is asked
+            return str(error)
+        return ""
+
+    said = until(failed, "an error", WAIT_S)
+    assert "auto.offset.reset is none" in said
+    assert "set consumer.override.auto.offset.reset to earliest or latest" in said
+    assert member.read == {}
 
 
 def test_a_pattern_looks_for_topics_as_often_as_it_is_told(broker: Broker, topic: str) -> None:

@@ -1,6 +1,6 @@
 """Topics and groups of a Kafka cluster."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException
@@ -168,13 +168,13 @@ class KafkaAdmin(Topics):
     def group_offsets(self, group: str) -> Mapping[TopicPartition, int]:
         def ask() -> Any:
             future = self._client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
-            return next(iter(future.values())).result(self._seconds)
+            return _each(next(iter(future.values())).result(self._seconds).topic_partitions)
 
         try:
             found = self._asked(f"reading the positions of group {group!r}", ask)
         except UnknownTopicError:
             return {}
-        return {TopicPartition(at.topic, at.partition): at.offset for at in found.topic_partitions if at.offset >= 0}
+        return {TopicPartition(at.topic, at.partition): at.offset for at in found if at.offset >= 0}
 
     def alter_group_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         if not offsets:
@@ -187,12 +187,9 @@ class KafkaAdmin(Topics):
 
         def ask() -> Any:
             future = self._client.alter_consumer_group_offsets([wanted])
-            return next(iter(future.values())).result(self._seconds)
+            return _each(next(iter(future.values())).result(self._seconds).topic_partitions)
 
-        answer = self._asked(f"setting positions of group {group!r}", ask)
-        for at in answer.topic_partitions:
-            if at.error is not None:
-                raise explained(at.error, f"setting the position of {at.topic}-{at.partition} in group {group!r}")
+        self._asked(f"setting positions of group {group!r}", ask)
 
     def delete_group_offsets(self, group: str, partitions: Iterable[TopicPartition]) -> None:
         """librdkafka's binding cannot delete some: the group, which has no members, is made anew without them."""
@@ -216,6 +213,14 @@ class KafkaAdmin(Topics):
 
     def close(self) -> None:
         """The client is the broker's, and shared."""
+
+
+def _each(ats: Sequence[At]) -> Sequence[At]:
+    """The answer, when no partition in it is an error: a new coordinator tells of itself there."""
+    for at in ats:
+        if at.error is not None:
+            raise KafkaException(at.error)
+    return ats
 
 
 _SET = ConfigSource.DYNAMIC_TOPIC_CONFIG.value

@@ -1,6 +1,6 @@
 """The part of a consumer that speaks for its group."""
 
-from collections import deque
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,28 +15,36 @@ from millstream_api.records import TopicPartition
 if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
+log = logging.getLogger(__name__)
+
 Done = Callable[[Exception | None], None]
+Asked = frozenset[tuple[str, int, int]]
 DOING = "committing positions"
 
 
 class Commits:
-    """Commits under way. Answers come in the order of the questions, inside a poll."""
+    """Commits under way, each with what it asked for: an answer repeats that, and may come out of turn."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Done | None] = deque()
+        self._waiting: list[tuple[Asked, Done | None]] = []
 
-    def asked(self, done: Done | None) -> None:
-        self._waiting.append(done)
+    def asked(self, offsets: Mapping[TopicPartition, int], done: Done | None) -> None:
+        self._waiting.append((frozenset((*partition, offset) for partition, offset in offsets.items()), done))
 
     def answered(self, error: KafkaError | None, offsets: Sequence[At]) -> None:
-        done = self._waiting.popleft() if self._waiting else None
+        answer = frozenset((at.topic, at.partition, at.offset) for at in offsets)
+        place = next((place for place, (asked, _) in enumerate(self._waiting) if asked == answer), None)
+        if place is None:
+            log.debug("an answer to a commit that nobody waits for: %r", answer)
+            return
+        _, done = self._waiting.pop(place)
         if done is not None:
             first = error or next((at.error for at in offsets if at.error is not None), None)
             done(None if first is None else explained(first, DOING))
 
     def give_up(self, group: str) -> None:
         while self._waiting:
-            done = self._waiting.popleft()
+            _, done = self._waiting.pop(0)
             if done is not None:
                 done(BrokerError(f"the consumer of group {group!r} was closed before its commit was answered"))
 
@@ -56,7 +64,7 @@ class Committing:
             self._client.commit(offsets=_ats(offsets), asynchronous=True)
         except KafkaException as error:
             raise explained(error, DOING) from error
-        self._commits.asked(done)
+        self._commits.asked(offsets, done)
 
     def commit_now(self, offsets: Mapping[TopicPartition, int]) -> None:
         self._need_group()

@@ -67,8 +67,6 @@ class Events:
                 self._places.of[at] = max(self._places.of[at], offset)
         elif error.code() in UNKNOWN:
             self._wait_for(topic or "")
-        elif error.code() == KafkaError._AUTO_OFFSET_RESET:
-            log.warning("%s", error.str())
         elif error.code() == KafkaError._MAX_POLL_EXCEEDED:
             log.warning(
                 "The task was away longer than max.poll.interval.ms, and its group gave its partitions to others: %s. "
@@ -78,7 +76,7 @@ class Events:
             )
         else:
             failure = explained(error, f"reading {topic or 'the group'}")
-            if not failure.retriable:
+            if not failure.retriable and error.code() != KafkaError.UNKNOWN:  # its own trouble; Java goes on, too
                 raise failure
             self._watch.heard(error)
         return True
@@ -143,17 +141,14 @@ class KafkaConsumer(Steering, Committing):
         deadline = self._clock.monotonic() + timeout
         while True:
             self._member.follow()
-            try:
-                messages = self._read(max_rows, deadline)
-            except KafkaException as error:  # such as being fenced by another member of the same group.instance.id
-                raise explained(error, f"reading as a member of {self._settings.group!r}") from error
+            messages = self._read(max_rows, deadline)
             try:
                 self._member.raise_remembered()
                 self._watch.check()
+                rows = self._taken(messages) if messages else []
             except BaseException:
                 self._read_again(messages)
                 raise
-            rows = self._taken(messages) if messages else []
             woken = self._wake.is_set()
             if rows or woken or self._clock.monotonic() >= deadline:
                 if woken:
@@ -176,29 +171,38 @@ class KafkaConsumer(Steering, Committing):
 
     def _read(self, max_rows: int, deadline: float) -> list[Message]:
         """What has been fetched, or else what comes first within a step: `consume` alone waits for all it may give."""
-        messages = self._client.consume(max_rows, 0)
-        if messages:
-            return messages
-        first = self._client.poll(max(min(deadline - self._clock.monotonic(), STEP_SECONDS), 0.0))
-        if first is None:
-            return []
-        return [first, *(self._client.consume(max_rows - 1, 0) if max_rows > 1 else ())]
+        try:
+            messages = self._client.consume(max_rows, 0)
+            if messages:
+                return messages
+            first = self._client.poll(max(min(deadline - self._clock.monotonic(), STEP_SECONDS), 0.0))
+            if first is None:
+                return []
+            return [first, *(self._client.consume(max_rows - 1, 0) if max_rows > 1 else ())]
+        except BaseException as error:
+            self._places.read_again(self._places.of)  # which rows librdkafka takes for given is not known
+            if isinstance(error, KafkaException):  # such as being fenced by a member of the same group.instance.id
+                raise explained(error, f"reading as a member of {self._settings.group!r}") from error
+            raise
 
     def _read_again(self, messages: list[Message]) -> None:
         """They are not given, and librdkafka thinks they are: go back to where each partition is."""
-        for partition in {(message.topic(), message.partition()) for message in messages if message.error() is None}:
-            at = TopicPartition(*partition)  # type: ignore[arg-type]  # a message that is no error has both
-            if at in self._places.of:
-                self._places.seek(at, self._places.of[at])
+        self._places.read_again(
+            TopicPartition(message.topic(), message.partition())  # type: ignore[arg-type]  # as it is no error
+            for message in messages
+            if message.error() is None
+        )
 
     def _taken(self, messages: list[Message]) -> list[Incoming]:
-        of, paused = self._places.of, self._places.paused
+        of, paused, jumped = self._places.of, self._places.paused, self._places.jumped
         if any(map(Message.error, messages)):
             messages = [message for message in messages if not self._events.take(message)]
         given = []
         for rows in columns(messages, self._one_topic):
             partition = TopicPartition(rows.topic, rows.partition)
-            if partition in paused:
+            if partition in jumped:
+                self._places.read_again([partition])
+            elif partition in paused:
                 self._places.dropped(partition)
             elif partition in of:  # else it went while they were under way
                 if rows.offsets[0] < of[partition]:

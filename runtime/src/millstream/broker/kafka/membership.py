@@ -63,6 +63,8 @@ class Membership:
         if self._coming:
             self._begin()
         self.raise_remembered()
+        self._places.jumped.clear()
+        self._places.catch_up()
 
     def raise_remembered(self) -> None:
         """Raise behind the poll what a rebalance in it came up with: it must not pass through librdkafka."""
@@ -90,6 +92,7 @@ class Membership:
         self._coming += [TopicPartition(at.topic, at.partition) for at in ats]
         self._noting(lambda: self._places.give(()))  # librdkafka is told that the assignment was heard
         self._begin()
+        self._remember(self._places.catch_up)
 
     def _begin(self) -> None:
         """Find out where the new partitions begin, tell them, read them. What fails is tried again at the next poll."""
@@ -121,15 +124,18 @@ class Membership:
         if mine:
             self._noting(lambda: tell(mine))
         self._noting(lambda: self._places.take(partitions))
+        self._remember(self._places.catch_up)
 
     def _noting(self, step: Callable[[], None]) -> None:
         self._places.noting = True
+        self._remember(step)
+        self._places.noting = False
+
+    def _remember(self, step: Callable[[], None]) -> None:
         try:
             step()
         except BaseException as error:  # noqa: BLE001 - raised behind the poll
             self._failure = self._failure or error
-        finally:
-            self._places.noting = False
 
 
 def starts(questions: Questions, partitions: Sequence[TopicPartition], reset: str) -> dict[TopicPartition, int]:

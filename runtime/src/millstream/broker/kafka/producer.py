@@ -71,13 +71,28 @@ class Line:
         self._watch = watch
         self.batch_size = terms.batch_size
         self.ready = False  # transactions are initialised
-        self.client: Producer = self._make()
+        self._client: Producer | None = self._make()
+
+    @property
+    def client(self) -> "Producer":
+        if self._client is None:
+            raise IllegalStateError(f"the producer {self._settings.client_id!r} is closed")
+        return self._client
+
+    @property
+    def held(self) -> int:
+        """How many messages are out."""
+        return 0 if self._client is None else len(self._client)
+
+    def release(self) -> None:
+        """End the client now, not when Python finds it: alive, it asks for its topics, and makes deleted ones anew."""
+        self._client = None
 
     def remake(self, batch_size: int) -> None:
         """Only while nothing is out. What it raises leaves the client as it is."""
         before, self.batch_size = self.batch_size, batch_size
         try:
-            self.client = self._make()
+            self._client = self._make()
         except BaseException:
             self.batch_size = before
             raise
@@ -120,7 +135,7 @@ class Sending:
         self._topics = topics
         self.terms = Terms.of(making, settings)
         self.line = Line(making, settings, self.terms, watch)
-        self._flight = Flight(lambda: len(self.line.client), self.terms.in_order)
+        self._flight = Flight(lambda: self.line.held, self.terms.in_order)
         ignore_keys = self.terms.java.get("partitioner.ignore.keys", "false").lower() == "true"
         self._hand = Hand(self._refused, ignore_keys, settings.report_each)
         self._again: list[tuple[Pending, int]] = []
@@ -150,7 +165,7 @@ class Sending:
         self._flight.look()
         self.line.serve(seconds)
         since = self._flight.unclear_since
-        if since is not None and len(self.line.client) and self._clock.monotonic() - since >= BARRIER_SECONDS:
+        if since is not None and self.line.held and self._clock.monotonic() - since >= BARRIER_SECONDS:
             self.line.flush(STEP_SECONDS)
         self._settle()
 
@@ -175,6 +190,7 @@ class Sending:
             pending.failures[row] = BrokerError("the producer was closed before this was written")
         self._again = []
         self._flight.land()
+        self.line.release()
 
     def _settle(self) -> None:
         if not self._again:
@@ -184,7 +200,7 @@ class Sending:
                 self._alone = False
                 self._batch_size = max(self._batch_size // 2, LEAST_BATCH)
                 self.line.remake(self._batch_size)
-        elif not len(self.line.client):
+        elif not self.line.held:
             self._resend()
 
     def _topic(self, name: str, done: Done, rows: int) -> Topic | None:
@@ -205,7 +221,7 @@ class Sending:
     def _make_room(self, size: int) -> None:
         """Wait until so many bytes may go out. Raises a retriable BrokerError when the brokers take nothing in."""
         started = moved = self._clock.monotonic()
-        held = len(self.line.client)
+        held = self.line.held
         while self._again or (self._flight.size and self._flight.size + size > self.terms.buffer):
             self._flight.look()
             if self._flight.unclear_since is None:
@@ -214,7 +230,7 @@ class Sending:
                 self.line.flush(STEP_SECONDS)
             self._settle()
             self._watch.check()
-            now, before, held = self._clock.monotonic(), held, len(self.line.client)
+            now, before, held = self._clock.monotonic(), held, self.line.held
             if held < before:
                 moved = now
             if now - moved >= STALL_SECONDS or now - started >= SLOW_SECONDS:
@@ -383,7 +399,7 @@ class KafkaProducer(Transacting):
         self._watch.check()
 
     def flush(self, timeout: float) -> int:
-        return self._sending.drain(timeout)
+        return 0 if self._closed else self._sending.drain(timeout)
 
     def durable(self) -> None:
         """Acknowledged means written by as many brokers as `acks` and `min.insync.replicas` ask for."""

@@ -1,0 +1,74 @@
+"""What the brokers answer about a group, partition by partition."""
+
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError
+
+from millstream.broker.kafka.admin import KafkaAdmin
+from millstream.broker.kafka.failures import Watch
+from millstream.errors import BrokerError
+from millstream.lifecycle import ManualClock
+from millstream_api.records import TopicPartition
+
+PARTITION = TopicPartition("t", 0)
+NEW = KafkaError(KafkaError.NOT_COORDINATOR, "not coordinator")
+FORBIDDEN = KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED, "no")
+
+
+class Client:
+    """Answers about `t-0` with one error after the other, then with its offset."""
+
+    def __init__(self, *errors: KafkaError) -> None:
+        self.errors = list(errors)
+        self.offset = 7
+
+    def list_topics(self, timeout: float) -> Any:
+        return SimpleNamespace(topics={"t": SimpleNamespace(error=None, partitions={0: None})})
+
+    def list_offsets(self, wanted: Any, isolation_level: Any) -> Any:
+        return {at: _told(SimpleNamespace(offset=20)) for at in wanted}
+
+    def list_consumer_group_offsets(self, asked: Any) -> Any:
+        return {"g": self._answer()}
+
+    def alter_consumer_group_offsets(self, asked: Any) -> Any:
+        if not self.errors:
+            self.offset = asked[0].topic_partitions[0].offset
+        return {"g": self._answer()}
+
+    def poll(self, seconds: float) -> int:
+        return 0
+
+    def _answer(self) -> Any:
+        error = self.errors.pop(0) if self.errors else None
+        at = SimpleNamespace(topic="t", partition=0, offset=-1001 if error else self.offset, error=error)
+        return _told(SimpleNamespace(topic_partitions=[at]))
+
+
+def _told(answer: Any) -> "Future[Any]":
+    future: Future[Any] = Future()
+    future.set_result(answer)
+    return future
+
+
+def admin_of(client: Any) -> KafkaAdmin:
+    admin = KafkaAdmin(client, Watch("a", "127.0.0.1:1"), 10.0, ManualClock())
+    admin._rest = ManualClock()  # type: ignore[assignment]  # does not wait
+    return admin
+
+
+def test_a_coordinator_that_is_new_is_asked_again() -> None:
+    client = Client(NEW, NEW)
+    admin_of(client).alter_group_offsets("g", {PARTITION: 3})
+    assert client.offset == 3
+    assert admin_of(Client(NEW)).group_offsets("g") == {PARTITION: 7}
+
+
+def test_an_error_about_one_partition_is_not_taken_for_a_position_that_is_not_there() -> None:
+    with pytest.raises(BrokerError, match="reading the positions of group 'g': not authorized"):
+        admin_of(Client(FORBIDDEN)).group_offsets("g")
+    with pytest.raises(BrokerError, match="setting positions of group 'g': not authorized"):
+        admin_of(Client(FORBIDDEN)).alter_group_offsets("g", {PARTITION: 3})
