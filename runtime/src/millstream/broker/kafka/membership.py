@@ -26,7 +26,7 @@ MAX_AGE_MS = 300_000
 
 
 class Membership:
-    """Used on the consumer's thread; librdkafka calls `_assigned`, `_revoked` and `_lost` inside its poll and close.
+    """Used on the consumer's thread; librdkafka calls `_assigned` and `_gone` inside its poll and close.
 
     java: the consumer's settings in Java's names.
     """
@@ -79,10 +79,16 @@ class Membership:
             self._listener.revoked(mine)
 
     def _subscribe(self, topics: list[str]) -> None:
+        listener = self._listener
+        assert listener is not None
         try:
             if topics:
-                hear = {"on_assign": self._assigned, "on_revoke": self._revoked, "on_lost": self._lost}
-                self._client.subscribe(topics, **hear)
+                self._client.subscribe(
+                    topics,
+                    on_assign=self._assigned,
+                    on_revoke=lambda _, ats: self._gone(ats, listener.revoked),
+                    on_lost=lambda _, ats: self._gone(ats, listener.lost),
+                )
             else:
                 self._client.unsubscribe()
         except KafkaException as error:
@@ -108,14 +114,6 @@ class Membership:
                 self._places.give(coming)
 
         self._noting(step)
-
-    def _revoked(self, client: "Consumer", ats: list[At]) -> None:
-        assert self._listener is not None
-        self._gone(ats, self._listener.revoked)
-
-    def _lost(self, client: "Consumer", ats: list[At]) -> None:
-        assert self._listener is not None
-        self._gone(ats, self._listener.lost)
 
     def _gone(self, ats: list[At], tell: Callable[[Sequence[TopicPartition]], None]) -> None:
         partitions = [TopicPartition(at.topic, at.partition) for at in ats]
