@@ -394,6 +394,8 @@ ANSWERS_OF_JAVA: list[tuple[str, Schema | None, Any]] = [  # asked of Values.par
     ("1e308", FLOAT64, 1e308),
     ("2e308", decimal(-308), Decimal("2E+308")),
     ("1E+2147483647", decimal(-2147483647), Decimal("1E+2147483647")),
+    ("1E+2147483648", STRING, "1E+2147483648"),
+    ("1e-2147483648", STRING, "1e-2147483648"),
     ("1e99999999999", STRING, "1e99999999999"),
     ("\u0661\u0662", INT8, 12),
     ("0x1F", STRING, "0x1F"),
@@ -433,6 +435,17 @@ ANSWERS_OF_JAVA: list[tuple[str, Schema | None, Any]] = [  # asked of Values.par
     ('["5","null"]', array(STRING), ["5", "null"]),
     ("[12:30:45.123Z]", array(TIME), [time(12, 30, 45, 123000)]),
     ("[[1],[2,300]]", array(array(INT16)), [[1], [2, 300]]),
+    ("[[],[1]]", array(array(INT8)), [[], [1]]),
+    ("[[1],[]]", array(array(None)), [[1], []]),
+    ("[[],[],[true]]", array(array(BOOLEAN)), [[], [], [True]]),
+    ("[[[]],[[1]]]", array(array(array(INT8))), [[[]], [[1]]]),
+    ("[[],{}]", array(None), [[], {}]),
+    ('[{},{"a":1}]', array(mapped(STRING, INT8)), [{}, {"a": 1}]),
+    ('[{"a":1},{}]', array(mapped(None, None)), [{"a": 1}, {}]),
+    ('[{"a":[]},{"a":[1]}]', array(mapped(STRING, array(INT8))), [{"a": []}, {"a": [1]}]),
+    ('{"a":[],"b":[1]}', mapped(STRING, array(INT8)), {"a": [], "b": [1]}),
+    ('{"a":{},"b":{"c":1}}', mapped(STRING, mapped(STRING, INT8)), {"a": {}, "b": {"c": 1}}),
+    ('[[],[1,"a"]]', array(array(None)), [[], [1, "a"]]),
     ('{"a":1,"b":2}', mapped(STRING, INT8), {"a": 1, "b": 2}),
     ('{"a":1,"b":300,}', mapped(STRING, INT16), {"a": 1, "b": 300}),
     ('{"a":[1]}', mapped(STRING, array(INT8)), {"a": [1]}),
@@ -464,6 +477,18 @@ def test_text_that_java_would_read_in_part_is_kept_whole(text: str) -> None:
 @pytest.mark.parametrize("text", ["{[1]:2}", "{{}:2}", "{1:1,true:2}", "0001-01-01", "99:00:00.000Z"])
 def test_what_python_cannot_hold_stays_text(text: str) -> None:
     assert parse_string(text) == (STRING, text)
+
+
+def test_floats_without_a_common_schema_are_of_64_bits_and_keep_their_text() -> None:
+    for text in ("[0.1,{}]", '{"a":0.1,"b":"c"}', '[[0.1,1.5],"a"]', '[{"a":3.4028235E38},"a"]'):
+        schema, value = parse_string(text)
+        assert convert_to_string(value, schema) == text
+
+
+def test_lists_whose_elements_do_not_go_together_have_no_common_schema() -> None:
+    assert parse_string('[[1],["a"]]') == (array(array(None)), [[1], ["a"]])
+    assert parse_string('[[1,"a"],[1]]') == (array(array(None)), [[1, "a"], [1]])
+    assert parse_string("[[null],[1]]") == (array(array(None)), [[None], [1]])
 
 
 def test_elements_of_several_logical_types_have_no_common_schema() -> None:

@@ -2,13 +2,14 @@
 
 import re
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 from millstream_api.errors import DataError
 from millstream_api.logical import decimal, scale_of
 from millstream_api.schema import BOOLEAN, FLOAT32, FLOAT64, INT8, INT16, INT32, INT64, STRING, Schema, Type
 from millstream_api.values.dates import parse_temporal
-from millstream_api.values.numbers import float32_of, narrow, strip
+from millstream_api.values.numbers import float32_of, java_float, narrow, strip
 
 __all__ = ["parse_string"]
 
@@ -27,11 +28,12 @@ def parse_string(text: str | None) -> Parsed:
 
     `true`, `false`; numbers, in the smallest type that holds them; `yyyy-MM-dd`, `HH:mm:ss.SSSZ` and
     both with a `T`; `[1,"a"]`, `{"k":5}` with the schema common to the elements, or none if they have
-    none in common; else a STRING, as it is.
+    none in common (floats are of 64 bits then); else a STRING, as it is.
 
     Source: Values.parseString. Unlike there the text must be used up: Java reads `12:34` as 12 and
     `[1]x` as a list, and forgets the rest; here they are STRINGs. So are maps whose keys Python
-    cannot keep apart or hash. Elements of several logical types have no common schema.
+    cannot keep apart or hash, and times beyond a day. Dates have no schema in common with times or
+    numbers, nor have lists whose elements have none.
     """
     if text is None:
         return None, None
@@ -170,7 +172,7 @@ def _number(token: str) -> Parsed:
         scale = scale_of(exact)
     except InvalidOperation as error:
         raise DataError("The text is no number: its exponent is too large") from error
-    if not -(1 << 31) <= scale < 1 << 31:
+    if not -(1 << 31) < scale < 1 << 31:
         raise DataError("The text is no number: its exponent is too large")
     if (whole := _whole(exact)) is not None and (fitting := _integer(whole)) is not None:
         return fitting
@@ -200,40 +202,63 @@ def _whole(exact: Decimal) -> int | None:
     return None if any(digits[max(0, len(digits) - cut) :]) or cut > len(digits) else int(exact)
 
 
+class _Seen(NamedTuple):
+    """What elements have been seen, and the schema that they have in common."""
+
+    schema: Schema | None
+    values: list[Any]
+
+
 def _common(items: list[Parsed]) -> Schema | None:
     """Give the schema of all elements, None if there is none or only nulls are there.
 
     Nulls among others have no schema in Java, and the whole text becomes a STRING.
     """
-    schemas = [schema for schema, _ in items if schema is not None]
-    if not schemas:
+    told = [_Seen(schema, [value]) for schema, value in items if schema is not None]
+    if not told:
         return None
-    found: Schema | None = schemas[0]
-    for schema in schemas[1:]:
-        found = _merged(found, schema)
-    if found is not None and len(schemas) < len(items):
+    seen = told[0]
+    for other in told[1:]:
+        merged = _merged(seen, other)
+        seen.values.extend(other.values)
+        seen = _Seen(merged, seen.values)
+    if seen.schema is not None and len(told) < len(items):
         raise DataError("Unable to convert a null value to a schema that requires a value")
-    return found
+    return seen.schema
 
 
-def _merged(one: Schema | None, other: Schema | None) -> Schema | None:
-    if one is other or one is None or other is None:
-        return one if one is other else None
-    if one.name is None and other.name is None and one.type in _LADDER and other.type in _LADDER:
-        return one if _LADDER.index(one.type) >= _LADDER.index(other.type) else other
-    if one.type is other.type and one.type in (Type.ARRAY, Type.MAP):
-        keys, values = (_merged(*pair) for pair in zip(one.element_schemas, other.element_schemas, strict=True))
+def _merged(seen: _Seen, other: _Seen) -> Schema | None:
+    """Give the schema of both. Empty lists and maps have that of what follows, as in Java, and of nothing before."""
+    one, two = seen.schema, other.schema
+    if one is two or one is None or two is None:
+        return two if one is two or not seen.values else None
+    if one.name is None and two.name is None and one.type in _LADDER and two.type in _LADDER:
+        return one if _LADDER.index(one.type) >= _LADDER.index(two.type) else two
+    if one.type is two.type and one.type in (Type.ARRAY, Type.MAP):
+        keys, values = (_merged(*pair) for pair in zip(_parts(seen), _parts(other), strict=True))
         return Schema(one.type, key_schema=keys, value_schema=values)
     return None
 
 
+def _parts(seen: _Seen) -> tuple[_Seen, _Seen]:
+    """Give the keys and the elements of all these lists or maps."""
+    keys, values = (None, None) if seen.schema is None else seen.schema.element_schemas
+    lists = [list(value.values()) if isinstance(value, dict) else value for value in seen.values]
+    named = [list(value) if isinstance(value, dict) else [] for value in seen.values]
+    return _Seen(keys, list(chain.from_iterable(named))), _Seen(values, list(chain.from_iterable(lists)))
+
+
 def _aligned(value: Any, own: Schema | None, target: Schema | None) -> Any:
-    """Make a value of its own schema one of the schema common to all."""
-    if own is target or own is None or target is None or value is None:
+    """Make a value of its own schema one of the schema common to all; None: of none, where a float has 64 bits."""
+    if own is target or own is None or value is None:
         return value
     if isinstance(value, list):
-        return [_aligned(item, own.element_schemas[1], target.element_schemas[1]) for item in value]
+        element = None if target is None else target.element_schemas[1]
+        return [_aligned(item, own.element_schemas[1], element) for item in value]
     if isinstance(value, dict):
-        pairs = tuple(zip(own.element_schemas, target.element_schemas, strict=True))
+        targets = (None, None) if target is None else target.element_schemas
+        pairs = tuple(zip(own.element_schemas, targets, strict=True))
         return {_aligned(key, *pairs[0]): _aligned(item, *pairs[1]) for key, item in value.items()}
+    if target is None:
+        return float(java_float(value, 32)) if own.type is Type.FLOAT32 else value
     return narrow(value, target.type) if target.type in _LADDER[4:] else value
