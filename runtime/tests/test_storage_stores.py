@@ -461,3 +461,21 @@ def test_an_internal_topic_is_made_compacted_or_refused(log: Log) -> None:
     log.admin.create_topics([NewTopic("plain")])
     with pytest.raises(ConfigError, match=r"Topic 'plain' .* required to have 'cleanup.policy=compact'"):
         ensure_topic(log.admin, InternalTopic(NewTopic("plain"), "offset.storage.topic", "source connector offsets"))
+
+
+def test_a_status_that_cannot_be_read_back_in_time_is_told_and_written_again(
+    log: Log, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = log.statuses()
+    status = Status(State.RUNNING, "w")
+    with monkeypatch.context() as patch:
+
+        def late(*_: object) -> None:
+            raise WorkerError("Timed out after 30 s reading topic 'statuses' to its end")
+
+        patch.setattr(TopicLog, "read_to_end", late)
+        store.put("c", status)
+        assert store.retry() == 1
+    assert "could not write the status 'status-connector-c'; it is written later: Timed out after 30 s" in caplog.text
+    assert store.retry() == 0
+    assert store.get("c") == status

@@ -1,9 +1,11 @@
 """Connectors created, paused, restarted, deleted and killed while their data flows; signals; the log that tells it."""
 
+import contextlib
 import fcntl
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -271,3 +273,48 @@ def test_a_worker_that_starts_and_idles_says_little_and_nothing_twice(worker: Wo
     assert len(lines) < 20
     assert len(set(lines)) == len(lines), "nothing is said twice"
     assert not [line for line in lines if line.startswith(("WARNING", "ERROR"))]
+
+
+DYING = """
+import os, sys
+from millstream.{module} import {owner}
+from millstream.cli.main import main
+
+lives = {owner}.{method}
+
+def dies(self, *args):
+    if os.path.exists("die"):
+        raise RuntimeError("this machine is broken")
+    return lives(self, *args)
+
+{owner}.{method} = dies
+sys.argv = sys.argv[1:]
+main()
+"""
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("module", "owner", "method", "what"),
+    [
+        ("worker.loop", "Loop", "_sleep", "the thread that all its children hang on"),
+        ("herder.procedures", "Agenda", "_do_due", "its herder"),
+    ],
+)
+def test_a_worker_that_lost_a_thread_it_cannot_do_without_ends_and_says_why(
+    worker: WorkerProcess, module: str, owner: str, method: str, what: str
+) -> None:
+    (worker.folder / "dying.py").write_text(DYING.format(module=module, owner=owner, method=method))
+    worker.prefix = [sys.executable, "dying.py"]
+    worker.start()
+    (worker.folder / "in0").touch()
+    worker.create("source0", **settings(worker, "source0"))
+    until(lambda: worker.states("source0") == ["RUNNING", "RUNNING"], "it to run")
+    (worker.folder / "die").touch()
+    with contextlib.suppress(OSError):
+        worker.call("GET", "/connector-plugins/FileStreamSource/config")
+    assert worker.process is not None
+    assert worker.process.wait(30) == 1
+    said = f"CRITICAL the worker ends: {what} died of RuntimeError: this machine is broken (millstream.cli.run)"
+    assert worker.log.count(said) == 1
+    until(lambda: not processes(worker), "its children to be gone")

@@ -46,7 +46,7 @@ class Standalone:
     def __init__(self, settings: Mapping[str, str], worker_file: Path | None) -> None:
         self._began = monotonic()
         self._over = threading.Event()
-        self._failure: BaseException | None = None
+        self._failure: tuple[BaseException, str] | None = None
         raw = {**settings, "bootstrap.servers": bootstrap_of(settings)}
         resolved = {name: text for name, text in Places(Surroundings(raw)).worker.items() if text is not None}
         self._config = config = worker_config({**resolved, **_without_bootstrap(settings)})
@@ -112,7 +112,7 @@ class Standalone:
     def start(self, connectors: Sequence[CreateConnector]) -> None:
         """Start everything, then create the connectors given; raises the first thing that hinders it."""
         config = self._config
-        self._worker.start()
+        self._worker.start(lambda error: self._died(error, "the thread that all its children hang on"))
         self._rest.start()
         identity = WorkerIdentity(
             KAFKA_VERSION,
@@ -127,7 +127,7 @@ class Standalone:
             self._inventory,
             identity,
             SystemClock(),
-            self._died,
+            lambda error: self._died(error, "its herder"),
             config.metrics_sample_window_ms,
             config.metrics_num_samples,
             self._topic if self._file is None else KeptOffsets(self._file),
@@ -143,8 +143,8 @@ class Standalone:
         """Let `wait` return; from a signal's handler, too."""
         self._over.set()
 
-    def wait(self) -> BaseException | None:
-        """Return when it is asked to stop, None, or when the herder died, why."""
+    def wait(self) -> tuple[BaseException, str] | None:
+        """Return when it is asked to stop, None, or when what it cannot do without died: why, and what."""
         self._over.wait()
         return self._failure
 
@@ -161,9 +161,9 @@ class Standalone:
         self._broker.close()
         log.info("stopped")
 
-    def _died(self, error: BaseException | None) -> None:
+    def _died(self, error: BaseException | None, what: str) -> None:
         if error is not None:
-            self._failure = error
+            self._failure = self._failure or (error, what)
             self._over.set()
 
 

@@ -88,9 +88,12 @@ def run_worker(worker_file: Path | None, connector_files: Sequence[Path]) -> Non
     gc.freeze()
     gc.enable()
     failure = worker.wait()
-    worker.stop()
     if failure is not None:
-        log.critical("the worker ends: its herder died", exc_info=failure)
+        error, what = failure
+        log.critical(
+            "the worker ends: %s died of %s: %s", what, type(error).__name__, message_of(error), exc_info=error
+        )
+    worker.stop()
     _leave(EXIT_DIED if failure is not None else 0)
 
 

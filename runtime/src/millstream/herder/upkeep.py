@@ -6,12 +6,13 @@ from millstream.broker.ports import Broker
 from millstream.errors import MillstreamError
 from millstream.herder.crew import Crew
 from millstream.herder.groups import reading_group
-from millstream.lifecycle import StopToken, spawn
+from millstream.lifecycle import Spawned, StopToken, spawn
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
 RETENTION_S = 30.0
+STOP_S = 10.0
 
 
 class Upkeep:
@@ -23,13 +24,17 @@ class Upkeep:
         self._agenda = crew.agenda
         self._board = crew.board
         self._over = StopToken()
+        self._retaining: Spawned | None = None
 
     def start(self) -> None:
         self._agenda.post(self._retry, RETRY_S)
-        spawn("retention", self._retain, stop=self._over)
+        self._retaining = spawn("retention", self._retain, stop=self._over)
 
     def stop(self) -> None:
+        """Returns when nothing of it uses the log any more, or says that it still does."""
         self._over.set()
+        if self._retaining is not None and not self._retaining.join(STOP_S):
+            log.warning("old records are still being removed after %.0f s; the log is closed all the same", STOP_S)
 
     def _retry(self) -> None:
         try:

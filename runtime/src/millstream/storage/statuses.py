@@ -7,7 +7,7 @@ from typing import Any
 
 from millstream.broker.complaint import Complaint
 from millstream.broker.ports import Consumer, Producer
-from millstream.errors import BrokerError
+from millstream.errors import BrokerError, WorkerError
 from millstream.identity import State, Status, TaskId
 from millstream.lifecycle import Clock
 from millstream.storage.java_json import dump_bytes, loads
@@ -117,7 +117,8 @@ class StatusCache:
 
 
 class StatusStore(StatusCache):
-    """Any thread. What the broker cannot take now (a full disk) is kept, newest per key, and written by `retry`."""
+    """Any thread. What the broker cannot take now (a full disk), or not in time, is kept, newest per key, and written
+    by `retry`."""
 
     def __init__(self, clients: tuple[Producer, Consumer], topic: str, clock: Clock) -> None:
         super().__init__()
@@ -191,8 +192,8 @@ class StatusStore(StatusCache):
                 write_rows(self._producer, self._topic, [(key.encode(), pending.value)], WRITE_SECONDS)
                 if not self._log.following:
                     self._log.read_to_end()
-        except BrokerError as error:
-            if error.retriable:
+        except (BrokerError, WorkerError) as error:  # the latter: it took too long
+            if isinstance(error, WorkerError) or error.retriable:
                 self._complaint.failed(f"could not write the status {key!r}; it is written later: {error}")
                 return False
             log.error("Could not write the status %r: %s", key, error)

@@ -1,7 +1,6 @@
 """What the herder asks for: connectors, tasks and probes, each in a child. Nothing here waits for plugin code."""
 
 import contextlib
-import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -19,8 +18,6 @@ from millstream.worker.shortage import shortage
 from millstream.worker.spawning import Spawner
 from millstream.worker.templates import Preload, Templates
 from millstream.worker.threads import ThreadLauncher
-
-log = logging.getLogger(__name__)
 
 CHILD_MODULES = ("millstream.host.task", "millstream.host.connector", "millstream.host.probe")
 """What every template imports before it is frozen."""
@@ -89,10 +86,14 @@ class Worker:
         self._probes: set[ProbeRun] = set()
         self._definitions: dict[tuple[str, ...], Future[Any]] = {}
 
-    def start(self) -> None:
-        """Start the reader thread and the bare template."""
+    def start(self, on_death: Callable[[BaseException | None], None] | None = None) -> None:
+        """Start the reader thread and the bare template.
+
+        on_death: hears, on that thread, what ended it, None after `close`: nothing can be started, watched or stopped
+                  from then on.
+        """
         _allow_many_descriptors()
-        self._loop.start("millstream-children", on_death=_lost)
+        self._loop.start("millstream-children", on_death)
         self._loop.post(self._facilities.launcher.warm)
 
     def answer_with(self, answering: Answering) -> None:
@@ -227,7 +228,8 @@ class Worker:
             return _stop(runs, seconds)
 
         with contextlib.suppress(TimeoutError):
-            _call(self._loop, stop_all).result(seconds + LAST_WAIT)
+            if self._loop.is_alive:  # else its children have died with it
+                _call(self._loop, stop_all).result(seconds + LAST_WAIT)
         self._loop.post(self._facilities.launcher.close)
         self._loop.close()
 
@@ -333,8 +335,3 @@ def _allow_many_descriptors() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _lost(error: BaseException | None) -> None:
-    if error is not None:
-        log.critical("the thread that all children hang on has died", exc_info=error)
