@@ -319,6 +319,28 @@ def test_of_two_creations_at_once_the_offsets_of_the_one_that_wins_are_kept(
     assert shared.offsets("raced") == at(lines, {"position": winner})
 
 
+def test_of_two_puts_at_once_of_a_new_connector_the_first_creates_it_and_the_second_changes_it(
+    shared: Herding, gate: str
+) -> None:
+    answers: list[int] = []
+    settings = {"connector.class": "hosted:Staying", "deed": "gate", "where": "probe", "path": gate}
+
+    def put() -> None:
+        answers.append(shared.rest.request("PUT", "/connectors/both/config", settings).status_code)
+
+    def validating() -> int:
+        return sum(view.kind == "probe" and view.name.startswith("both") for view in shared.herder.children())
+
+    asking = [threading.Thread(target=put) for _ in range(2)]
+    for each in asking:
+        each.start()
+    until(lambda: validating() == 2, "both to be validated at once")
+    hosted.GATES[gate].set()
+    for each in asking:
+        each.join()
+    assert sorted(answers) == [200, 201]
+
+
 def test_a_sink_begins_at_the_offsets_that_it_was_created_with(shared: Herding, lines: Path) -> None:
     shared.create("fill", FILE_SOURCE, file=str(lines), topic="filled")
     until(lambda: shared.offsets("fill"), "the topic to be filled")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from millstream.errors import ConfigError, PluginError
-from millstream.host.connector import own_configs
+from millstream.host.connector import complete, own_configs
 
 
 class Given:
@@ -47,3 +47,9 @@ def test_anything_else_is_refused_with_what_would_be_right(given: Any, error: ty
     with pytest.raises(error) as raised:
         own_configs(connector, 1)
     assert said in str(raised.value)
+
+
+def test_what_came_from_config_providers_is_a_variable_again_in_task_configs() -> None:
+    raw = {"password": "${file:/s:p}", "topic": "t", "odd": "$no"}
+    made = complete(raw, {"password": "hunter2", "topic": "u", "task": "0"}, "a.Task")
+    assert made == {"password": "${file:/s:p}", "topic": "u", "odd": "$no", "task": "0", "task.class": "a.Task"}

@@ -30,7 +30,7 @@ from millstream.storage.config_state import (
     TargetChanged,
     TasksChanged,
 )
-from millstream.storage.configs import ConfigStore, ConfigTopic, reverse_transform, task_configs_changed
+from millstream.storage.configs import ConfigStore, ConfigTopic, task_configs_changed
 from millstream.storage.offsets import OffsetStore, normalised
 from millstream.storage.statuses import StatusStore, TopicStatus
 from millstream.storage.topic_log import InternalTopic, TopicLog, ensure_topic
@@ -349,12 +349,6 @@ def test_task_configs_are_published_only_when_something_changed(log: Log) -> Non
     assert changed([*same, *same])
     store.put_connector("c", {"converter": "b"})
     assert changed(same)  # a change of the connector alone restarts its tasks
-
-
-def test_secrets_of_the_connector_are_put_back_as_references() -> None:
-    raw = {"password": "${file:/s:p}", "topic": "t", "odd": "$no"}
-    configs = [{"password": "hunter2", "topic": "t", "task": "0"}]
-    assert reverse_transform(raw, configs) == [{"password": "${file:/s:p}", "topic": "t", "task": "0"}]
 
 
 # statuses

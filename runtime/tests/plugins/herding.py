@@ -34,12 +34,16 @@ class Rest:
         self._app = create_app(herder, RestSettings())
 
     def request(self, method: str, path: str, json: Any = None) -> httpx.Response:
-        return asyncio.run(self._ask(method, path, json))
+        return asyncio.run(self._ask(method, path, json=json))
 
-    async def _ask(self, method: str, path: str, json: Any) -> httpx.Response:
+    def send(self, method: str, path: str, body: bytes) -> httpx.Response:
+        """Ask with a body that httpx would not write."""
+        return asyncio.run(self._ask(method, path, content=body, headers={"Content-Type": "application/json"}))
+
+    async def _ask(self, method: str, path: str, **given: Any) -> httpx.Response:
         transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://worker:8083") as client:
-            return await client.request(method, path, json=json)
+            return await client.request(method, path, **given)
 
     def get(self, path: str) -> httpx.Response:
         return self.request("GET", path)

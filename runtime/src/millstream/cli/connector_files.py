@@ -6,11 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from millstream.errors import ConfigError
-from millstream.herder.requests import CreateConnector
-from millstream.identity import TargetState
+from millstream.herder.requests import INITIAL_STATES, CreateConnector
 from millstream.settings.properties import read_properties
-
-STATES = {"RUNNING": TargetState.STARTED, "PAUSED": TargetState.PAUSED, "STOPPED": TargetState.STOPPED}
 
 
 def read_connectors(paths: Sequence[Path]) -> Mapping[str, tuple[Path, CreateConnector]]:
@@ -32,7 +29,7 @@ def read_connector(path: Path) -> CreateConnector:
     """
     try:
         given = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if path.suffix == ".json":
             raise ConfigError({"": f"{path}: the connector file is no valid JSON: {error}"}) from error
         given = None
@@ -51,10 +48,11 @@ def _request(path: Path, given: dict[str, Any]) -> CreateConnector:
     if config.setdefault("name", name) != name:
         raise ConfigError({"name": f"{path}: the connector is called {name!r}, and its config says {config['name']!r}"})
     state = given.get("initial_state")
-    if state is not None and str(state).upper() not in STATES:
-        raise ConfigError({"initial_state": f"{path}: {state!r} is no initial_state; expected {', '.join(STATES)}"})
+    if state is not None and str(state).upper() not in INITIAL_STATES:
+        expected = ", ".join(INITIAL_STATES)
+        raise ConfigError({"initial_state": f"{path}: {state!r} is no initial_state; expected {expected}"})
     made = _named(path, config)
-    return CreateConnector(made.name, made.config, None if state is None else STATES[str(state).upper()])
+    return CreateConnector(made.name, made.config, None if state is None else INITIAL_STATES[str(state).upper()])
 
 
 def _named(path: Path, config: dict[str, str | None]) -> CreateConnector:

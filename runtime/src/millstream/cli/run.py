@@ -89,10 +89,8 @@ def run_worker(worker_file: Path | None, connector_files: Sequence[Path]) -> Non
     gc.enable()
     failure = worker.wait()
     if failure is not None:
-        error, what = failure
-        log.critical(
-            "the worker ends: %s died of %s: %s", what, type(error).__name__, message_of(error), exc_info=error
-        )
+        died, what = failure
+        log.critical("the worker ends: %s died of %s: %s", what, type(died).__name__, message_of(died), exc_info=died)
     worker.stop()
     _leave(EXIT_DIED if failure is not None else 0)
 

@@ -32,15 +32,18 @@ class Configuring:
         self._moving = moving
 
     def create(self, wish: ask.CreateConnector, replace: bool = False) -> Procedure:
-        refuse_invalid((yield from self._validation.validate(wish.config)))
-        settled = yield from self._turns.take(wish.name, self._write_and_start(wish, replace))
-        yield self._agenda.at_most(settled, TASKS_S)
-        return self._board.view_as_given(wish.name, wish.config)
+        _, view = yield from self._created(wish, replace)
+        return view
 
     def put_config(self, wish: ask.PutConfig) -> Procedure:
-        created = wish.name not in self._configs.snapshot().connectors
-        view = yield from self.create(ask.CreateConnector(wish.name, wish.config), replace=True)
-        return created, view
+        return (yield from self._created(ask.CreateConnector(wish.name, wish.config), replace=True))
+
+    def _created(self, wish: ask.CreateConnector, replace: bool) -> Procedure:
+        """Give whether it is new, as its turn has it and not the arrival of the request, and how it is now."""
+        refuse_invalid((yield from self._validation.validate(wish.config)))
+        new, settled = yield from self._turns.take(wish.name, self._write_and_start(wish, replace))
+        yield self._agenda.at_most(settled, TASKS_S)
+        return new, self._board.view_as_given(wish.name, wish.config)
 
     def patch_config(self, wish: ask.PatchConfig) -> Procedure:
         settled = None
@@ -99,7 +102,8 @@ class Configuring:
             raise ConflictError(f"Connector {wish.name} already exists")
         if not exists and wish.initial_offsets:
             yield from self._moving.preset(wish.name, wish.config, wish.initial_offsets)
-        return (yield from self._written(wish.name, wish.config, None if exists else wish.initial_state))
+        settled = yield from self._written(wish.name, wish.config, None if exists else wish.initial_state)
+        return not exists, settled
 
     def _replace(self, name: str, stored: Config, config: Config) -> Procedure:
         """Nothing (None) when the settings are no longer `stored`."""

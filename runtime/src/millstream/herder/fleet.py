@@ -1,13 +1,14 @@
 """The connectors that run: started and stopped as configs and target states say, asked for tasks, and heard."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from millstream.errors import MillstreamError, trace_of
 from millstream.herder.classes import plugin_of, target_of, version_of
 from millstream.herder.crew import Crew
+from millstream.herder.herder import Config
 from millstream.herder.leases import Leases
 from millstream.herder.procedures import Procedure
 from millstream.herder.stages import Stage
@@ -16,7 +17,7 @@ from millstream.host.channel import Event, Reconfigure, Resolved, RunConnector, 
 from millstream.identity import State, TargetState, TaskId
 from millstream.inventory.inventory import Plugin
 from millstream.storage.config_state import ConfigState
-from millstream.storage.configs import reverse_transform, task_configs_changed
+from millstream.storage.configs import task_configs_changed
 
 log = logging.getLogger(__name__)
 
@@ -153,14 +154,16 @@ class Fleet:
         except (MillstreamError, ValueError) as error:
             self._task_configs_failed(name, incarnation, error)
 
-    def _apply(self, name: str, incarnation: Incarnation, configs: Sequence[Mapping[str, str]]) -> Procedure:
-        """Run the tasks that these configs are for. Has the connector in its hands: a stop does not come between."""
+    def _apply(self, name: str, incarnation: Incarnation, wanted: Sequence[Config]) -> Procedure:
+        """Run the tasks that these configs are for, complete and with the connector's `${…}` as its child gave them.
+
+        Has the connector in its hands: a stop does not come between.
+        """
         state = self._crew.configs.snapshot()
         target = state.targets.get(name, TargetState.STARTED)
         if self._connectors.get(name) is not incarnation or target is not TargetState.STARTED:
             incarnation.settle()
             return
-        wanted = reverse_transform(state.connectors[name], configs)
         given = self._applied.get(name, incarnation.fingerprint) == incarnation.fingerprint
         if not given or task_configs_changed(state, name, wanted, lambda settings: settings):
             yield from self._tasks.stop(self._tasks.of(name))

@@ -1,5 +1,6 @@
 """Which offsets an operator may set, decided on the request alone. Source: SinkUtils.java, ConnectorOffsets.java."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from millstream_api import TopicPartition
 
 TOPIC, PARTITION, OFFSET = "kafka_topic", "kafka_partition", "kafka_offset"
 INT32_MAX, INT64_MAX = 2**31 - 1, 2**63 - 1
+INTEGER = re.compile(r"([+-]?)0*([0-9]{1,19})")
 
 
 class OffsetsError(WorkerError):
@@ -74,11 +76,10 @@ def _told(value: Any) -> str:
 
 def _integer(value: Any, most: int) -> int | None:
     """An integer, or a text that is one; None for anything else."""
-    text = str(value)
-    digits = text.removeprefix("-").removeprefix("+")
-    if isinstance(value, bool | float) or not digits.isascii() or not digits.isdigit():
+    found = None if isinstance(value, bool | float) else INTEGER.fullmatch(str(value))
+    if found is None:
         return None
-    number = int(text)
+    number = int(found[1] + found[2])
     return number if -most - 1 <= number <= most else None
 
 

@@ -11,6 +11,9 @@ Place = Mapping[str, Any]
 Offsets = Sequence[tuple[Place | None, Place | None]]
 """Pairs of partition and offset; an offset of None is forgotten."""
 
+INITIAL_STATES = {"RUNNING": TargetState.STARTED, "PAUSED": TargetState.PAUSED, "STOPPED": TargetState.STOPPED}
+"""What a creation may ask for (KIP-980)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ping:
@@ -139,7 +142,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class SetLevel:
-    """The names of the loggers matched, sorted. NotFoundError for an unknown level."""
+    """The names of the loggers whose level is another now, sorted. NotFoundError for an unknown level."""
 
     namespace: str
     level: str

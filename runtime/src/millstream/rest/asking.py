@@ -13,6 +13,7 @@ from millstream.rest.errors import RestError, refusal
 
 #: how long an answer may take; DEFAULT_REST_REQUEST_TIMEOUT_MS, not configurable in Java either
 TIMEOUT_S = 90.0
+INT32_DIGITS = 10
 
 
 def herder_of(request: Request) -> Herder:
@@ -42,7 +43,7 @@ def task_of(request: Request) -> int:
     """The task's number; what is no integer is an unknown path, as in Java."""
     text = request.path_params["task"]
     digits = text.removeprefix("-")
-    if not digits.isascii() or not digits.isdigit():
+    if not digits.isascii() or not digits.isdigit() or len(digits) > INT32_DIGITS:
         raise refusal(404)
     return int(text)
 

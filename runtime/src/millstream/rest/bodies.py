@@ -9,12 +9,11 @@ from typing import Any
 from starlette.requests import Request
 
 from millstream.herder.offsets import nothing_given
-from millstream.herder.requests import CreateConnector, Offsets
+from millstream.herder.requests import INITIAL_STATES, CreateConnector, Offsets
 from millstream.identity import TargetState
 from millstream.rest.errors import RestError
 from millstream.rest.json import Number, UnreadableError, native, read
 
-STATES = {"RUNNING": TargetState.STARTED, "PAUSED": TargetState.PAUSED, "STOPPED": TargetState.STOPPED}
 Config = dict[str, str | None]
 
 
@@ -44,9 +43,9 @@ def create_request(body: Any) -> CreateConnector:
 def _initial_state(given: Any) -> TargetState | None:
     if given is None:
         return None
-    state = STATES.get(str(given).upper()) if isinstance(given, str) else None
+    state = INITIAL_STATES.get(str(given).upper()) if isinstance(given, str) else None
     if state is None:
-        raise RestError(400, f'"initial_state" is {given!r}; expected one of {", ".join(STATES)}')
+        raise RestError(400, f'"initial_state" is {given!r}; expected one of {", ".join(INITIAL_STATES)}')
     return state
 
 
@@ -89,7 +88,12 @@ def _place(given: Any, name: str) -> Mapping[str, Any] | None:
         return None
     if not isinstance(given, dict):
         raise RestError(400, f'Cannot deserialize value of "{name}": it is {_kind(given)}; expected an object')
-    place: Mapping[str, Any] = native(given)
+    try:
+        place: Mapping[str, Any] = native(given)
+    except UnreadableError as error:
+        raise RestError(400, f'Cannot deserialize value of "{name}": {error}') from error
+    except RecursionError:
+        raise RestError(400, f'Cannot deserialize value of "{name}": it is nested too deep') from None
     return place
 
 

@@ -1,6 +1,7 @@
 """Log levels at run time. Nothing of it survives a restart."""
 
 import logging
+from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,7 +21,7 @@ async def list_loggers(request: Request) -> Response:
 
 
 async def show(request: Request) -> Response:
-    name = request.path_params["logger"]
+    name = _name(request)
     each = herder_of(request).level_of(name)
     if each is None:
         raise RestError(404, f"Logger {name} not found.")
@@ -32,5 +33,9 @@ async def set_level(request: Request) -> Response:
     scope = request.query_params.get("scope", "worker").lower()
     if scope not in ("worker", "cluster"):
         log.warning("scope=%r is not known; expected worker or cluster: taken as worker", scope)
-    matched = await ask(request, SetLevel(request.path_params["logger"], level))
+    matched = await ask(request, SetLevel(_name(request), level))
     return empty(204) if scope == "cluster" else respond(matched)
+
+
+def _name(request: Request) -> str:
+    return unquote(request.path_params["logger"])

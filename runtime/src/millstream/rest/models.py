@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from millstream.herder.herder import ConnectorView, Snapshot, StateView, WorkerIdentity
-from millstream.identity import State, Status
+from millstream.identity import Status
 from millstream.inventory.inventory import Plugin
 
 Json = dict[str, Any]
@@ -46,10 +46,6 @@ def _state(status: Status) -> Json:
     if status.trace:
         shown["trace"] = status.trace
     return shown
-
-
-def visible(status: Status) -> bool:
-    return status.state is not State.DESTROYED
 
 
 def kind_of(snapshot: Snapshot, name: str) -> str:

@@ -1,7 +1,7 @@
 """The config topic, written and followed: connectors, task configs, target states (spec §3.2)."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -140,17 +140,6 @@ def task_configs_changed(
     if applied is None or current is None:
         return applied is not current
     return resolve(applied) != resolve(current)
-
-
-def reverse_transform(raw: Settings, configs: Sequence[Mapping[str, str]]) -> list[dict[str, str | None]]:
-    """Put the connector's `${…}` back into its task configs, so that no secret reaches the topic."""
-    references = {key: text for key, text in raw.items() if text is not None and _refers(text)}
-    return [{key: references.get(key, text) for key, text in config.items()} for config in configs]
-
-
-def _refers(text: str) -> bool:
-    start = text.find("${")
-    return start >= 0 and ":" in text[start:] and "}" in text[start:]
 
 
 def _target_row(name: str, target: TargetState) -> tuple[bytes, bytes]:
