@@ -65,10 +65,6 @@ class Loop:
         """Start the thread. It lives until `close`: templates die with the thread that started them."""
         self._thread = spawn(name, self._run, on_death=on_death)
 
-    @property
-    def is_alive(self) -> bool:
-        return self._thread is not None and self._thread.is_alive
-
     def post(self, call: Callable[[], None]) -> None:
         """Have `call` made on the loop's thread, soon, in the order of the posts. Nothing happens after `close`."""
         self._posted.append(call)

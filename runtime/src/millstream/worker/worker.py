@@ -1,6 +1,7 @@
 """What the herder asks for: connectors, tasks and probes, each in a child. Nothing here waits for plugin code."""
 
 import contextlib
+import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -18,6 +19,8 @@ from millstream.worker.shortage import shortage
 from millstream.worker.spawning import Spawner
 from millstream.worker.templates import Preload, Templates
 from millstream.worker.threads import ThreadLauncher
+
+log = logging.getLogger(__name__)
 
 CHILD_MODULES = ("millstream.host.task", "millstream.host.connector", "millstream.host.probe")
 """What every template imports before it is frozen."""
@@ -81,6 +84,7 @@ class Worker:
             self._loop, _launcher(setup, self._loop), setup.connector_start_ms, setup.poll_warn_ms
         )
         self._limits = read_limits()
+        self._is_lost = False  # the loop's thread died, and its children with it
         self._connectors: dict[str, ConnectorRun] = {}
         self._tasks: dict[TaskId, TaskRun] = {}
         self._probes: set[ProbeRun] = set()
@@ -92,8 +96,16 @@ class Worker:
         on_death: hears, on that thread, what ended it, None after `close`: nothing can be started, watched or stopped
                   from then on.
         """
+
+        def died(error: BaseException | None) -> None:
+            self._is_lost = error is not None
+            if on_death is not None:
+                on_death(error)
+            elif error is not None:
+                log.critical("the thread that all children hang on has died", exc_info=error)
+
         _allow_many_descriptors()
-        self._loop.start("millstream-children", on_death)
+        self._loop.start("millstream-children", died)
         self._loop.post(self._facilities.launcher.warm)
 
     def answer_with(self, answering: Answering) -> None:
@@ -227,9 +239,11 @@ class Worker:
                 probe.child.kill("the worker is closing")
             return _stop(runs, seconds)
 
+        if self._is_lost:
+            log.warning("connectors and tasks cannot be asked to stop: the thread that they hang on has died")
+            return
         with contextlib.suppress(TimeoutError):
-            if self._loop.is_alive:  # else its children have died with it
-                _call(self._loop, stop_all).result(seconds + LAST_WAIT)
+            _call(self._loop, stop_all).result(seconds + LAST_WAIT)
         self._loop.post(self._facilities.launcher.close)
         self._loop.close()
 
