@@ -72,3 +72,21 @@ def test_an_error_about_one_partition_is_not_taken_for_a_position_that_is_not_th
         admin_of(Client(FORBIDDEN)).group_offsets("g")
     with pytest.raises(BrokerError, match="setting positions of group 'g': not authorized"):
         admin_of(Client(FORBIDDEN)).alter_group_offsets("g", {PARTITION: 3})
+
+
+class Silent:
+    """Its brokers are so slow that even librdkafka's own time limit comes too late."""
+
+    def describe_configs(self, wanted: Any, request_timeout: float) -> Any:
+        return {resource: Future() for resource in wanted}
+
+
+def test_an_answer_that_does_not_come_is_a_broker_that_cannot_be_reached() -> None:
+    admin = KafkaAdmin(Silent(), Watch("a", "broker:9092"), 0.01, ManualClock())  # type: ignore[arg-type]
+    with pytest.raises(BrokerError, match=r"describing topics: bootstrap\.servers broker:9092 cannot be") as told:
+        admin._configs(["t"])
+    assert told.value.retriable
+
+
+def test_a_limit_that_nobody_says_is_not_known() -> None:
+    assert KafkaAdmin(Silent(), Watch("a", "b:1"), 0.01, ManualClock()).limit("t") is None  # type: ignore[arg-type]

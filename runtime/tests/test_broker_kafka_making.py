@@ -59,9 +59,24 @@ def test_only_an_idempotent_producer_without_a_time_limit_counts_on_the_order():
 def test_a_reader_without_a_group_sees_committed_rows_alone_and_a_member_what_its_settings_say():
     reader, beside = _composed(making(), ConsumerSettings("r"))
     assert (reader["isolation.level"], beside) == ("read_committed", {"enable.partition.eof": True})
-    member, beside = _composed(making(), ConsumerSettings("m", "g", queue_bytes=2 << 20))
+    member, beside = _composed(making(), ConsumerSettings("m", "g"))
     assert "isolation.level" not in member
-    assert beside == {"queued.max.messages.kbytes": 2048}
+    assert beside == {}
+
+
+def test_what_a_member_reads_ahead_and_asks_for_at_once_is_a_quarter_of_its_share():
+    member, beside = _composed(making(), ConsumerSettings("m", "g", queue_bytes=8 << 20))
+    assert (member["fetch.max.bytes"], member["max.partition.fetch.bytes"]) == (str(2 << 20), str(1 << 20))
+    assert beside == {"queued.max.messages.kbytes": 2048, "queued.min.messages": 4096}
+    member, beside = _composed(making(), ConsumerSettings("m", "g", queue_bytes=4 << 20))
+    assert (member["fetch.max.bytes"], member["max.partition.fetch.bytes"]) == (str(1 << 20), str(1 << 19))
+    assert beside == {"queued.max.messages.kbytes": 1024, "queued.min.messages": 2048}
+
+
+def test_what_an_operator_lets_a_member_fetch_stays_as_it_is():
+    said = making(**{"consumer.fetch.max.bytes": "50000000", "consumer.max.partition.fetch.bytes": "3000000"})
+    member, _ = _composed(said, ConsumerSettings("m", "g", queue_bytes=4 << 20))
+    assert (member["fetch.max.bytes"], member["max.partition.fetch.bytes"]) == ("50000000", "3000000")
 
 
 def test_what_is_not_followed_is_said_once_the_workers_by_the_worker_a_connectors_by_its_task(caplog):

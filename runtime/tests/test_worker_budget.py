@@ -1,45 +1,120 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millstream.worker.budget import MB, Limits, parse_size, read_limits, share
+from millstream.worker.budget import (
+    MB,
+    WORKER_SHARE,
+    Budget,
+    Needs,
+    Share,
+    Taken,
+    needs_of_connector,
+    needs_of_task,
+    parse_size,
+    taken_by,
+)
+from millstream.worker.limits import Limits
+
+SOURCE, SINK = needs_of_task("source", {}, {}, 3), needs_of_task("sink", {}, {}, 3)
+LARGE = Limits(1_000_000 * MB)
 
 
-@given(st.integers(0, 64_000), st.integers(1, 500))
-def test_queues_are_between_one_and_sixty_four_megabytes_and_fit_together(megabytes, tasks):
-    given = share(Limits(megabytes * MB), tasks)
-    if given.refusal is None:
-        assert MB <= given.queue_bytes <= 64 * MB
-        assert 120 * MB + tasks * (6 * MB + given.queue_bytes) <= megabytes * MB * 7 // 10
-    else:
-        assert given.queue_bytes == 0
+def started(budget: Budget, wanted: list[Needs]) -> tuple[list[Needs], str | None]:
+    """One after the other until one is refused."""
+    running: list[Needs] = []
+    for needs in wanted:
+        share = budget.share(taken_by(running), needs)
+        if share.refusal is not None:
+            return running, share.refusal
+        running.append(replace(needs, queue=share.queue_bytes))
+    return running, None
 
 
-def test_a_task_beyond_the_budget_is_refused_with_the_sum():
-    assert share(Limits(512 * MB), 40).refusal == (
-        "no memory for task number 40: 120 MB for the worker and 40 times 7 MB are 400 MB, and worker.memory.limit is "
-        "358 MB of 512 MB; raise it, or run fewer tasks on this worker"
+@given(st.integers(0, 64_000), st.lists(st.sampled_from([SOURCE, SINK]), max_size=300))
+def test_queues_are_between_four_and_sixty_four_megabytes_and_all_tasks_fit_together(megabytes, wanted):
+    budget = Budget.of(Limits(megabytes * MB), None)
+    running, refusal = started(budget, wanted)
+    assert all(4 * MB <= needs.queue <= 64 * MB for needs in running)
+    if running:
+        assert WORKER_SHARE + taken_by(running).memory <= megabytes * MB * 7 // 10
+    if refusal is not None:
+        least = wanted[len(running)].rest + 4 * MB
+        assert WORKER_SHARE + taken_by(running).memory + least > megabytes * MB * 7 // 10
+
+
+def test_an_early_task_leaves_as_much_as_it_takes_to_a_hundred_others():
+    budget = Budget.of(LARGE, WORKER_SHARE + 3_000 * MB)
+    assert budget.share(Taken(), SOURCE).queue_bytes == 20 * MB
+    running, refusal = started(budget, [SOURCE] * 100)
+    assert refusal is None
+    assert {needs.queue for needs in running} == {20 * MB}
+
+
+def test_a_task_beyond_the_memory_is_refused_with_the_sum():
+    budget = Budget.of(Limits(1024 * MB, memory_from="memory.max of cgroup /sys/fs/cgroup"), None)
+    running, refusal = started(budget, [SOURCE] * 60)
+    assert len(running) == 42
+    assert refusal == (
+        "no memory for one more task: 120 MB for the worker, 588 MB for those that run (42), and 10 MB and a queue of "
+        "4 MB for this one are 722 MB; worker.memory.limit is 716 MB of 1024 MB (memory.max of cgroup /sys/fs/cgroup); "
+        "raise worker.memory.limit or the container's memory, lower tasks.max, or run fewer tasks on this worker"
     )
-    assert share(Limits(512 * MB), 30).refusal is None
-    assert share(Limits(64_000 * MB), 30, memory_limit=130 * MB).refusal is not None
+
+
+def test_what_a_stopped_task_had_is_there_for_another():
+    budget = Budget.of(LARGE, WORKER_SHARE + 3 * 14 * MB)
+    running, refusal = started(budget, [SOURCE] * 4)
+    assert len(running) == 3
+    assert refusal is not None
+    assert budget.share(taken_by(running[1:]), SOURCE) == Share(4 * MB)
 
 
 def test_a_task_beyond_the_pid_limit_is_refused_with_the_sum():
-    assert share(Limits(64_000 * MB, processes=100), 18).refusal == (
-        "no processes for task number 18: 32 for the worker and 18 times 4 are more than the pid limit of 100; raise "
-        "it, or run fewer tasks on this worker"
+    limits = Limits(64_000 * MB, 100, processes_from="pids.max of cgroup /sys/fs/cgroup", others=5)
+    running, refusal = started(Budget.of(limits, None, 3), [SOURCE] * 20)
+    assert len(running) == 6
+    assert refusal == (
+        "no processes for one more task: 35 for the worker, 5 of others, 60 of those that run (6), and 10 for this one "
+        "are 110; threads count, and the limit is 100 (pids.max of cgroup /sys/fs/cgroup); raise that limit, lower "
+        "tasks.max, or run fewer tasks on this worker"
     )
 
 
-def test_limits_come_from_the_cgroup_when_it_allows_less_than_the_machine(tmp_path):
-    (tmp_path / "proc").mkdir()
-    (tmp_path / "proc/meminfo").write_text("MemTotal:  1000 kB\nMemFree: 5 kB\n")
-    assert read_limits(str(tmp_path)) == Limits(1_024_000, None)
-    (tmp_path / "sys/fs/cgroup/pids").mkdir(parents=True)
-    (tmp_path / "sys/fs/cgroup/memory.max").write_text("500000\n")
-    (tmp_path / "sys/fs/cgroup/pids.max").write_text("max\n")
-    (tmp_path / "sys/fs/cgroup/pids/pids.max").write_text("77\n")
-    assert read_limits(str(tmp_path)) == Limits(500_000, 77)
+def test_threads_of_a_task_follow_the_number_of_brokers():
+    assert [needs_of_task(kind, {}, {}, threads).threads for kind in ("source", "sink") for threads in (0, 3, 13)] == [
+        *(3, 10, 30),
+        *(3, 6, 16),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "worker", "queue"),
+    [
+        ({}, {}, None),
+        ({"producer.override.buffer.memory": "1000000"}, {"producer.buffer.memory": "5"}, 1_000_000),
+        ({}, {"producer.buffer.memory": " 33554432 "}, 33_554_432),
+        ({"producer.override.buffer.memory": "${file:a:b}"}, {}, None),
+        ({"consumer.override.fetch.max.bytes": "77"}, {"consumer.fetch.max.bytes": "5"}, None),
+    ],
+)
+def test_a_buffer_that_an_operator_set_is_the_queue_that_is_counted(settings, worker, queue):
+    needs = needs_of_task("source", settings, worker, 3)
+    assert needs.queue == queue
+    if queue is not None:
+        assert Budget.of(LARGE, None).share(Taken(), needs) == Share(queue)
+
+
+def test_what_an_operator_lets_a_consumer_fetch_at_once_is_counted_beside_its_queue():
+    fetching = needs_of_task("sink", {"consumer.override.fetch.max.bytes": "50000000"}, {}, 3)
+    assert fetching.rest == SINK.rest + 50_000_000
+    assert needs_of_task("sink", {}, {"consumer.max.partition.fetch.bytes": "3000"}, 3).rest == SINK.rest + 3_000
+
+
+def test_a_connector_that_has_a_process_is_counted():
+    assert taken_by([needs_of_connector(), replace(SINK, queue=MB)]) == Taken(2, 17 * MB, 10)
 
 
 @pytest.mark.parametrize(("text", "bytes_"), [("70%", 700), ("512m", 512 * MB), ("2G", 2048 * MB), ("1000", 1000)])

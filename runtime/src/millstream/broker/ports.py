@@ -324,6 +324,11 @@ class Broker(Protocol):
     @property
     def cluster_id(self) -> str: ...
 
+    @property
+    def client_threads(self) -> int:
+        """How many threads of its own a client has, once `check` has returned; 0: none."""
+        ...
+
     def check(self) -> None:
         """Return when it can be worked with. Raises BrokerError or ConfigError that says what is wrong: on Kafka within
         `default.api.timeout.ms`. Logs the settings that are not followed as they are written."""

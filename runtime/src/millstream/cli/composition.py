@@ -32,7 +32,8 @@ from millstream.settings.worker import StandaloneConfig
 from millstream.storage.kept_offsets import KeptOffsets
 from millstream.storage.offset_file import OffsetFile
 from millstream.storage.offsets import offset_topic
-from millstream.worker.budget import parse_size, read_limits
+from millstream.worker.budget import parse_size
+from millstream.worker.limits import read_limits
 from millstream.worker.worker import Worker, WorkerSetup
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Standalone:
                 graceful_ms=config.task_shutdown_graceful_timeout_ms,
                 connector_start_ms=config.connector_start_timeout_ms,
                 memory_limit=parse_size(config.worker_memory_limit, read_limits().memory),
+                client_threads=self._broker.client_threads,
                 task_memory_max_bytes=config.task_memory_max_bytes,
                 disabled=config.plugins_disabled,
             )

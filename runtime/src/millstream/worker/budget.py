@@ -1,27 +1,40 @@
-"""How much memory the queues of the tasks may take: limits of the machine or the container, divided."""
+"""How much memory the queues of the tasks may take, and whether one more task may start. Pure.
 
-import os
-from collections.abc import Mapping
+A share is given when a task starts and is not taken back, since librdkafka's consumer keeps the queue that it was made
+with. So that early tasks leave something to late ones, the memory is divided by MANY tasks at least.
+Decided in docs/decisions/a-share-is-kept.md.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from millstream.worker.limits import Limits
+
 MB = 1024 * 1024
-SMALLEST_QUEUE = 1 * MB
+SMALLEST_QUEUE = 4 * MB
+"""A sink of four partitions with rows of 100 bytes takes as much, whatever its queue is set to."""
 LARGEST_QUEUE = 64 * MB
+MANY = 100
 WORKER_SHARE = 120 * MB
 """What the worker and its templates take, before any task."""
-TASK_SHARE = 6 * MB
-"""What a task takes without its queues: its pages beside the template's, and a client's threads."""
 PROCESSES_KEPT = 32
-"""Processes and threads left for the worker itself, its templates and the machine."""
-THREADS_A_TASK = 4
+"""Processes and threads left for the worker itself, its templates, and probes."""
+DEFAULT_SHARE = 70  # percent
+RAISE_MEMORY = "raise worker.memory.limit or the container's memory, lower tasks.max, or run fewer tasks on this worker"
+RAISE_PROCESSES = "raise that limit, lower tasks.max, or run fewer tasks on this worker"
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What there is. memory: bytes, of the cgroup or else of the machine.   processes: None when not limited."""
+class Needs:
+    """What one task or connector takes at most beside what its plugin holds.
 
-    memory: int
-    processes: int | None = None
+    rest:    bytes without its queue.   threads: its process is the first.
+    queue:   bytes that its settings ask for; None: a share of what there is.
+    """
+
+    rest: int
+    threads: int
+    queue: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,45 +45,95 @@ class Share:
     refusal: str | None = None
 
 
-def share(limits: Limits, tasks: int, memory_limit: int | None = None) -> Share:
-    """Divide the memory among `tasks` tasks, the one that asks among them. Pure.
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What those that run have been given. memory: bytes, queues included."""
 
-    memory_limit: `worker.memory.limit` in bytes; None: 70 % of what there is.
+    tasks: int = 0
+    memory: int = 0
+    threads: int = 0
 
-    A queue is between 1 and 64 MB. When not even the smallest fits, or no process is left, the refusal holds the sum.
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What there is for all of them. memory: `worker.memory.limit` in bytes.   kept: threads of the worker's own."""
+
+    limits: Limits
+    memory: int
+    kept: int = PROCESSES_KEPT
+
+    @classmethod
+    def of(cls, limits: Limits, memory_limit: int | None, client_threads: int = 0) -> "Budget":
+        """memory_limit: None: 70 % of what there is.   client_threads: of the worker's own Kafka client."""
+        memory = limits.memory * DEFAULT_SHARE // 100 if memory_limit is None else memory_limit
+        return cls(limits, memory, PROCESSES_KEPT + client_threads)
+
+    def share(self, taken: Taken, needs: Needs) -> Share:
+        """Give a share to one more task, or refuse it with the sum.
+
+        A queue that is not set is between 4 and 64 MB.
+        """
+        left = self.memory - WORKER_SHARE - taken.memory - needs.rest
+        smallest = SMALLEST_QUEUE if needs.queue is None else needs.queue
+        if smallest > left:
+            return Share(0, self._no_memory(taken, needs, smallest))
+        if (refusal := self._no_processes(taken, needs)) is not None:
+            return Share(0, refusal)
+        if needs.queue is not None:
+            return Share(needs.queue)
+        even = (self.memory - WORKER_SHARE) // max(taken.tasks + 1, MANY) - needs.rest
+        return Share(min(max(SMALLEST_QUEUE, min(LARGEST_QUEUE, even)), left))
+
+    def _no_memory(self, taken: Taken, needs: Needs, queue: int) -> str:
+        wanted = WORKER_SHARE + taken.memory + needs.rest + queue
+        return (
+            f"no memory for one more task: {WORKER_SHARE // MB} MB for the worker, {_mb(taken.memory)} for those that "
+            f"run ({taken.tasks}), and {_mb(needs.rest)} and a queue of {_mb(queue)} for this one are "
+            f"{_mb(wanted)}; worker.memory.limit is {self.memory // MB} MB of {self.limits.memory // MB} MB "
+            f"({self.limits.memory_from}); {RAISE_MEMORY}"
+        )
+
+    def _no_processes(self, taken: Taken, needs: Needs) -> str | None:
+        limits = self.limits
+        wanted = self.kept + limits.others + taken.threads + needs.threads
+        if limits.processes is None or wanted <= limits.processes:
+            return None
+        others = f"{limits.others} of others, " if limits.others else ""
+        return (
+            f"no processes for one more task: {self.kept} for the worker, {others}{taken.threads} of those that run "
+            f"({taken.tasks}), and {needs.threads} for this one are {wanted}; threads count, and the limit is "
+            f"{limits.processes} ({limits.processes_from}); {RAISE_PROCESSES}"
+        )
+
+
+def needs_of_task(
+    kind: str, settings: Mapping[str, str | None], worker: Mapping[str, str | None], client_threads: int
+) -> Needs:
+    """What a task will take.
+
+    kind:           source | sink.   settings: the connector's.   worker: the worker's.
+    client_threads: how many threads a Kafka client has here, 0 on the embedded log.
+
+    Measured, idle, with the JSON converter, 200 of them: 7 MB on the embedded log, 10 a source and 9 a sink on Kafka.
     """
-    limit = memory_limit if memory_limit is not None else limits.memory * 7 // 10
-    left = limit - WORKER_SHARE - tasks * TASK_SHARE
-    needed = WORKER_SHARE + tasks * (TASK_SHARE + SMALLEST_QUEUE)
-    if needed > limit:
-        return Share(
-            0,
-            f"no memory for task number {tasks}: {WORKER_SHARE // MB} MB for the worker and {tasks} times "
-            f"{(TASK_SHARE + SMALLEST_QUEUE) // MB} MB are {needed // MB} MB, and worker.memory.limit is "
-            f"{limit // MB} MB of {limits.memory // MB} MB; raise it, or run fewer tasks on this worker",
-        )
-    if limits.processes is not None and PROCESSES_KEPT + tasks * THREADS_A_TASK > limits.processes:
-        return Share(
-            0,
-            f"no processes for task number {tasks}: {PROCESSES_KEPT} for the worker and {tasks} times {THREADS_A_TASK} "
-            f"are more than the pid limit of {limits.processes}; raise it, or run fewer tasks on this worker",
-        )
-    return Share(max(SMALLEST_QUEUE, min(LARGEST_QUEUE, left // max(tasks, 1))))
+    if not client_threads:
+        return Needs(7 * MB, 3, 1 * MB)
+    if kind == "source":  # a producer, an admin client with one thread more, and one that connects
+        buffer = _set(("buffer.memory",), "producer", settings, worker)
+        return Needs(10 * MB, 4 + 2 * client_threads, buffer or None)
+    fetched = _set(("fetch.max.bytes", "max.partition.fetch.bytes"), "consumer", settings, worker)
+    return Needs(9 * MB + fetched, 3 + client_threads)  # its group's coordinator has a thread of its own
 
 
-def read_limits(root: str = "/") -> Limits:
-    """Read what the machine and the cgroups (v2 or v1) allow; what cannot be read does not limit."""
-    memory = _total_memory(root)
-    for path in ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        allowed = _number(os.path.join(root, path))
-        if allowed is not None:
-            memory = min(memory, allowed)
-    counts = [
-        number
-        for path in ("sys/fs/cgroup/pids.max", "sys/fs/cgroup/pids/pids.max")
-        if (number := _number(os.path.join(root, path))) is not None
-    ]
-    return Limits(memory, min(counts) if counts else None)
+def needs_of_connector() -> Needs:
+    """What a connector takes while it has a process: it watches the outside, or is being asked."""
+    return Needs(7 * MB, 4, 0)
+
+
+def taken_by(given: Sequence[Needs]) -> Taken:
+    """Sum up. Each `queue` is what was given."""
+    memory = sum(needs.rest + (needs.queue or 0) for needs in given)
+    return Taken(len(given), memory, sum(needs.threads for needs in given))
 
 
 def parse_size(text: str, total: int) -> int:
@@ -91,17 +154,13 @@ def parse_size(text: str, total: int) -> int:
         ) from None
 
 
-def _total_memory(root: str) -> int:
-    try:
-        with open(os.path.join(root, "proc/meminfo"), encoding="ascii") as lines:
-            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal:"))
-    except (OSError, StopIteration, ValueError):
-        return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+def _set(
+    names: Sequence[str], client: str, settings: Mapping[str, str | None], worker: Mapping[str, str | None]
+) -> int:
+    """The largest of these client settings as an operator wrote them; 0: none did, or none that is a number here."""
+    found = [settings.get(f"{client}.override.{name}") or worker.get(f"{client}.{name}") or "" for name in names]
+    return max((int(text) for text in found if text.strip().isdigit()), default=0)
 
 
-def _number(path: str) -> int | None:
-    try:
-        with open(path, encoding="ascii") as held:
-            return int(held.read())
-    except (OSError, ValueError):
-        return None  # absent, or `max`
+def _mb(size: int) -> str:
+    return f"{-(-size // MB)} MB"

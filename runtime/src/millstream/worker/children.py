@@ -17,7 +17,6 @@ from millstream.worker.parent_end import ParentEnd
 
 log = logging.getLogger(__name__)
 
-READ_AT_ONCE = 1 << 20
 PIPE = 1 << 16
 FLOOD_PIPE = 1 << 20
 """Bytes that the pipe of a child holds, and once it was full: with 64 KB a child that prints 100 MB waits 1,600 times
@@ -87,7 +86,7 @@ class Child:
         self._kill_reason = ""
         self.output = Output(run.label, owner.logged, loop)
         self._is_wide = False
-        self.heard_at = loop.now()
+        self.made_at = self.heard_at = loop.now()
         near, self._far = socket.socketpair()
         try:
             self._reading, self._writing = os.pipe()
@@ -196,7 +195,7 @@ class Child:
         """One read a turn: a flood of one child must not hold up the others. After the end: all that is left."""
         while not self.is_gone:
             try:
-                data = os.read(self._reading, READ_AT_ONCE)
+                data = os.read(self._reading, FLOOD_PIPE if self._is_wide else PIPE)
             except BlockingIOError:
                 return
             if not data:

@@ -10,7 +10,7 @@ from millstream.worker.loop import Loop
 
 log = logging.getLogger(__name__)
 
-READ_AT_ONCE = 1 << 18
+READ_AT_ONCE = 1 << 16  # more, allocated for each line of a child, leaves the worker's heap full of holes
 MAX_UNREAD = 8 * 1024 * 1024
 UNREAD_SECONDS = 30.0
 

@@ -34,6 +34,7 @@ from millstream.host.channel import (
 )
 from millstream.identity import State, TargetState
 from millstream.worker.answering import Answering, nobody, pass_on
+from millstream.worker.budget import Needs
 from millstream.worker.children import Child, Ending
 from millstream.worker.loop import Loop, Timer
 from millstream.worker.shortage import shortage
@@ -85,6 +86,7 @@ class Supervised:
         self.metrics: Mapping[str, float | int | str] = {}
         self.child: Child | None = None
         self.label = label
+        self.given = Needs(0, 0)  # of memory and threads
         self.is_over = False
         self._facilities = facilities
         self._on_event = on_event

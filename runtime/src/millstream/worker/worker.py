@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -12,7 +13,9 @@ from millstream.errors import NotFoundError, WorkerError
 from millstream.host.channel import Event, RunConnector, RunProbe, RunTask, SetLevels, Settings, Surroundings
 from millstream.identity import TargetState, TaskId
 from millstream.worker.answering import Answering
-from millstream.worker.budget import read_limits, share
+from millstream.worker.budget import Budget, Needs, Taken, needs_of_connector, needs_of_task, taken_by
+from millstream.worker.children import Child
+from millstream.worker.limits import read_limits, threads_of
 from millstream.worker.loop import Loop
 from millstream.worker.runs import ConnectorRun, Facilities, Launcher, ProbeRun, Supervised, TaskRun, failure
 from millstream.worker.shortage import shortage
@@ -28,6 +31,8 @@ EMBEDDED_MODULES = ("millstream.broker.embedded.log",)
 KAFKA_MODULES = ("millstream.broker.kafka.broker",)
 SIMPLE_HEADERS = "org.apache.kafka.connect.storage.SimpleHeaderConverter"
 LAST_WAIT = 2.0
+COMING_AND_GOING_SECONDS = 5.0
+"""A connector that only says what its tasks do has ended by then, and needs no place in the budget."""
 
 OnEvent = Callable[[Event], None]
 """Called on the worker's one reader thread, in the order in which a child said things; must not block."""
@@ -42,7 +47,8 @@ class WorkerSetup:
     start:        how processes come about; `template` needs Linux, None chooses.
     graceful_ms:  task.shutdown.graceful.timeout.ms.   connector_start_ms: connector.start.timeout.ms.
     poll_warn_ms: a poll longer than this is told once, with the child's stack.
-    memory_limit: bytes for all children's queues; None: see `budget.py`.
+    memory_limit: bytes for the worker and all children; None: see `budget.py`.
+    client_threads: how many threads a client of the broker has in a child.
     """
 
     settings: Settings
@@ -53,6 +59,7 @@ class WorkerSetup:
     connector_start_ms: int = 60_000
     poll_warn_ms: int = 60_000
     memory_limit: int | None = None
+    client_threads: int = 0
     task_memory_max_bytes: int = 0
     disabled: Sequence[str] = ()
 
@@ -83,7 +90,7 @@ class Worker:
         self._facilities = Facilities(
             self._loop, _launcher(setup, self._loop), setup.connector_start_ms, setup.poll_warn_ms
         )
-        self._limits = read_limits()
+        self._budget = Budget.of(read_limits(), setup.memory_limit, setup.client_threads)
         self._is_lost = False  # the loop's thread died, and its children with it
         self._connectors: dict[str, ConnectorRun] = {}
         self._tasks: dict[TaskId, TaskRun] = {}
@@ -117,6 +124,7 @@ class Worker:
 
         def begin() -> None:
             run = ConnectorRun(self._facilities, replace(spec, around=_surroundings(self._setup)), on_event)
+            run.given = needs_of_connector()
             self._connectors[spec.connector] = run
             run.begin()
 
@@ -133,13 +141,17 @@ class Worker:
 
         def begin() -> None:
             run = TaskRun(self._facilities, spec, on_event, lambda: share_out(self._tasks, spec.connector))
+            setup = self._setup
+            needs = needs_of_task(spec.plugin.kind, spec.connector_settings, setup.settings, setup.client_threads)
+            staying = _children(self._connectors.values(), self._loop.now() - COMING_AND_GOING_SECONDS)
+            taken = _taken([*_children(self._tasks.values()), *staying], self._budget)
+            allowed = self._budget.share(taken, needs)
             self._tasks[task] = run
-            living = sum(not other.is_over for other in self._tasks.values())
-            allowed = share(self._limits, living, self._setup.memory_limit)
             if allowed.refusal is not None:
                 run.fail(failure(f"task {task}: {allowed.refusal}"))
             else:
-                run.begin_with(_surroundings(self._setup, allowed.queue_bytes))
+                run.given = replace(needs, queue=allowed.queue_bytes)
+                run.begin_with(_surroundings(setup, allowed.queue_bytes))
                 share_out(self._tasks, spec.connector)
 
         graceful = self._setup.graceful_ms / 1000
@@ -337,9 +349,26 @@ def _failed(known: "Future[Any]") -> bool:
 
 
 def _view(kind: str, name: str, run: Supervised) -> ChildView:
-    child = run.child
-    pid = child.pid if child is not None and not child.is_gone else 0
-    return ChildView(kind, name, run.state, pid, run.metrics)
+    child = _child_of(run)
+    return ChildView(kind, name, run.state, child.pid if child else 0, run.metrics)
+
+
+def _children(runs: Iterable[Supervised], made_before: float = math.inf) -> list[tuple[Needs, Child]]:
+    """What those have been given that have a child, or are about to."""
+    having = [(run.given, _child_of(run)) for run in runs]
+    return [(given, child) for given, child in having if child is not None and child.made_at <= made_before]
+
+
+def _taken(having: Sequence[tuple[Needs, Child]], budget: Budget) -> Taken:
+    """Of threads what they have now where that is more, as far as it matters."""
+    if budget.limits.processes is None:
+        return taken_by([given for given, _ in having])
+    return taken_by([replace(given, threads=max(given.threads, threads_of(child.pid))) for given, child in having])
+
+
+def _child_of(run: Supervised) -> Child | None:
+    """What carries it now, or is about to, over or not."""
+    return run.child if run.child is not None and not run.child.is_gone else None
 
 
 def _allow_many_descriptors() -> None:

@@ -89,6 +89,10 @@ class EmbeddedBroker:
     def cluster_id(self) -> str:
         return self._cluster_id
 
+    @property
+    def client_threads(self) -> int:
+        return 0
+
     def check(self) -> None:
         """It was opened: it can be worked with."""
 

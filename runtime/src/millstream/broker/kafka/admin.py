@@ -51,6 +51,9 @@ class Asking:
                 code = error_of(error).code()
                 if code not in NEW or self._clock.monotonic() >= deadline:
                     raise self._why(error, doing) from error
+            except TimeoutError as error:  # of the future: librdkafka's own limit came later still
+                self._watch.check()
+                raise self._watch.unreachable(doing) from error
             self._rest.wait(AGAIN_SECONDS)
 
     def _why(self, error: KafkaException, doing: str) -> Exception:

@@ -50,6 +50,7 @@ class KafkaBroker:
         self._lock = threading.Lock()
         self._admins: dict[tuple[tuple[str, str], ...], tuple[AdminClient, Watch]] = {}
         self._cluster_id: str | None = None
+        self._brokers = 1
 
     @property
     def cluster_id(self) -> str:
@@ -58,6 +59,11 @@ class KafkaBroker:
         if self._cluster_id is None:
             self._cluster_id = self._reach()
         return self._cluster_id
+
+    @property
+    def client_threads(self) -> int:
+        """librdkafka has one for each address that it knows, bootstrap's and the brokers' own, and one for them all."""
+        return 1 + len(self.bootstrap.split(",")) + self._brokers
 
     def own(self) -> NoClaim:
         return NoClaim()
@@ -113,7 +119,9 @@ class KafkaBroker:
         while True:
             left = started + seconds - self._clock.monotonic()
             try:
-                return client.list_topics(timeout=max(min(left, STEP_SECONDS), 0.01)).cluster_id or ""
+                found = client.list_topics(timeout=max(min(left, STEP_SECONDS), 0.01))
+                self._brokers = max(len(found.brokers), 1)
+                return found.cluster_id or ""
             except KafkaException:
                 client.poll(0)  # what is wrong is told there
             watch.check()

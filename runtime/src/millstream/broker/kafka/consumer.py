@@ -221,11 +221,23 @@ def _composed(making: Making, settings: ConsumerSettings) -> tuple[dict[str, str
     java["group.id"] = settings.group or f"{settings.client_id}-reads-without-a-group"
     java.setdefault("auto.offset.reset", settings.reset)
     if settings.group is not None:
-        ahead = max(settings.queue_bytes // 1024, 1)
-        return java, {"queued.max.messages.kbytes": ahead} if settings.queue_bytes else {}
+        return java, _ahead(java, settings.queue_bytes) if settings.queue_bytes else {}
     java.setdefault("isolation.level", "read_committed")
     java["allow.auto.create.topics"] = "false"
     return java, {"enable.partition.eof": True}  # its position passes the ends of transactions
+
+
+def _ahead(java: dict[str, str], queue_bytes: int) -> dict[str, Any]:
+    """Settings with which what is fetched ahead takes so many bytes here, also of rows of 100 bytes.
+
+    librdkafka looks at its queue before it asks for more, and counts bytes of rows alone: what comes is on top, so that
+    the answers of the brokers have to be as small. What Java's settings say is not changed; the budget counts it.
+    """
+    part = queue_bytes // 4
+    java.setdefault("fetch.max.bytes", str(max(part, 1 << 20)))
+    java.setdefault("max.partition.fetch.bytes", str(min(max(part // 2, 1 << 18), 1 << 20)))
+    rows = min(max(queue_bytes // 2048, 1000), 10_000)
+    return {"queued.max.messages.kbytes": max(part // 1024, 1), "queued.min.messages": rows}
 
 
 def _piecewise(making: Making, java: Mapping[str, str]) -> bool:

@@ -29,6 +29,7 @@ class Pending:
     """One Outgoing.
 
     end:    how many messages had been handed over after its last.   since: monotonic seconds.
+    held:   bytes that it takes in this process until it is over.
     hint:   the row after the one that was refused last: refusals come in order.
     where:  the partition of all rows, or of each; BY_KEY: librdkafka chooses it.
     origins: by row, when each record is reported.
@@ -38,6 +39,7 @@ class Pending:
     done: Done
     size: int
     since: float
+    held: int = 0
     end: int = 0
     hint: int = 0
     where: int | Sequence[int] = BY_KEY
@@ -95,7 +97,7 @@ class Flight:
         self._sent += count
         pending.end = self._sent
         self._pending.append(pending)
-        self.size += pending.size
+        self.size += pending.held
 
     def refused(self) -> None:
         """Something was: until all is over the order says nothing."""
@@ -122,7 +124,7 @@ class Flight:
             return False
         while self._pending and (not held or self._pending[0].end <= self._over):
             pending = self._pending.popleft()
-            self.size -= pending.size
+            self.size -= pending.held
             pending.tell()
         return len(self._pending) < before
 
