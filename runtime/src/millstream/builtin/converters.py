@@ -7,7 +7,6 @@ import codecs
 import struct
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from operator import methodcaller
 from typing import Any, ClassVar
 
 from millstream_api import (
@@ -119,25 +118,27 @@ class StringConverter(Converter[StringConverterConfig], HeaderConverter[StringCo
             return (value if isinstance(value, str) else text_of(value, schema)).encode(encoding, "replace")
 
         def encode(values: Sequence[Any], headers: Sequence[list[Header]] | None) -> Sequence[bytes | None]:
-            try:
-                "".join(values)  # raises unless all are text
-            except TypeError:
+            if encoding != "utf-8":
                 return [text(value) for value in values]
-            return [value.encode(encoding, "replace") for value in values]
+            try:
+                return list(map(str.encode, values))  # nearly always it is; half of what naming it each time costs
+            except (TypeError, UnicodeEncodeError):  # what is no text, or a lone surrogate
+                return [text(value) for value in values]
 
         return encode
 
     def decoder(self, subject: Subject) -> Decode:
         encoding = self._encoding
-        # without naming it twice UTF-8 costs a third less, and it is nearly always UTF-8
-        plain: Callable[[Any], str] = bytes.decode if encoding == "utf-8" else methodcaller("decode", encoding)
+
+        def patiently(values: Sequence[bytes | None]) -> list[str | None]:
+            return [None if value is None else value.decode(encoding, "replace") for value in values]
 
         def decode(values: Sequence[bytes | None], headers: Sequence[Headers] | None) -> Sequence[Decoded]:
-            texts: list[Any]
+            some: Any = values  # a None among them raises, and is looked at below
             try:
-                texts = list(map(plain, values))
-            except (TypeError, AttributeError, UnicodeDecodeError):  # a null, or what is no text
-                texts = [None if value is None else value.decode(encoding, "replace") for value in values]
+                texts: list[str | None] = list(map(bytes.decode, some)) if encoding == "utf-8" else patiently(values)
+            except (TypeError, UnicodeDecodeError):
+                texts = patiently(values)
             return [Decoded(OPTIONAL_STRING, None, texts)]
 
         return decode

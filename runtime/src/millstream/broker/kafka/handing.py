@@ -1,9 +1,11 @@
 """Hands the rows of a batch to librdkafka, one call each and nothing else a row."""
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import repeat
+from operator import length_hint
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError, KafkaException, Message
@@ -63,17 +65,23 @@ class Hand:
 
     def _plain(self, client: "Producer", pending: Pending, where: Iterable[int]) -> int:
         batch, produce = pending.batch, client.produce
-        topic, report = batch.topic, self._report(pending)
-        keys: Iterable[bytes | None] = repeat(None) if batch.keys is None else batch.keys
-        stamps: Iterable[int | None] = repeat(0) if batch.timestamps is None else batch.timestamps  # 0: now
-        rows = enumerate(zip(batch.values, keys, where, stamps, strict=False))
+        values = iter(batch.values if type(batch.values) is list else list(batch.values))
+        columns = (
+            repeat(batch.topic),
+            values,
+            repeat(None) if batch.keys is None else batch.keys,
+            where,
+            repeat(self._report(pending)),
+            repeat(None),
+            _stamps(batch.timestamps),
+        )
+        calls = map(produce, *columns)
         while True:
-            row = -1
             try:
-                for row, (value, key, partition, stamp) in rows:  # noqa: B007 - which row, when one is refused
-                    produce(topic, value, key, partition, report, None, stamp or 0)
+                deque(calls, 0)  # all the calls, without one step of the interpreter between them
             except KafkaException as error:
-                pending.failures[row] = _at_once(pending.batch, row, error)
+                row = len(batch.values) - length_hint(values) - 1
+                pending.failures[row] = _at_once(batch, row, error)
             else:
                 return len(batch.values) - len(pending.failures)
 
@@ -128,6 +136,13 @@ class Hand:
             partition, got = (partition + 1) % partitions, 0
         self._sticky[topic] = (partition, got + size)
         return partition
+
+
+def _stamps(column: Sequence[int | None] | None) -> Iterable[int | None]:
+    """0 is now."""
+    if column is None:
+        return repeat(0)
+    return column if all(column) else [stamp or 0 for stamp in column]
 
 
 def _one(client: "Producer", batch: Outgoing, row: int, way: tuple[int, Report]) -> None:
