@@ -116,6 +116,10 @@ def test_what_a_plugin_does_to_its_process_is_nobody_elses_business(shared, deed
     assert started(shared, "after", "Staying").until("RUNNING")
 
 
+def test_the_messages_of_a_poll_are_too_few_for_the_collector_to_look_at_them(shared):
+    assert "ValueError: 0 looks at 5000 objects" in started(shared, "poll", deed="poll").until("FAILED").trace
+
+
 def test_two_gigabytes_beyond_task_memory_max_bytes_are_a_memory_error_of_that_task_alone(tmp_path):
     worker = Worker(setup(tmp_path, task_memory_max_bytes=500_000_000))
     worker.start()

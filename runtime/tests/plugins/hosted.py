@@ -1,6 +1,7 @@
 """Connectors of every temper, named as `hosted:Class` by the tests of host and worker."""
 
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -74,7 +75,17 @@ def _children(config: HostedConfig) -> None:
         out.write(str(pid))
 
 
+def _poll(_: HostedConfig) -> None:
+    """Makes as many objects as a few polls of messages, and says how often the collector looked at them meanwhile."""
+    looks: list[str] = []
+    gc.callbacks.append(lambda phase, _: looks.append(phase))
+    rows: list[Any] = [[] for _ in range(5_000)]
+    gc.callbacks.clear()
+    raise ValueError(f"{len(looks)} looks at {len(rows)} objects")
+
+
 DEEDS: dict[str, Any] = {
+    "poll": _poll,
     "exit": lambda c: os._exit(7),
     "exit-once-there": lambda c: os.path.exists(c.path) and os._exit(7),
     "exit-0": lambda c: os._exit(0),

@@ -200,15 +200,15 @@ def _append_to(name: str) -> int:
 
 def _end_of_last_line(name: str, size: int) -> int:
     """Byte position behind the last line end; 0 if there is none."""
-    with open(name, "rb") as file:
-        at = size
+    with open(name, "rb", buffering=0) as file:
+        at, step = size, 1  # where other tasks append too, this is asked before each put, and the last byte says it
         while at > 0:
-            start = max(0, at - _LOOK_BACK)
+            start = max(0, at - step)
             file.seek(start)
             found = file.read(at - start).rfind(b"\n")
             if found >= 0:
                 return start + found + 1
-            at = start
+            at, step = start, _LOOK_BACK
     return 0
 
 
