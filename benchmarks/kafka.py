@@ -1,337 +1,111 @@
 """File → Kafka → file by the Java Connect worker and by ours, side by side in one run, each with default settings.
 
-    python benchmarks/kafka.py [--records N] [--bytes 100 1000] [--converters json string] [--workers java ours]
+    python benchmarks/kafka.py [--bytes 100 1000] [--records N [N]] [--converters json string] [--workers java ours]
+                               [--tasks 1 2 4] [--starts 5] [--profile]
 
-A case is a converter and a length of line. For each case each worker is started anew, and copies a file into a topic
-and that into a file, twice; the second time counts, when JIT, caches and connections are warm. Which worker is first
-changes from case to case. The broker is the same for all, and warm before the first. The copy is compared.
+Starts a broker, and each worker anew for each case; the broker is the same for all, and warm before the first. Which
+worker is first changes from case to case. What is copied is compared with the original.
 
-Prints tables with the load beside each figure, and keeps them in benchmarks/results/kafka.json. Needs Java and Maven,
-see CONTRIBUTING.md, and `pip install -r requirements/services.txt` beside Millstream with its file and JSON plugins.
+First table: one task, a converter and a length of line a case. The worker copies the file into a topic and that into a
+file twice, and the second time counts, when JIT, caches and connections are warm. `records/s` is from the first record
+to the last; `CPU us` is processor time of a record, of all the worker's processes and threads from the request for the
+connector on, its start included; memory is at the end of the way, PSS shares what processes share.
+
+Second: ours against Java's, and what is asked of it.   Third: several tasks; as many file sources, and one sink with so
+many tasks over as many partitions, all started before there is work; rates are sums.   Fourth: what an operator waits
+for, the two workers in turns, medians.   With `--profile`, fifth: where a record's microseconds go in ours (see
+kafka_profile.py).
+
+Loads stand beside the figures; all is kept in benchmarks/results/kafka.json. Needs Java and Maven, see CONTRIBUTING.md,
+and `pip install -r requirements/services.txt` beside Millstream with its file and JSON plugins. 2,000,000 lines of
+1,000 bytes need 8 GB of disk: fewer do, `--records 2000000 500000`, and the table says so.
 """
 
 import argparse
-import filecmp
-import json
-import os
-import platform
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests"))
-from confluent_kafka import Consumer, Producer, TopicPartition  # noqa: E402 - the tests' own services
-from confluent_kafka.admin import AdminClient, NewTopic  # noqa: E402
-from running import Rest, WorkerProcess  # noqa: E402
-from services.form import AsProcess  # noqa: E402
-from services.java_connect import AS_SHIPPED, JavaWorker  # noqa: E402
-from services.kafka import Kafka  # noqa: E402
-from services.usage import Usage, usage  # noqa: E402
-
-BROKER = ("-Xms512m", "-Xmx512m", "-XX:+UseG1GC", "-XX:MaxDirectMemorySize=128m")
-CONVERTERS = {
-    "json": "org.apache.kafka.connect.json.JsonConverter",
-    "string": "org.apache.kafka.connect.storage.StringConverter",
-}
-WARM_RECORDS = 500_000
-#: of a file that grows, its last piece may wait in a buffer until the next flush
-BUFFER = 64 * 1024
-PATIENCE_S = 900.0
-RETAINED = {"segment.bytes": str(256 << 20), "retention.ms": "-1"}
+import tables
+from broker import Bench
+from copies import Case, Rate, Start, copying, started
+from kafka_profile import RECORDS, Profile, profiled, show
+from machine import keep, machine, said
+from workers import CONVERTERS, VARIANT, WORKERS
 
 
-class Measured(Protocol):
-    """A worker under measurement: whichever it is, it is driven by REST and counted by the kernel."""
-
-    @property
-    def rest(self) -> Rest: ...
-
-    def start(self) -> None:
-        """Until the REST API answers."""
-
-    def usage(self) -> Usage: ...
-
-    def stop(self) -> None: ...
+def copies(bench: Bench, cases: list[Case], workers: list[str], rates: list[Rate]) -> None:
+    for number, case in enumerate(cases):
+        for name in turned(workers, number):
+            print(f"{name}: {case.records:,} records of {case.line_bytes} bytes, {case.converter}", flush=True)
+            with copying(bench, name, case.converter) as worker:
+                rates += worker.copied(case)
 
 
-class Java:
-    """Kafka's own worker, standalone, with the flags of its start scripts."""
-
-    def __init__(self, properties: dict[str, str], folder: Path) -> None:
-        self.properties = properties
-
-    def start(self) -> None:
-        self.rest = JavaWorker.start(AsProcess(), self.properties, "standalone", AS_SHIPPED)
-
-    def usage(self) -> Usage:
-        return self.rest.usage()
-
-    def stop(self) -> None:
-        self.rest.stop()
+def growth(bench: Bench, cases: list[Case], workers: list[str], into: tuple[list[int], list[Rate]]) -> None:
+    counts, rates = into
+    for number, case in enumerate(cases):
+        for name in turned(workers, number):
+            print(f"{name}: {counts} tasks, {case.converter}", flush=True)
+            with copying(bench, name, case.converter) as worker:
+                rates += worker.grown(case, counts)
 
 
-class Ours:
-    """Millstream on the same broker."""
-
-    def __init__(self, properties: dict[str, str], folder: Path) -> None:
-        own = {"listeners": "http://127.0.0.1:0", "offset.storage.file.filename": str(folder / "offsets.bin")}
-        self.rest = WorkerProcess(folder, {**own, **properties})
-
-    def start(self) -> None:
-        self.rest.start()
-
-    def usage(self) -> Usage:
-        assert self.rest.process is not None
-        return usage([self.rest.process.pid])
-
-    def stop(self) -> None:
-        self.rest.stop()
+def starts(bench: Bench, workers: list[str], rounds: int, found: list[Start]) -> None:
+    for number in range(rounds):
+        for name in turned(workers, number):
+            print(f"{name}: start {number + 1} of {rounds}", flush=True)
+            found.append(started(bench, name))
 
 
-WORKERS: dict[str, Callable[[dict[str, str], Path], Measured]] = {"java": Java, "ours": Ours}
+def turned(workers: list[str], number: int) -> list[str]:
+    return workers[:: -1 if number % 2 else 1]
 
 
-@dataclass(frozen=True)
-class Case:
-    converter: str
-    line_bytes: int
-    records: int
-
-
-@dataclass(frozen=True)
-class Start:
-    """What an operator waits for, in seconds."""
-
-    worker: str
-    rest_s: float
-    running_s: float
-    first_record_s: float
-    idle_rss: int
-    idle_pss: int
-    load: float
-
-
-@dataclass(frozen=True)
-class Rate:
-    worker: str
-    way: str
-    converter: str
-    line_bytes: int
-    records_per_s: float
-    cpu_us: float
-    broker_cpu_us: float
-    rss: int
-    pss: int
-    load_before: float
-    load_after: float
-
-
-@dataclass
-class Bench:
-    """One broker, and what is asked of it."""
-
-    kafka: Kafka
-    folder: Path
-
-    def __post_init__(self) -> None:
-        settings = self.kafka.client()
-        self.admin = AdminClient({**settings})
-        self.consumer = Consumer({**settings, "group.id": "watching", "enable.auto.commit": "false"})
-        self._made = 0
-
-    def topic(self) -> str:
-        """A new one with one partition, as a line's place in the copy is to be its place in the file."""
-        self._made += 1
-        name = f"lines-{self._made}"
-        self.admin.create_topics([NewTopic(name, 1, 1, config=RETAINED)])[name].result(30)
-        return name
-
-    def delete(self, topics: list[str]) -> None:
-        for deleted in self.admin.delete_topics(topics).values():
-            deleted.result(30)
-
-    def end(self, topic: str) -> int:
-        """How many records a topic has."""
-        return int(self.consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=30)[1])
-
-    def warm(self) -> None:
-        """The broker's own JIT is to have compiled before the first worker comes."""
-        topic, producer = self.topic(), Producer({**self.kafka.client(), "queue.buffering.max.messages": WARM_RECORDS})
-        for number in range(WARM_RECORDS):
-            producer.produce(topic, b"%0100d" % number)
-        producer.flush(60)
-        self.delete([topic])
-
-    @contextmanager
-    def file(self, case: Case) -> Iterator[Path]:
-        path = self.folder / "lines.txt"
-        filler = "abcdefghij" * (case.line_bytes // 10)
-        with path.open("w") as file:
-            file.writelines(f"{number:08d} {filler}"[: case.line_bytes - 1] + "\n" for number in range(case.records))
-        yield path
-        path.unlink()
-
-
-def measure(bench: Bench, case: Case, name: str) -> tuple[Start, list[Rate]]:
-    """Start a worker, and the two ways of a case."""
-    converter = CONVERTERS[case.converter]
-    properties = {"bootstrap.servers": bench.kafka.address(), "key.converter": converter, "value.converter": converter}
-    with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
-        worker = WORKERS[name](properties, Path(folder) / "worker")
-        began = time.monotonic()
-        worker.start()
-        rest_s = time.monotonic() - began
-        try:
-            started = begin(bench, worker, Path(folder), (name, rest_s))
-            return started, copy(bench, case, worker, name)
-        finally:
-            worker.stop()
-
-
-def begin(bench: Bench, worker: Measured, folder: Path, known: tuple[str, float]) -> Start:
-    """From the request for a first connector to its state and its first record."""
-    idle, load, topic, file = worker.usage(), os.getloadavg()[0], bench.topic(), folder / "one.txt"
-    file.write_text("one line\n")
-    asked = time.monotonic()
-    worker.rest.create("first", **{"connector.class": "FileStreamSource", "file": str(file), "topic": topic})
-    running = moment(lambda: worker.rest.states("first") == ["RUNNING", "RUNNING"], "the first connector to run")
-    record = moment(lambda: bench.end(topic), "the first record")
-    worker.rest.call("DELETE", "/connectors/first")
-    name, rest_s = known
-    return Start(name, rest_s, running - asked, record - asked, idle.rss, idle.pss, load)
-
-
-def copy(bench: Bench, case: Case, worker: Measured, name: str) -> list[Rate]:
-    """The file into a topic, and the topic into a file; twice, and the second time counts."""
-    once(bench, replace(case, records=min(case.records, WARM_RECORDS)), worker)
-    found = once(bench, case, worker)
-    return [Rate(name, way, case.converter, case.line_bytes, **figures) for way, figures in found.items()]
-
-
-def once(bench: Bench, case: Case, worker: Measured) -> dict[str, dict[str, Any]]:
-    with bench.file(case) as original:
-        topic, target, size = bench.topic(), bench.folder / "copy.txt", original.stat().st_size
-        into = {"connector.class": "FileStreamSource", "file": str(original), "topic": topic}
-        first = Work(case.records, f"{topic}-in", into, lambda: bench.end(topic))
-        out = {"connector.class": "FileStreamSink", "file": str(target), "topics": topic}
-        most = size - BUFFER
-        second = Work(case.records, f"{topic}-out", out, lambda: int(case.records * written(target) / most))
-        found = {"file to topic": timed(bench, worker, first), "topic to file": timed(bench, worker, second)}
-        moment(lambda: written(target) >= size, "the last piece of the copy")
-        if not filecmp.cmp(original, target, shallow=False):
-            sys.exit("the copy is not identical")
-        target.unlink()
-        bench.delete([topic])
-        return found
-
-
-@dataclass(frozen=True)
-class Work:
-    """A connector, and how far it is."""
-
-    records: int
-    name: str
-    config: dict[str, str]
-    done: Callable[[], int]
-
-
-def timed(bench: Bench, worker: Measured, work: Work) -> dict[str, Any]:
-    """The time counts from the first records to the last, so that no start is in it; CPU time is of the whole."""
-    load, before, broker = os.getloadavg()[0], worker.usage(), bench.kafka.instance.usage()
-    worker.rest.create(work.name, **work.config)
-    began = moment(work.done, "the first records")
-    ahead, records = work.done(), work.records
-    ended = moment(lambda: work.done() >= records, "the last record")
-    after, loaded = worker.usage(), bench.kafka.instance.usage()
-    worker.rest.call("DELETE", f"/connectors/{work.name}")
-    return {
-        "records_per_s": (records - ahead) / (ended - began),
-        "cpu_us": (after.cpu_s - before.cpu_s) / records * 1e6,
-        "broker_cpu_us": (loaded.cpu_s - broker.cpu_s) / records * 1e6,
-        "rss": after.rss,
-        "pss": after.pss,
-        "load_before": load,
-        "load_after": os.getloadavg()[0],
-    }
-
-
-def written(file: Path) -> int:
-    return file.stat().st_size if file.exists() else 0
-
-
-def moment(condition: Callable[[], object], what: str) -> float:
-    """When it became true, asked every 10 ms."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        if time.monotonic() > deadline:
-            sys.exit(f"waited {PATIENCE_S:.0f} s for {what}")
-        time.sleep(0.01)
-    return time.monotonic()
-
-
-def report(rates: list[Rate], starts: list[Start]) -> None:
-    mb = 1 << 20
-    print(f"\n{'':34}{'records/s':>11}{'CPU us':>8}{'broker us':>11}{'RSS MB':>8}{'PSS MB':>8}{'load':>14}")
-    for one in sorted(rates, key=lambda rate: (rate.converter, rate.line_bytes, rate.way, rate.worker)):
-        what = f"{one.converter} {one.line_bytes} B, {one.way}"
-        loads = f"{one.load_before:.1f} - {one.load_after:.1f}"
-        print(
-            f"{what:28}{one.worker:>6}{one.records_per_s:11,.0f}{one.cpu_us:8.2f}{one.broker_cpu_us:11.2f}"
-            f"{one.rss / mb:8.0f}{one.pss / mb:8.0f}{loads:>14}"
-        )
-    print(
-        f"\n{'median of the starts':28}{'':6}{'REST s':>9}{'RUNNING s':>11}{'record s':>10}{'RSS MB':>8}{'PSS MB':>8}"
-    )
-    for worker in WORKERS:
-        own = [start for start in starts if start.worker == worker]
-        if own:
-            middle = {
-                name: statistics.median(asdict(start)[name] for start in own) for name in list(asdict(own[0]))[1:]
-            }
-            print(
-                f"{len(own)} starts, load {middle['load']:.1f}".ljust(28) + f"{worker:>6}{middle['rest_s']:9.2f}"
-                f"{middle['running_s']:11.3f}{middle['first_record_s']:10.3f}"
-                f"{middle['idle_rss'] / mb:8.0f}{middle['idle_pss'] / mb:8.0f}"
-            )
+def asked_for() -> argparse.Namespace:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--bytes", type=int, nargs="*", default=[100, 1000], help="lengths of lines")
+    options.add_argument("--records", type=int, nargs="+", default=[2_000_000], help="for each length; one: for all")
+    options.add_argument("--converters", nargs="+", choices=CONVERTERS, default=list(CONVERTERS))
+    options.add_argument("--workers", nargs="+", choices=WORKERS, default=list(WORKERS))
+    options.add_argument("--tasks", type=int, nargs="*", default=[1, 2, 4], help="counts of tasks, lines of 100 bytes")
+    options.add_argument("--starts", type=int, default=5, help="of each worker")
+    options.add_argument("--profile", action="store_true", help="also where a record's time goes in ours")
+    asked = options.parse_args()
+    if len(asked.records) == 1:
+        asked.records *= max(len(asked.bytes), 1)
+    if len(asked.records) < len(asked.bytes):
+        options.error("--records has one number for all --bytes, or one for each")
+    return asked
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--records", type=int, default=2_000_000)
-    options.add_argument("--bytes", type=int, nargs="+", default=[100, 1000])
-    options.add_argument("--converters", nargs="+", choices=CONVERTERS, default=list(CONVERTERS))
-    options.add_argument("--workers", nargs="+", choices=WORKERS, default=list(WORKERS))
-    asked = options.parse_args()
-    cases = [Case(converter, size, asked.records) for converter in asked.converters for size in asked.bytes]
+    asked, around = asked_for(), machine()
+    lengths = list(zip(asked.bytes, asked.records, strict=False))
+    cases = [Case(converter, size, records) for size, records in lengths for converter in asked.converters]
+    several = [Case(converter, 100, asked.records[0]) for converter in asked.converters]
     rates: list[Rate] = []
-    starts: list[Start] = []
-    kafka = Kafka.start(AsProcess(), {"authorizer.class.name": ""}, BROKER)
+    grown: list[Rate] = []
+    waited: list[Start] = []
+    profile: list[Profile] = []
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            bench = Bench(kafka, Path(folder))
-            bench.warm()
-            for number, case in enumerate(cases):
-                for name in asked.workers[:: -1 if number % 2 else 1]:
-                    print(f"{name}: {case.records:,} records of {case.line_bytes} bytes, {case.converter}", flush=True)
-                    start, found = measure(bench, case, name)
-                    starts.append(start)
-                    rates += found
-            bench.consumer.close()
-    finally:
-        kafka.stop()
-    report(rates, starts)
-    kept = {"records": asked.records, "python": platform.python_version(), "cores": os.cpu_count()}
-    result = {**kept, "rates": [asdict(rate) for rate in rates], "starts": [asdict(start) for start in starts]}
-    path = HERE / "results" / "kafka.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n")
+        with tempfile.TemporaryDirectory() as folder, Bench.started(Path(folder)) as bench:
+            copies(bench, cases, asked.workers, rates)
+            if asked.profile:
+                profile += profiled(bench, asked.converters, RECORDS)
+            growth(bench, several if asked.tasks else [], asked.workers, (asked.tasks, grown))
+            starts(bench, asked.workers, asked.starts, waited)
+    finally:  # what was measured before something went wrong is worth its time
+        print(f"\n{said(around)}\nours: {VARIANT}")
+        tables.figures(rates)
+        tables.ratios(rates)
+        show(profile)
+        tables.growth(grown)
+        tables.starts(waited)
+    kept = {"rates": rates, "profile": profile, "growth": grown, "starts": waited}
+    results = {name: [asdict(one) for one in some] for name, some in kept.items()}
+    keep("kafka", around, variant=VARIANT, command=sys.argv[1:], **results)
 
 
 if __name__ == "__main__":
