@@ -3,11 +3,13 @@
 import random
 from typing import Any
 
+import confluent_kafka
 import pytest
 
-from millstream.broker.kafka.flight import Flight, Pending
+from millstream.broker.kafka.flight import Flight, Pending, arrived
 from millstream.broker.ports import Delivered, Outgoing
 from millstream.errors import BrokerError
+from millstream_api import Origin
 
 ERROR = BrokerError("no")
 LANE = ("t", 0)
@@ -153,6 +155,25 @@ def test_of_equal_rows_for_two_partitions_the_one_of_the_refused_partition_is_me
     pending = Pending(Outgoing("t", [b"a"] * 4), print, 0, 0.0, where=[0, 1, 0, 1])
     message: Any = Message
     assert [pending.refuse(message(b"a", None, partition), ERROR) for partition in (1, 0, 1, 0)] == [1, 2, 3, 0]
+
+
+def test_what_nothing_more_is_heard_of_is_told_once_and_as_failed():
+    client = Client(in_order=False)
+    client.send([b"a", b"b"])
+    client.send([b"c"])
+    client.report(1, refused=True)
+    gone = BrokerError("closed")
+    client.flight.abandon(gone)
+    client.flight.abandon(gone)
+    assert [dict(delivered.failures) for _, delivered in client.told] == [{0: gone, 1: ERROR}, {0: gone}]
+    assert client.flight.empty
+    assert client.flight.size == 0
+
+
+def test_a_record_that_an_earlier_attempt_wrote_is_written_at_an_offset_that_is_not_known():
+    pending = Pending(Outgoing("t", [b"a"]), print, 0, 0.0, origins=[None])
+    arrived(pending, 0, confluent_kafka.Message(topic="t", partition=2, value=b"a", timestamp=(1, 5)))
+    assert pending.origins == [Origin("t", 2, -1, "CreateTime")]
 
 
 def test_no_batch_is_told_before_its_rows_whatever_happens():

@@ -7,12 +7,12 @@ from confluent_kafka import KafkaError
 
 from millstream.broker.connect import open_broker
 from millstream.broker.kafka.consumer import _composed
-from millstream.broker.kafka.failures import Watch
+from millstream.broker.kafka.failures import Watch, explained
 from millstream.broker.kafka.lines import Seldom
 from millstream.broker.kafka.making import Making, check_resolvable
 from millstream.broker.kafka.producer import Terms
 from millstream.broker.ports import ConsumerSettings, ProducerSettings
-from millstream.errors import BrokerError, ConfigError
+from millstream.errors import BrokerError, ConfigError, FencedError
 from millstream.lifecycle import ManualClock
 
 SERVERS = "127.0.0.1:1"
@@ -181,3 +181,61 @@ def test_a_lasting_trouble_is_in_the_log_every_30_seconds():
     assert passes("another")
     clock.advance(30.0)
     assert passes("FAIL after 14 ms")
+
+
+JAVAS_RETRIABLE = [
+    "BROKER_NOT_AVAILABLE",
+    "CONCURRENT_TRANSACTIONS",
+    "COORDINATOR_LOAD_IN_PROGRESS",
+    "COORDINATOR_NOT_AVAILABLE",
+    "ELIGIBLE_LEADERS_NOT_AVAILABLE",
+    "FENCED_LEADER_EPOCH",
+    "FETCH_SESSION_ID_NOT_FOUND",
+    "INCONSISTENT_TOPIC_ID",
+    "INVALID_FETCH_SESSION_EPOCH",
+    "KAFKA_STORAGE_ERROR",
+    "LEADER_NOT_AVAILABLE",
+    "LISTENER_NOT_FOUND",
+    "NETWORK_EXCEPTION",
+    "NOT_CONTROLLER",
+    "NOT_COORDINATOR",
+    "NOT_ENOUGH_REPLICAS",
+    "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
+    "NOT_LEADER_FOR_PARTITION",
+    "OFFSET_NOT_AVAILABLE",
+    "PREFERRED_LEADER_NOT_AVAILABLE",
+    "REBOOTSTRAP_REQUIRED",
+    "REPLICA_NOT_AVAILABLE",
+    "REQUEST_TIMED_OUT",
+    "THROTTLING_QUOTA_EXCEEDED",
+    "UNKNOWN_LEADER_EPOCH",
+    "UNKNOWN_TOPIC_ID",
+    "UNSTABLE_OFFSET_COMMIT",
+]
+AGAIN_A_MEMBER = [
+    "ILLEGAL_GENERATION",
+    "REBALANCE_IN_PROGRESS",
+    "STALE_MEMBER_EPOCH",
+    "FENCED_MEMBER_EPOCH",
+    "UNKNOWN_MEMBER_ID",
+]
+
+
+@pytest.mark.parametrize("name", [*JAVAS_RETRIABLE, *AGAIN_A_MEMBER])
+def test_what_brokers_and_groups_mend_by_themselves_passes(name):
+    assert explained(KafkaError(getattr(KafkaError, name), "x"), "doing").retriable
+
+
+def test_every_error_that_is_there_is_one_of_a_record_or_none_that_may_be_left_out():
+    names = [name for name in dir(KafkaError) if isinstance(getattr(KafkaError, name), int)]
+    found = {name: explained(KafkaError(getattr(KafkaError, name), "x"), "doing") for name in names}
+    assert {name for name, error in found.items() if error.skippable} == {
+        *("INVALID_MSG_SIZE", "INVALID_RECORD", "INVALID_TIMESTAMP", "MSG_SIZE_TOO_LARGE", "POLICY_VIOLATION"),
+        *("RECORD_LIST_TOO_LARGE", "TOPIC_EXCEPTION"),
+    }
+    assert not [name for name, error in found.items() if error.skippable and error.retriable]
+    assert {name for name, error in found.items() if isinstance(error, FencedError)} == {
+        *("_FENCED", "INVALID_PRODUCER_EPOCH", "PRODUCER_FENCED"),
+    }
+    for final in ("_FATAL", "OUT_OF_ORDER_SEQUENCE_NUMBER", "UNKNOWN_PRODUCER_ID", "FENCED_INSTANCE_ID"):
+        assert not found[final].retriable

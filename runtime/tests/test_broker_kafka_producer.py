@@ -384,3 +384,28 @@ def test_a_producer_that_is_closed_ends_its_client_at_once(cluster: Cluster) -> 
     assert producer.flush(1.0) == 0
     with pytest.raises(IllegalStateError, match="is closed"):
         producer.partitions("t")
+
+
+def test_a_broken_client_fails_the_producer_and_no_row_may_be_left_out_for_it(cluster: Cluster) -> None:
+    """As after OUT_OF_ORDER_SEQUENCE_NUMBER: librdkafka writes nothing more, and refuses what it still has."""
+    producer, told = producer_on(cluster), []
+    cluster.away = True
+    producer.send(Outgoing("t", [b"a", b"b"]), told.append)
+    producer._watch.heard(KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "out of order", True))
+    for step in (producer.poll, lambda: producer.send(Outgoing("t", [b"c"]), told.append)):
+        with pytest.raises(BrokerError, match="the client 'test' can no longer be used: out of order") as caught:
+            step()
+        assert not caught.value.retriable
+    assert told == []
+    producer.close(0.0)
+    assert [sorted(one.failures) for one in told] == [[0, 1]]
+    assert not any(error.skippable for error in told[0].failures.values())
+
+
+def test_reports_that_do_not_come_at_the_end_are_not_waited_for_for_ever(cluster: Cluster) -> None:
+    producer, told = producer_on(cluster), []
+    cluster.away = True
+    producer.send(Outgoing("t", [b"a"]), told.append)
+    cluster.clients[0].purge = lambda: None  # type: ignore[method-assign]  # and nothing is told of it
+    producer.close(0.0)
+    assert [str(one.failures[0]) for one in told] == ["the producer was closed before this was written"]

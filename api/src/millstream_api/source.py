@@ -44,7 +44,7 @@ class SourceTask(Task[C]):
         """Called once a record in the order polled, when it is written.
 
         record:   as `poll` returned it, before transformations.
-        written:  topic, partition and offset it has now; None: it was dropped, by a transformation or
+        written:  topic, partition and offset it has now (-1: not known); None: it was dropped, by a transformation or
                   because an error of it was tolerated.
 
         On the task's thread, between polls. What it raises is logged. Overriding it costs a report a

@@ -38,8 +38,9 @@ class Delivered:
     """What became of one Outgoing, told once.
 
     failures: row -> why it was refused (BrokerError); every other row is written, in a transaction: with its commit.
-    origins:  where each row is, None for a refused one; only when the producer was made with `report_each`. In a
-              transaction it may be called after the commit alone; before, it raises IllegalStateError.
+    origins:  where each row is, None for a refused one, offset -1 where it is not known; only when the producer was
+              made with `report_each`. In a transaction it may be called after the commit alone; before, it raises
+              IllegalStateError.
     """
 
     failures: Mapping[int, Exception] = field(default_factory=dict)

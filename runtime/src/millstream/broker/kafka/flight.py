@@ -22,6 +22,7 @@ from millstream_api.records import Origin
 Done = Callable[[Delivered], None]
 Lane = tuple[str, int]
 BY_KEY = -1
+NOT_KNOWN = -1  # the offset of a record that was written by an earlier attempt, or with acks=0; as Java's
 
 
 @dataclass(slots=True)
@@ -128,6 +129,15 @@ class Flight:
             pending.tell()
         return len(self._pending) < before
 
+    def abandon(self, error: Exception) -> None:
+        """Nothing more is heard: what is out is told, with `error` for the rows of which nothing is known."""
+        while self._pending:
+            pending = self._pending.popleft()
+            self.size -= pending.size
+            for row in range(len(pending.batch.values)):
+                pending.failures.setdefault(row, error)
+            pending.tell()
+
     @property
     def empty(self) -> bool:
         return not self._pending
@@ -151,5 +161,5 @@ def arrived(pending: Pending, row: int, message: Message) -> None:
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     assert topic is not None
     assert partition is not None
-    assert offset is not None
-    pending.origins[row] = Origin(topic, partition, offset, "LogAppendTime" if kind == 2 else "CreateTime")
+    where = NOT_KNOWN if offset is None else offset
+    pending.origins[row] = Origin(topic, partition, where, "LogAppendTime" if kind == 2 else "CreateTime")

@@ -186,14 +186,17 @@ class Sending:
 
     def give_up(self) -> None:
         """Nothing more is waited for: what is out is told as failed."""
-        client = self.line.client
+        closed = BrokerError("the producer was closed before this was written")
+        client, deadline = self.line.client, self._clock.monotonic() + STALL_SECONDS
         client.purge()
         client.poll(0)
-        client.flush(STEP_SECONDS)
+        while client.flush(STEP_SECONDS) and self._clock.monotonic() < deadline:
+            continue  # reports of what was on its way
         for pending, row in self._again:
-            pending.failures[row] = BrokerError("the producer was closed before this was written")
+            pending.failures[row] = closed
         self._again = []
         self._flight.land()
+        self._flight.abandon(closed)
         self.line.release()
 
     def _settle(self) -> None:
