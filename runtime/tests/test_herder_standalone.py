@@ -449,3 +449,34 @@ def test_tasks_of_a_connector_that_has_failed_are_paused_and_resumed_all_the_sam
     until(lambda: shared.states("lame") == ["FAILED", "PAUSED"], "its task to pause")
     shared.rest.request("PUT", "/connectors/lame/resume")
     until(lambda: shared.states("lame") == ["FAILED", "RUNNING"], "its task to go on")
+
+
+def test_the_status_of_a_task_whose_start_takes_long_says_so_and_where_it_is(gate: str) -> None:
+    with herding(poll_warn_ms=200) as alone:
+        alone.create("slow", deed="gate", where="task-start", path=gate)
+        until(lambda: alone.states("slow") == ["RUNNING", "UNASSIGNED"], "its task to be seen")
+        said = "The worker is currently starting task slow-0, which began at "
+        status = alone.rest.get("/connectors/slow/status").json()
+        assert status["tasks"][0]["trace"].startswith(said)
+        assert "trace" not in status["connector"]
+        told = until(lambda: _trace_of_task(alone, "hosted.py"), "the place to be told")
+        assert told.startswith(said)
+        assert "in start" in told
+        assert "starting task" not in (alone.herder.stages.summary("other") or "")
+        hosted.GATES[gate].set()
+        until(lambda: alone.states("slow") == ["RUNNING", "RUNNING"], "it to run")
+        assert "trace" not in alone.rest.get("/connectors/slow/tasks/0/status").json()
+        assert alone.herder.stages.concerning("slow", 0) is None
+
+
+def _trace_of_task(alone: Herding, place: str) -> str:
+    told = str(alone.rest.get("/connectors/slow/tasks/0/status").json().get("trace", ""))
+    return told if place in told else ""
+
+
+def test_a_task_that_is_stopped_while_it_starts_is_no_longer_told_to_start(shared: Herding, gate: str) -> None:
+    shared.create("halted", deed="gate", where="task-start", path=gate)
+    until(lambda: shared.states("halted") == ["RUNNING", "UNASSIGNED"], "its task to be seen")
+    shared.rest.request("PUT", "/connectors/halted/stop")
+    until(lambda: shared.states("halted") == ["STOPPED"], "it to be stopped")
+    assert shared.herder.stages.concerning("halted", 0) is None

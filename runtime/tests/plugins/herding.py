@@ -80,15 +80,14 @@ class Herding:
 
 
 @contextmanager
-def herding(connector_start_ms: int = 10_000, log: Path | None = None) -> Iterator[Herding]:
+def herding(connector_start_ms: int = 10_000, log: Path | None = None, poll_warn_ms: int = 60_000) -> Iterator[Herding]:
     """A herder until the end of the block.   log: a file for its log, to start again upon; without it, in memory."""
     bootstrap = f"sqlite:{log or f':memory:herding-{next(_numbers)}'}"
     settings = {"bootstrap.servers": bootstrap, "key.converter": STRINGS, "value.converter": STRINGS}
     broker = open_broker(bootstrap, settings)
     ownership = broker.own()
-    worker = Worker(
-        WorkerSetup(settings, ownership.epoch, "thread", connector_start_ms=connector_start_ms, graceful_ms=1_000)
-    )
+    patience = {"connector_start_ms": connector_start_ms, "poll_warn_ms": poll_warn_ms, "graceful_ms": 1_000}
+    worker = Worker(WorkerSetup(settings, ownership.epoch, "thread", **patience))
     worker.start()
     known = Inventory((*HOSTED, *inventory().plugins))
     identity = WorkerIdentity("4.3.1", "millstream-test", broker.cluster_id, "worker:8083")

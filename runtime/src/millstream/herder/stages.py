@@ -13,17 +13,23 @@ AWAITING_STARTUP = "awaiting startup"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """words: what is done. began, completed: ms since 1970; completed None: it goes on. connector: whom it concerns."""
+    """words: what is done. began, completed: ms since 1970; completed None: it goes on.
+
+    connector: whom it concerns.   task: which task of it alone.   where: the stack at which it is, once that is known.
+    """
 
     words: str
     began: int
     completed: int | None = None
     connector: str | None = None
+    task: int | None = None
+    where: str = ""
 
     def summary(self) -> str:
         """The sentence of an answer that did not come in time. Source: Stage.java."""
         if self.completed is None:
-            return f"The worker is currently {self.words}, which began at {_instant(self.began)}."
+            told = f"The worker is currently {self.words}, which began at {_instant(self.began)}."
+            return f"{told} It is at\n{self.where}" if self.where else told
         return (
             f"The last operation the worker completed was {self.words}, which began at {_instant(self.began)}"
             f" and completed at {_instant(self.completed)}."
@@ -46,8 +52,8 @@ class Stages:
         self._current: list[Stage] = []
         self._last: Stage | None = None
 
-    def begin(self, words: str, connector: str | None = None) -> Stage:
-        stage = Stage(words, self._clock.now_ms(), None, connector)
+    def begin(self, words: str, connector: str | None = None, task: int | None = None) -> Stage:
+        stage = Stage(words, self._clock.now_ms(), None, connector, task)
         with self._lock:
             self._current.append(stage)
         return stage
@@ -58,7 +64,15 @@ class Stages:
             current = [each for each in self._current if each is not stage]
             if len(current) < len(self._current):
                 self._current = current
-                self._last = replace(stage, completed=self._clock.now_ms())
+                if stage.task is None:
+                    self._last = replace(stage, completed=self._clock.now_ms())
+
+    def locate(self, stage: Stage, where: str) -> Stage:
+        """It is known where it is: the stage that tells so stands in its place."""
+        located = replace(stage, where=where)
+        with self._lock:
+            self._current = [located if each is stage else each for each in self._current]
+        return located
 
     @contextmanager
     def of(self, words: str, connector: str | None = None) -> Iterator[Stage]:
@@ -73,13 +87,15 @@ class Stages:
         """What goes on with this connector, else what was begun last of all that goes on, else what ended last."""
         return self.concerning(connector) or self._newest()
 
-    def concerning(self, connector: str | None) -> str | None:
-        """What goes on with this connector alone."""
+    def concerning(self, connector: str | None, task: int | None = None) -> str | None:
+        """What goes on with this connector, or this task of it, alone."""
+        wanted = None if connector is None else (connector, task)
         with self._lock:
-            own = [stage for stage in self._current if connector is not None and stage.connector == connector]
+            own = [stage for stage in self._current if (stage.connector, stage.task) == wanted]
         return own[-1].summary() if own else None
 
     def _newest(self) -> str | None:
         with self._lock:
-            stage = self._current[-1] if self._current else self._last
+            current = [stage for stage in self._current if stage.task is None]
+            stage = current[-1] if current else self._last
         return stage.summary() if stage else None

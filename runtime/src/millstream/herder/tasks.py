@@ -7,15 +7,20 @@ from millstream.errors import MillstreamError, trace_of
 from millstream.herder.classes import plugin_of, target_of
 from millstream.herder.crew import Crew
 from millstream.herder.procedures import Procedure
-from millstream.host.channel import Event, RunTask, StateChanged, TopicSeen
+from millstream.herder.stages import Stage
+from millstream.host.channel import Event, Lasting, RunTask, StateChanged, TopicSeen
 from millstream.identity import State, TargetState, TaskId
 from millstream.storage.config_state import ConfigState
 
 
 @dataclass(slots=True, eq=False)
 class Start:
-    """One start of a task; what an earlier one still tells is not heard.   started: it is known how it went."""
+    """One start of a task; what an earlier one still tells is not heard.
 
+    stage: goes on until it is known how the start went.
+    """
+
+    stage: Stage
     started: bool = False
 
 
@@ -40,7 +45,7 @@ class Tasks:
             self._crew.metrics.tasks.ended(False)
             self._tell(task, State.FAILED, None, trace_of(error))
             return
-        token = Start()
+        token = Start(self._crew.stages.begin(f"starting task {task}", task.connector, task.task))
         self._running[task] = token
         spec = RunTask(
             task.connector,
@@ -57,7 +62,11 @@ class Tasks:
 
     def stop(self, tasks: Sequence[TaskId]) -> Procedure:
         """Stop them all side by side."""
-        running = [task for task in tasks if self._running.pop(task, None) is not None]
+        starts = {task: self._running.pop(task, None) for task in tasks}
+        running = [task for task, start in starts.items() if start is not None]
+        for start in starts.values():
+            if start is not None:
+                self._crew.stages.complete(start.stage)
         if running:
             yield self._crew.worker.stop_tasks(running)
 
@@ -66,10 +75,13 @@ class Tasks:
             return
         if isinstance(event, StateChanged):
             state = State[event.state]
+            self._crew.stages.complete(token.stage)
             if not token.started and state in (State.RUNNING, State.PAUSED, State.FAILED):
                 token.started = True
                 self._crew.metrics.tasks.ended(state is not State.FAILED)
             self._tell(task, state, version, event.trace)
+        elif isinstance(event, Lasting):
+            token.stage = self._crew.stages.locate(token.stage, event.stack)
         elif isinstance(event, TopicSeen) and self._crew.states.seen(task.connector, event.topic, task.task):
             self._crew.board.publish()
 

@@ -253,6 +253,17 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Lasting:
+    """A task has been in one call of its plugin for long. Made by the worker, for those who watch the task.
+
+    stack: where it is; empty if that could not be had.
+    """
+
+    seconds: float
+    stack: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reconfigure:
     """The connector asks for new task configs (`context.request_reconfiguration`)."""
 
@@ -289,7 +300,7 @@ Message = (
     Run | Aim | Stop | Cancel | Reshare | SetLevels | Ask | Answer | Hello | StateChanged | TopicSeen | Counted
     | Progressed | LogLine | Reconfigure | Resolved | Ended | Unknown
 )  # fmt: skip
-Event = StateChanged | TopicSeen | Counted | Progressed | LogLine | Reconfigure | Resolved
+Event = StateChanged | TopicSeen | Counted | Progressed | LogLine | Lasting | Reconfigure | Resolved
 """What the owner of a connector or task hears from the worker."""
 
 _KINDS: dict[str, type[Any]] = {

@@ -17,7 +17,7 @@ from millstream.herder.requests import (
     RestartTask,
     SetTarget,
 )
-from millstream.identity import State, TargetState, TaskId
+from millstream.identity import State, Status, TargetState, TaskId
 from millstream.rest import bodies, models
 from millstream.rest.asking import ask, flag, herder_of, name_of, task_of
 from millstream.rest.errors import RestError
@@ -104,23 +104,38 @@ async def status(request: Request) -> Response:
 
 async def task_status(request: Request) -> Response:
     name, task = name_of(request), task_of(request)
-    state = herder_of(request).snapshot().states.get(name)
-    if state is None or task not in state.tasks:
+    known = _tasks_of(request, name)
+    if task not in known:
         raise NotFoundError(f"No status found for task {name}-{task}")
-    return respond(models.task_state(task, state.tasks[task]))
+    return respond(models.task_state(task, known[task]))
 
 
 def _state_of(request: Request, name: str) -> StateView:
-    """The state; of a connector that is about to start, what goes on with it is said in place of a trace."""
+    """The state; of what is about to start, what goes on with it is said in place of a trace."""
     herder = herder_of(request)
     snapshot = herder.snapshot()
     state = snapshot.states.get(name)
     stage = herder.stages.concerning(name) if name in snapshot.connectors else None
     if state is None:
         raise NotFoundError(f"No status found for connector {name}" + (f". {stage}" if stage else ""))
-    if state.connector.state in ABOUT_TO_START and stage and not state.connector.trace:
-        return replace(state, connector=replace(state.connector, trace=stage))
-    return state
+    return StateView(_saying(state.connector, stage), _tasks_of(request, name))
+
+
+def _tasks_of(request: Request, name: str) -> dict[int, Status]:
+    """The states of its tasks; one that was never seen to run is UNASSIGNED while it starts."""
+    herder = herder_of(request)
+    snapshot = herder.snapshot()
+    state, view = snapshot.states.get(name), snapshot.connectors.get(name)
+    known = dict(state.tasks) if state else {}
+    for task in range(len(view.tasks)) if view else ():
+        stage = herder.stages.concerning(name, task)
+        if stage is not None:
+            known[task] = _saying(known.get(task) or Status(State.UNASSIGNED, herder.identity.worker_id), stage)
+    return known
+
+
+def _saying(status: Status, stage: str | None) -> Status:
+    return replace(status, trace=stage) if status.state in ABOUT_TO_START and stage and not status.trace else status
 
 
 def _kind(request: Request, name: str) -> str:

@@ -17,6 +17,7 @@ from millstream.host.channel import (
     Event,
     Failure,
     Hello,
+    Lasting,
     LogLine,
     Message,
     Progressed,
@@ -247,6 +248,7 @@ class TaskRun(Supervised):
             silent,
             stack or "\t(unknown)",
         )
+        self._on_event(Lasting(silent, stack))
 
 
 @dataclass(slots=True)
