@@ -97,8 +97,8 @@ def test_all_problems_are_said_at_once():
         (
             "worker.memory.limit",
             "0%",
-            "Invalid value 0% for configuration worker.memory.limit: expected a share from 1% to 100%, or bytes, at"
-            " least 1000000",
+            "Invalid value 0% for configuration worker.memory.limit: expected bytes, at least 1000000, a size such as"
+            " 512m or 2g, or a share of the memory from 1% to 100%",
         ),
         (
             "task.start",

@@ -13,7 +13,6 @@ from millstream.worker.budget import (
     Taken,
     needs_of_connector,
     needs_of_task,
-    parse_size,
     taken_by,
 )
 from millstream.worker.limits import Limits
@@ -115,13 +114,3 @@ def test_what_an_operator_lets_a_consumer_fetch_at_once_is_counted_beside_its_qu
 
 def test_a_connector_that_has_a_process_is_counted():
     assert taken_by([needs_of_connector(), replace(SINK, queue=MB)]) == Taken(2, 17 * MB, 10)
-
-
-@pytest.mark.parametrize(("text", "bytes_"), [("70%", 700), ("512m", 512 * MB), ("2G", 2048 * MB), ("1000", 1000)])
-def test_a_memory_limit_is_read_in_every_form(text, bytes_):
-    assert parse_size(text, 1_000) == bytes_
-
-
-def test_a_memory_limit_in_no_form_is_refused_with_the_forms():
-    with pytest.raises(ValueError, match=r"worker\.memory\.limit is 'much': expected bytes, a size such as 512m or 2g"):
-        parse_size("much", 1)

@@ -26,13 +26,13 @@ from millstream.rest.listeners import Advertised, advertised_url, bind, bound, p
 from millstream.rest.security import CrossOrigin, ResponseHeaders, header_rules
 from millstream.rest.server import RestServer, Served
 from millstream.rest.tls import server_context
+from millstream.settings.memory import parse_size
 from millstream.settings.plugins import Kind
 from millstream.settings.reading import bootstrap_of, worker_config
 from millstream.settings.worker import StandaloneConfig
 from millstream.storage.kept_offsets import KeptOffsets
 from millstream.storage.offset_file import OffsetFile
 from millstream.storage.offsets import offset_topic
-from millstream.worker.budget import parse_size
 from millstream.worker.limits import read_limits
 from millstream.worker.worker import Worker, WorkerSetup
 

@@ -1,8 +1,8 @@
 """Settings of the worker: those of Java's, and ours. Source: WorkerConfig.java, StandaloneConfig.java, Kafka 4.3."""
 
-import re
 from collections.abc import Iterable
 
+from millstream.settings.memory import FORMS, parse_size
 from millstream.settings.rest import RestConfig
 from millstream.settings.tls import HIGH, LOW, MEDIUM
 from millstream_api.config import (
@@ -26,9 +26,10 @@ def _wrong_start(value: str | None) -> str | None:
 
 
 def _wrong_limit(value: str | None) -> str | None:
-    share = re.fullmatch(r"([1-9][0-9]?|100)%", value or "")
-    if share is None and not re.fullmatch(r"[1-9][0-9]{6,}", value or ""):
-        return "expected a share from 1% to 100%, or bytes, at least 1000000"
+    try:
+        parse_size(value or "", 0)
+    except ValueError as error:
+        return str(error)
     return None
 
 
@@ -133,8 +134,8 @@ class WorkerConfig(RestConfig):
     worker_memory_limit: str = key(
         "70%",
         group=OURS,
-        valid=satisfies(_wrong_limit, "a share of the memory such as 70%, or bytes"),
-        doc="What worker and tasks together may use: a share of the memory there is, or bytes.",
+        valid=satisfies(_wrong_limit, FORMS),
+        doc="What worker and tasks together may use: a share of the memory there is, or a size.",
     )
     task_memory_max_bytes: Long = key(
         0, group=OURS, importance=LOW, valid=at_least(0), doc="Memory limit of each task's process; 0: none."

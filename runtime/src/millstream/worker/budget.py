@@ -136,24 +136,6 @@ def taken_by(given: Sequence[Needs]) -> Taken:
     return Taken(len(given), memory, sum(needs.threads for needs in given))
 
 
-def parse_size(text: str, total: int) -> int:
-    """Read `worker.memory.limit`: bytes, a size such as `512m` or `2g`, or a share of the machine such as `70%`.
-
-    Raises ValueError naming the forms.
-    """
-    units: Mapping[str, int] = {"k": 1024, "m": MB, "g": 1024 * MB}
-    stripped = text.strip().lower()
-    try:
-        if stripped.endswith("%"):
-            return int(total * float(stripped[:-1]) / 100)
-        unit = units.get(stripped[-1:], 1)
-        return int(float(stripped[:-1] if unit > 1 else stripped) * unit)
-    except ValueError:
-        raise ValueError(
-            f"worker.memory.limit is {text!r}: expected bytes, a size such as 512m or 2g, or a share such as 70%"
-        ) from None
-
-
 def _set(
     names: Sequence[str], client: str, settings: Mapping[str, str | None], worker: Mapping[str, str | None]
 ) -> int:
