@@ -65,6 +65,84 @@ def test_a_source_that_is_wrong_fails_where_it_is_wrong(
     assert test in failures(run(pytester, plugin, SOURCE))
 
 
+SHARDS = """
+import json
+from pathlib import Path
+from millstream_api import *
+
+class ShardsConfig(Config):
+    topic: str = key(doc="Topic to write to.")
+    folder: str = key(doc="A file of lines a shard.")
+    shards: str = key("abcd", doc="Their names; a task has some of them.")
+
+class ShardsTask(SourceTask[ShardsConfig]):
+    def start(self):
+        stored = self.context.offsets([{"shard": name} for name in self.config.shards])
+        self.at = {name: offset["line"] if offset else 0 for name, offset in zip(self.config.shards, stored)}
+
+    def poll(self):
+        records = []
+        for name, at in self.at.items():
+            path = Path(self.config.folder, name)
+            for line in path.read_text().splitlines()[at:] if path.exists() else ():
+                self.at[name] += 1
+                records.append(
+                    SourceRecord(self.config.topic, line, {"shard": name}, {"line": self.at[name]}, STRING)
+                )
+        return records
+
+class Shards(SourceConnector[ShardsConfig]):
+    config_class = ShardsConfig
+    task_class = ShardsTask
+    def task_configs(self, max_tasks):
+        names = self.config.shards
+        count = min(max_tasks, len(names))
+        return [{"shards": names[number::count]} for number in range(count)]
+"""
+SHARED = """
+from pathlib import Path
+import pytest
+from millstream_conformance import SourceConformance
+
+class TestShards(SourceConformance):
+    connector = "shards:Shards"
+    records = 10
+
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path):
+        type(self).config = {"topic": "t", "folder": str(tmp_path)}
+
+    def feed(self, n):
+        for number in range(n):
+            with Path(self.config["folder"], "abcd"[number % 4]).open("a") as shard:
+                shard.write(f"line {number}\\n")
+"""
+SHAPES = "test_columns_and_rows_are_the_same_outside"
+TOGETHER = "test_several_tasks_give_together_what_one_gives"
+
+
+def test_a_source_whose_tasks_share_the_work_passes(pytester: pytest.Pytester) -> None:
+    result = run(pytester, SHARDS, SHARED, "shards")
+    assert failures(result) == set()
+    assert result.ret == 0
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "test"),
+    [
+        ('{"shards": names[number::count]}', "{}", TOGETHER),
+        ("names[number::count]", "names[number]", TOGETHER),
+        ("for line in path", "for line in [] if len(self.at) < 4 and name == 'd' else path", TOGETHER),
+        ("if offset else 0", "if offset and len(stored) == 4 else 0", "test_restarted_with_more_tasks_nothing_is_lost"),
+    ],
+)
+def test_a_source_whose_tasks_do_not_share_the_work_fails_there(
+    pytester: pytest.Pytester, right: str, wrong: str, test: str
+) -> None:
+    assert right in SHARDS
+    assert test in failures(run(pytester, SHARDS.replace(right, wrong), SHARED, "shards"))
+
+
 @pytest.mark.parametrize(
     ("right", "wrong", "test"),
     [
@@ -80,6 +158,42 @@ def test_a_source_that_is_wrong_fails_where_it_is_wrong(
         ),
         ("        self.out.close()\n", "        pass\n", "test_nothing_is_left_behind"),
         ("        for record in batch:\n", "        for record in reversed(batch):\n", "test_records_arrive_in_order"),
+        (
+            """        for record in batch:
+            self.out.write(f"{record.value}\\n")
+""",
+            """        for group in batch.groups:
+            for value in group.values:
+                self.out.write(f"{value}\\n")
+""",
+            SHAPES,
+        ),
+        (
+            "        for record in batch:\n",
+            "        for record in list(batch)[:2] if len(batch) == 3 else batch:\n",
+            SHAPES,
+        ),
+        (
+            "        for record in batch:\n",
+            "        for record in sorted(batch, key=lambda record: -record.origin.offset):\n",
+            "test_rows_of_several_partitions_arrive_in_the_order_of_each",
+        ),
+        (
+            "        return offsets\n",
+            "        self.all = getattr(self, 'all', {}); self.all |= offsets; return self.all\n",
+            "test_each_partition_has_its_own_offset_and_goes_on_when_another_is_taken_away",
+        ),
+        (
+            "        return offsets\n",
+            "        return dict.fromkeys(offsets, max(offsets.values()))\n",
+            "test_each_partition_has_its_own_offset_and_goes_on_when_another_is_taken_away",
+        ),
+        (
+            "    def stop(self):\n",
+            "    def close(self, partitions):\n        self.out.truncate(0)\n    def stop(self):\n",
+            "test_each_partition_has_its_own_offset_and_goes_on_when_another_is_taken_away",
+        ),
+        ('open(self.config.file, "a")', 'open(self.config.file, "w")', "test_two_tasks_write_beside_each_other"),
     ],
     ids=lambda text: text if text.startswith("test_") else "",
 )

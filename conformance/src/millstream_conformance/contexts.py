@@ -61,6 +61,10 @@ class SinkHarnessContext(HarnessContext):
     def report(self) -> Callable[[SinkRecord, Exception], None] | None:
         return (lambda record, error: self.reported.append((record, error))) if self._reports else None
 
+    def assign(self, partitions: frozenset[TopicPartition]) -> None:
+        """What `assignment` gives from now on."""
+        self._assigned = partitions
+
     def assignment(self) -> frozenset[TopicPartition]:
         return self._assigned
 

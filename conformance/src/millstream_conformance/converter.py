@@ -1,10 +1,10 @@
 """The suite of converters."""
 
 import copy
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from millstream_api import DATE, TIME, TIMESTAMP, DataError, Decoded, Schema, Subject, Type, decimal
 from millstream_conformance.settings import SettingsConformance
 from millstream_conformance.suite import does_not_apply
+from millstream_conformance.threads import side_by_side
 
 
 def _nested() -> Schema:
@@ -81,6 +82,10 @@ class ConverterConformance(SettingsConformance):
         cls = self.plugin_class()
         return cls(cls.config_class.parse(self.settings()))
 
+    def carried(self) -> Sequence[tuple[Schema, Sequence[Any]]]:
+        """A schema of each type that it claims, and values that fit it."""
+        return [EXAMPLES[name] for name in sorted(self.carries)]
+
     def trip(self, schema: Schema | None, values: Sequence[Any]) -> tuple[list[Schema | None], list[Any]]:
         """The schemas and values that come back for a column, in row order."""
         converter = self.made()
@@ -113,28 +118,38 @@ class ConverterConformance(SettingsConformance):
             assert set(schemas) == {schema}
 
     def test_a_column_is_the_same_as_its_rows_one_by_one(self) -> None:
-        name = sorted(self.carries)[0]
-        schema, values = EXAMPLES[name]
-        encode = self.made().encoder(Subject("topic", schema, "value"))
-        assert list(encode(values, None)) == [data for value in values for data in encode([value], None)]
+        for schema, values in self.carried():
+            encode = self.made().encoder(Subject("topic", schema, "value"))
+            assert list(encode(values, None)) == [data for value in values for data in encode([value], None)]
 
     def test_reading_a_column_is_the_same_as_reading_its_rows_and_changes_nothing(self) -> None:
-        name = sorted(self.carries)[0]
-        schema, values = EXAMPLES[name]
-        converter = self.made()
-        data = list(converter.encoder(Subject("topic", schema, "value"))(values, None))
-        before = list(data)
-        decode = converter.decoder(Subject("topic", None, "value"))
-        assert _rows(decode(data, None), len(data)) == [row for each in data for row in _rows(decode([each], None), 1)]
-        assert data == before, "the converter changed what it was given"
+        for schema, values in self.carried():
+            converter = self.made()
+            data = list(converter.encoder(Subject("topic", schema, "value"))(values, None))
+            before = list(data)
+            decode = converter.decoder(Subject("topic", None, "value"))
+            whole = _rows(decode(data, None), len(data))
+            assert whole == [row for each in data for row in _rows(decode([each], None), 1)]
+            assert data == before, "the converter changed what it was given"
 
     def test_a_function_is_pure_across_threads(self) -> None:
-        name = sorted(self.carries)[0]
-        schema, values = EXAMPLES[name]
-        encode = self.made().encoder(Subject("topic", schema, "value"))
-        wanted = list(encode(values, None))
-        with ThreadPoolExecutor(4) as threads:
-            assert all(list(each) == wanted for each in threads.map(lambda _: encode(values, None), range(40)))
+        """Other values on each thread: who keeps a column aside mixes them up."""
+        for schema, values in self.carried():
+            converter = self.made()
+            encode = converter.encoder(Subject("topic", schema, "value"))
+            decode = converter.decoder(Subject("topic", None, "value"))
+            written = list(encode(values, None))
+            read = _rows(decode(written, None), len(written))
+            at = [row % len(values) for row in range(200)]
+            texts = side_by_side(partial(_one, encode), [values[row] for row in at])
+            assert [list(text) for text in texts] == [[written[row]] for row in at], "writing"
+            groups = side_by_side(partial(_one, decode), [written[row] for row in at])
+            assert [_rows(group, 1) for group in groups] == [[read[row]] for row in at], "reading"
+
+    def test_nothing_is_printed(self, capfd: pytest.CaptureFixture[str]) -> None:
+        for schema, values in self.carried():
+            self.trip(schema, values)
+        assert capfd.readouterr().out == ""
 
     def test_nothing_is_nothing_both_ways(self) -> None:
         converter = self.made()
@@ -153,6 +168,10 @@ class ConverterConformance(SettingsConformance):
             does_not_apply("any bytes can be read")
         with pytest.raises(DataError):
             self.made().decoder(Subject("topic", None, "value"))([self.foreign], None)
+
+
+def _one(function: Callable[[Sequence[Any], None], Any], value: Any) -> Any:
+    return function([value], None)
 
 
 def _rows(groups: Sequence[Decoded], count: int) -> list[tuple[Schema | None, Any]]:

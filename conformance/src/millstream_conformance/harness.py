@@ -7,7 +7,7 @@ records, so that the two cannot drift.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from millstream_api import (
     Origin,
@@ -140,11 +140,15 @@ class RunningSource:
 
 
 def collect(
-    connector: type[SourceConnector[Any]], settings: Mapping[str, str], stored: Mapping[str, Place], most: int
+    connector: type[SourceConnector[Any]],
+    settings: Mapping[str, str],
+    stored: Mapping[str, Place],
+    most: int,
+    max_tasks: int = 1,
 ) -> list[SourceRecord]:
-    """Run every task from these offsets until it is quiet or `most` records are there, and stop it."""
+    """Run each task from these offsets until it is quiet or `most` records are there, and stop it."""
     records: list[SourceRecord] = []
-    for each in task_settings(connector, settings):
+    for each in task_settings(connector, settings, max_tasks):
         source = RunningSource(connector, each, stored)
         source.start()
         try:
@@ -167,59 +171,121 @@ def offsets_after(records: Iterable[SourceRecord]) -> dict[str, Place]:
     }
 
 
-def sink_batch(
-    partition: TopicPartition, base: int, values: Sequence[Any], keys: Sequence[Any] | None, schema: Schema | None
-) -> SinkBatch:
-    """Rows of one partition from offset `base` on, as `put` gets them."""
-    origins = [Origin(partition.topic, partition.partition, base + row, "CreateTime") for row in range(len(values))]
-    columns = RecordBatch(
-        partition.topic,
+class Row(NamedTuple):
+    """A row for a sink. partition: its number; key_schema: rows with another one are in another group of the batch."""
+
+    value: Any
+    key: Any = None
+    partition: int = 0
+    key_schema: Schema | None = None
+
+
+def sink_batch(rows: Sequence[Row], origins: Sequence[Origin], schema: Schema | None) -> SinkBatch:
+    """Rows of one topic as `put` gets them, with their key schemas as groups that may alternate."""
+    groups: dict[Schema | None, list[int]] = {}
+    for number, row in enumerate(rows):
+        groups.setdefault(row.key_schema, []).append(number)
+    return SinkBatch([_columns(key_schema, at, rows, origins, schema) for key_schema, at in groups.items()], origins)
+
+
+def _columns(
+    key_schema: Schema | None, at: Sequence[int], rows: Sequence[Row], origins: Sequence[Origin], schema: Schema | None
+) -> RecordBatch:
+    keys = [rows[number].key for number in at]
+    return RecordBatch(
+        origins[0].topic,
         schema,
-        values,
-        None,
-        keys,
-        [partition.partition] * len(values),
-        [1_700_000_000_000 + base + row for row in range(len(values))],
+        [rows[number].value for number in at],
+        key_schema,
+        None if all(key is None for key in keys) else keys,
+        [origins[number].partition for number in at],
+        [1_700_000_000_000 + origins[number].offset for number in at],
+        rows=at,
         origins=origins,
     )
-    return SinkBatch([columns] if values else [], origins)
 
 
 class RunningSink:
     """A sink task with one partition, opened; `put` and `commit` as the worker would, `stop` as it would end.
 
-    reports: whether somebody hears of records that cannot be written.
+    reports: whether somebody hears of records that cannot be written.   task: its number, and its partition's.
     """
 
     def __init__(
-        self, connector: type[SinkConnector[Any]], settings: Mapping[str, str], topic: str, reports: bool = True
+        self,
+        connector: type[SinkConnector[Any]],
+        settings: Mapping[str, str],
+        topic: str,
+        reports: bool = True,
+        task: int = 0,
     ) -> None:
-        self.partition = TopicPartition(topic, 0)
-        partitions = frozenset({self.partition})
-        self.context = SinkHarnessContext(partitions, reports)
-        first = task_settings(connector, settings)[0]
-        self.task: SinkTask[Any] = make_task(connector, first, self.context)
+        self.partition = TopicPartition(topic, task)
+        self.positions: dict[TopicPartition, int] = {}
+        self.context = SinkHarnessContext(frozenset({self.partition}), reports)
+        own = task_settings(connector, settings, task + 1)[-1]
+        self.task: SinkTask[Any] = make_task(connector, own, self.context)
         self.task.start()
-        self.task.open(partitions)
-        self.position = 0
+        self.open(task)
+
+    @property
+    def position(self) -> int:
+        """The offset behind what was put of the first partition."""
+        return self.positions[self.partition]
+
+    def open(self, number: int) -> TopicPartition:
+        """Give the task one partition more."""
+        partition = TopicPartition(self.partition.topic, number)
+        self.positions[partition] = 0
+        self.context.assign(frozenset(self.positions))
+        self.task.open(frozenset({partition}))
+        return partition
+
+    def close(self, partition: TopicPartition) -> Mapping[TopicPartition, int]:
+        """Take a partition away, as a rebalance does; what the last `pre_commit` for it gave."""
+        committed = self.task.pre_commit({partition: self.positions[partition]})
+        self.task.close(frozenset({partition}))
+        del self.positions[partition]
+        self.context.assign(frozenset(self.positions))
+        return committed
 
     def batch(
         self, values: Sequence[Any], keys: Sequence[Any] | None = None, schema: Schema | None = None
     ) -> SinkBatch:
-        """The next rows of the partition, before they are put."""
-        return sink_batch(self.partition, self.position, values, keys, schema)
+        """The next rows of the first partition, before they are put."""
+        keyed = [None] * len(values) if keys is None else keys
+        return self._batch([Row(*both, self.partition.partition) for both in zip(values, keyed, strict=True)], schema)
 
     def put(self, values: Sequence[Any], keys: Sequence[Any] | None = None, schema: Schema | None = None) -> SinkBatch:
         batch = self.batch(values, keys, schema)
-        self.task.put(batch)
-        self.position += len(values)
+        self.hand_over(batch)
         return batch
 
+    def put_rows(self, rows: Sequence[Row], schema: Schema | None = None) -> SinkBatch:
+        """Put a batch of rows of any partitions that are open."""
+        batch = self._batch(rows, schema)
+        self.hand_over(batch)
+        return batch
+
+    def hand_over(self, batch: SinkBatch) -> None:
+        """Put a batch, and count its rows as put when that succeeds."""
+        self.task.put(batch)
+        for origin in batch.origins:
+            self.positions[TopicPartition(origin.topic, origin.partition)] = origin.offset + 1
+
+    def _batch(self, rows: Sequence[Row], schema: Schema | None) -> SinkBatch:
+        following = dict(self.positions)
+        origins = []
+        for row in rows:
+            partition = TopicPartition(self.partition.topic, row.partition)
+            origins.append(Origin(*partition, following[partition], "CreateTime"))
+            following[partition] += 1
+        return sink_batch(rows, origins, schema)
+
     def commit(self) -> Mapping[TopicPartition, int]:
-        return self.task.pre_commit({self.partition: self.position})
+        return self.task.pre_commit(dict(self.positions))
 
     def stop(self) -> None:
-        self.task.pre_commit({self.partition: self.position})
-        self.task.close(frozenset({self.partition}))
+        self.task.pre_commit(dict(self.positions))
+        self.task.close(frozenset(self.positions))
         self.context.stop()
         self.task.stop()

@@ -2,13 +2,13 @@
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from millstream_api import STRING, RetriableError, Schema, SinkBatch, TopicPartition
-from millstream_conformance.harness import RunningSink
+from millstream_conformance.harness import Row, RunningSink
 from millstream_conformance.leftovers import nothing_left_behind
 from millstream_conformance.settings import ConnectorConformance
 from millstream_conformance.suite import Capability, does_not_apply
@@ -84,7 +84,77 @@ class SinkPromises(ConnectorConformance):
         assert not isinstance(caught.value, RetriableError), "a record that can never be written is put again for ever"
 
 
-class SinkConformance(SinkPromises):
+class SinkSharing(SinkPromises):
+    """Batches of any shape, several partitions, several tasks."""
+
+    def test_columns_and_rows_are_the_same_outside(self) -> None:
+        """One batch of three rows, three of one, and one whose rows alternate between two groups."""
+        values = list(self.values(9))
+        sink = self.running()
+        sink.put(values[:3], schema=self.value_schema)
+        for value in values[3:6]:
+            sink.put([value], schema=self.value_schema)
+        keyed = [Row(values[6], "a", key_schema=STRING), Row(values[7]), Row(values[8], "b", key_schema=STRING)]
+        sink.put_rows(keyed, self.value_schema)
+        sink.stop()
+        assert self.found() == values, (
+            "batches of three rows, of one row, and of rows in two groups did not arrive alike: the numbers in "
+            "`group.rows` say where a group's rows belong"
+        )
+
+    def test_rows_of_several_partitions_arrive_in_the_order_of_each(self) -> None:
+        values = list(self.values(8))
+        sink = self.running()
+        sink.open(1)
+        for half in (values[:4], values[4:]):
+            sink.put_rows([Row(value, partition=at % 2) for at, value in enumerate(half)], self.value_schema)
+        sink.stop()
+        found = self.found()
+        for number in (0, 1):
+            own = values[number::2]
+            assert [value for value in found if value in own] == own, f"the rows of partition {number}"
+
+    def test_each_partition_has_its_own_offset_and_goes_on_when_another_is_taken_away(self) -> None:
+        values = list(self.values(6))
+        sink = self.running()
+        second = sink.open(1)
+        rows = [Row(values[0]), Row(values[1], partition=1), Row(values[2]), Row(values[3])]
+        sink.put_rows(rows, self.value_schema)
+        self._within(sink.commit(), sink)
+        positions = dict(sink.positions)
+        assert all(offset <= positions[at] for at, offset in sink.close(second).items())
+        sink.put(values[4:], schema=self.value_schema)
+        committed = sink.commit()
+        assert second not in committed, "pre_commit answers for a partition that was taken away"
+        self._within(committed, sink)
+        sink.stop()
+        found = self.found()
+        assert [value for value in values if value not in found] == []
+
+    def _within(self, committed: Mapping[TopicPartition, int], sink: RunningSink) -> None:
+        assert set(committed) <= set(sink.positions), "pre_commit answers for a partition that is not assigned"
+        ahead = [at for at, offset in committed.items() if offset > sink.positions[at]]
+        assert not ahead, f"pre_commit is ahead of what was put of {ahead}"
+
+    def test_two_tasks_write_beside_each_other(self) -> None:
+        values = list(self.values(12))
+        first = self.running()
+        second = RunningSink(self.plugin_class(), self.settings(), self.topic, task=1)
+        tasks = (first, second)
+        for at in range(0, 12, 2):
+            tasks[at // 2 % 2].put_rows(
+                [Row(value, partition=at // 2 % 2) for value in values[at : at + 2]], self.value_schema
+            )
+            tasks[at // 2 % 2].commit()
+        for sink in tasks:
+            sink.stop()
+        found = self.found()
+        for number in (0, 1):
+            own = [value for at, value in enumerate(values) if at // 2 % 2 == number]
+            assert [value for value in found if value in own] == own, f"the rows of task {number}"
+
+
+class SinkConformance(SinkSharing):
     """Certifies a sink connector.
 
     An author whose outside can be read overrides `read_back`, whose outside can be taken away `away`; `values` and
@@ -158,8 +228,7 @@ class SinkConformance(SinkPromises):
         batch = sink.batch(values, None, self.value_schema)
         with outage, pytest.raises(RetriableError):
             _written(sink, batch)
-        sink.task.put(batch)
-        sink.position = 3
+        sink.hand_over(batch)
         sink.stop()
         found = self.found()
         assert [value for value in values if value not in found] == []

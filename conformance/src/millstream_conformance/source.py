@@ -26,6 +26,7 @@ from millstream_conformance.suite import Capability, does_not_apply
 STOP_S = 1.0
 START_S = 10.0
 POLL_S = 10.0
+MOST_TASKS = 3
 
 
 class SourcePromises(ConnectorConformance):
@@ -126,7 +127,47 @@ class SourceEnds(SourcePromises):
         self.ends_within_a_second(lambda source: source.task.cancel())
 
 
-class SourceConformance(SourceEnds):
+class SourceSharing(SourceEnds):
+    """That several tasks share the work; for a source that gives as many task configs as it may."""
+
+    def several(self) -> int:
+        """How many tasks of three it wants."""
+        if type(self).feed is SourcePromises.feed:
+            does_not_apply("the source makes its records itself")
+        wanted = len(task_settings(self.plugin_class(), self.settings(), MOST_TASKS))
+        if wanted == 1:
+            does_not_apply("the source has one task, whatever it is allowed")
+        return wanted
+
+    def test_several_tasks_give_together_what_one_gives(self) -> None:
+        self.several()
+        alone = self.collected()
+        shared = collect(self.plugin_class(), self.settings(), {}, 2 * len(alone) + 1, MOST_TASKS)
+        assert _by_partition(shared) == _by_partition(alone), "rows came twice, not at all, or in another order"
+
+    def test_restarted_with_more_tasks_nothing_is_lost(self) -> None:
+        self.several()
+        whole = self.collected()
+        if any(record.source_offset is None for record in whole):
+            does_not_apply("the source keeps no offsets for this configuration")
+        for committed in range(len(whole) + 1):
+            stored = offsets_after(whole[:committed])
+            again = collect(self.plugin_class(), self.settings(), stored, 2 * len(whole) + 1, MOST_TASKS)
+            assert _by_partition(again) == _by_partition(whole[committed:]), (
+                f"restarted by {MOST_TASKS} tasks with the offsets of the first {committed} records of one task, "
+                "others came than the ones that follow"
+            )
+
+
+def _by_partition(records: Sequence[SourceRecord]) -> dict[str, list[str]]:
+    """What each source partition's records say, in order: between partitions there is none."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        found.setdefault(spelled(record.source_partition or {}), []).append(repr(told(record)))
+    return found
+
+
+class SourceConformance(SourceSharing):
     """Certifies a source connector.
 
     A source that reads from an outside overrides `feed`; `away`, where the outside can be taken away.

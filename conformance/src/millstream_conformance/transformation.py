@@ -2,8 +2,9 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+import pytest
 
 from millstream_api import (
     DataError,
@@ -17,7 +18,9 @@ from millstream_api import (
 )
 from millstream_conformance.settings import SettingsConformance
 from millstream_conformance.suite import does_not_apply
+from millstream_conformance.threads import side_by_side
 
+CALLS = 2_000
 ROW = Schema(Type.STRUCT, fields=[("id", Schema(Type.INT32)), ("name", Schema(Type.STRING, optional=True))])
 
 
@@ -54,11 +57,21 @@ class _LinkConformance(SettingsConformance):
         return cls(cls.config_class.parse(self.settings()))
 
 
+def one_row(record: Record) -> RecordBatch:
+    """The record as columns."""
+    columns = ([record.key], [record.partition], [record.timestamp], [record.headers])
+    return RecordBatch(record.topic, record.value_schema, [record.value], record.key_schema, *columns)
+
+
 class TransformationConformance(_LinkConformance):
-    """Certifies a transformation; `transformation` is its `module:Class`."""
+    """Certifies a transformation; `transformation` is its `module:Class`.
+
+    drops: whether it is there to drop records; one that changes them passes every one on, tombstones too.
+    """
 
     hook = "register_transformations"
     transformation: str
+    drops = False
 
     def test_a_record_or_nothing_comes_back_and_the_input_stays_as_it_was(self) -> None:
         made = self.made()
@@ -72,10 +85,37 @@ class TransformationConformance(_LinkConformance):
                 assert kept == (record.source_partition, record.source_offset), "apply changed coordinates"
 
     def test_a_tombstone_passes_or_is_refused_as_data(self) -> None:
+        tombstone = self.tombstone()
+        before = copy.deepcopy(tombstone)
         try:
-            self.made().apply(self.tombstone())
+            after = self.made().apply(tombstone)
         except DataError:
             return
+        assert after is not None or self.drops, "the tombstone was dropped: what it stands for is never deleted"
+        assert tombstone == before, "apply changed the record it was given: use record.replace"
+
+    def test_every_record_passes(self) -> None:
+        if self.drops:
+            does_not_apply("the transformation is there to drop records")
+        made = self.made()
+        assert [row for row, record in enumerate(self.records()) if made.apply(record) is None] == []
+
+    def test_the_batch_form_takes_a_tombstone_as_the_record_form_does(self) -> None:
+        self._needs_batch_form()
+        try:
+            parts = self.made().apply_batch(one_row(self.tombstone()))
+        except Exception:  # noqa: BLE001 - whatever a batch form raises
+            return  # such rows go to the record form
+        after = self.made().apply(self.tombstone())
+        assert _by_row(parts) == ({} if after is None else {0: _said(after)})
+
+    def test_nothing_is_printed(self, capfd: pytest.CaptureFixture[str]) -> None:
+        made = self.made()
+        for record in self.records():
+            made.apply(record)
+        if self.plugin_class().apply_batch is not Transformation.apply_batch:
+            made.apply_batch(self.batch())
+        assert capfd.readouterr().out == ""
 
     def test_the_batch_form_does_what_the_record_form_does(self) -> None:
         self._needs_batch_form()
@@ -108,8 +148,13 @@ class TransformationConformance(_LinkConformance):
         )
         parts = [made.apply_batch(batch.take([row])) for row in range(len(batch))]
         assert {row: said for part in parts for row, said in _by_row(part).items()} == wanted
-        with ThreadPoolExecutor(4) as threads:
-            assert all(_by_row(each) == wanted for each in threads.map(lambda _: made.apply_batch(batch), range(40)))
+        rows = [
+            row % len(batch) for row in range(CALLS)
+        ]  # others on each thread: who keeps a batch aside mixes them up
+        found = side_by_side(lambda row: _by_row(made.apply_batch(batch.take([row]))), rows)
+        assert found == [{row: wanted[row]} if row in wanted else {} for row in rows], (
+            "on several threads at once it says something else"
+        )
 
     def _needs_batch_form(self) -> None:
         if self.plugin_class().apply_batch is Transformation.apply_batch:
@@ -126,8 +171,9 @@ class PredicateConformance(_LinkConformance):
         made = self.made()
         for record in [*self.records(), self.tombstone()]:
             before = copy.deepcopy(record)
-            assert made.test(record) in (True, False)
-            assert record == before
+            answer = made.test(record)
+            assert isinstance(answer, bool), f"test gave a {type(answer).__name__}; True or False is right"
+            assert record == before, "test changed the record it was given"
 
     def test_the_batch_form_says_what_the_record_form_says(self) -> None:
         if self.plugin_class().test_batch is Predicate.test_batch:
@@ -136,8 +182,44 @@ class PredicateConformance(_LinkConformance):
         before = copy.deepcopy(_columns(batch))
         answer = self.made().test_batch(batch)
         assert _columns(batch) == before, "test_batch changed the batch it was given"
-        said = [answer] * len(self.batch()) if isinstance(answer, bool) else list(answer)
-        assert said == [self.made().test(record) for record in self.records()]
+        made = self.made()
+        assert _answers(answer, len(batch)) == [made.test(record) for record in self.records()]
+
+    def test_the_batch_form_is_pure(self) -> None:
+        """Called again, on parts, and on several threads, it says the same."""
+        if self.plugin_class().test_batch is Predicate.test_batch:
+            does_not_apply("the predicate has no batch form")
+        batch, made = self.batch(), self.made()
+        wanted = _answers(made.test_batch(batch), len(batch))
+        assert _answers(made.test_batch(batch), len(batch)) == wanted, (
+            "a second call says something else: state is for record forms"
+        )
+        rows = [row % len(batch) for row in range(CALLS)]
+        found = side_by_side(lambda row: _answers(made.test_batch(batch.take([row])), 1), rows)
+        assert found == [[wanted[row]] for row in rows], (
+            "on parts, or on several threads at once, it says something else"
+        )
+
+    def test_the_batch_form_takes_a_tombstone_as_the_record_form_does(self) -> None:
+        if self.plugin_class().test_batch is Predicate.test_batch:
+            does_not_apply("the predicate has no batch form")
+        try:
+            answer = self.made().test_batch(one_row(self.tombstone()))
+        except Exception:  # noqa: BLE001 - whatever a batch form raises
+            return  # such rows go to the record form
+        assert _answers(answer, 1) == [self.made().test(self.tombstone())]
+
+    def test_nothing_is_printed(self, capfd: pytest.CaptureFixture[str]) -> None:
+        made = self.made()
+        for record in self.records():
+            made.test(record)
+        if self.plugin_class().test_batch is not Predicate.test_batch:
+            made.test_batch(self.batch())
+        assert capfd.readouterr().out == ""
+
+
+def _answers(answer: bool | Sequence[bool], count: int) -> list[bool]:
+    return [answer] * count if isinstance(answer, bool) else list(answer)
 
 
 def _said(record: Record) -> tuple[Any, ...]:
