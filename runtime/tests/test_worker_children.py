@@ -280,11 +280,11 @@ def test_a_task_runs_pauses_and_stops_and_a_bad_offset_fails_it(shared):
     assert ears.states() == ["RUNNING", "PAUSED", "RUNNING", "UNASSIGNED"]
 
 
-def test_a_task_that_ended_is_not_kept_for_the_minute_at_which_its_silence_would_be_told(shared):
+def test_a_task_that_ended_is_kept_neither_for_the_minute_of_its_silence_nor_for_that_of_its_stop(shared):
     ears = Ears()
     shared.start_task(task("brief"), ears)
     ears.until("RUNNING")
-    shared.stop_tasks([TaskId("brief", 0)]).result(10)
+    shared.stop_tasks([TaskId("brief", 0)], timeout=60).result(10)
 
     def gone() -> bool:
         gc.collect()

@@ -94,6 +94,7 @@ class Supervised:
         self._stopping = False
         self._has_settled = False  # FAILED or UNASSIGNED was told
         self._stopped: list[Future[None]] = []
+        self._patience: Timer | None = None
 
     @property
     def is_settled(self) -> bool:
@@ -149,10 +150,12 @@ class Supervised:
         if not self._stopping:
             self._stopping = True
             self.child.send(Stop())
-            self._facilities.loop.after(max(timeout, 0.0), self._out_of_patience)
+            self._patience = self._facilities.loop.after(max(timeout, 0.0), self._out_of_patience)
         return done
 
     def ended(self, ending: Ending) -> None:
+        if self._patience is not None:
+            self._patience.cancel()  # else it keeps this run and its child as long as a stop may take
         if self._stopping:
             self._gone_by_wish()
         elif not self.is_over and not self._has_settled:
