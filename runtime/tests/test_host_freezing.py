@@ -10,10 +10,11 @@ import pytest
 from millstream.worker.environment import child_environment
 
 
-def said_by(code: str) -> list[str]:
+def said_by(code: str, **environment: str) -> list[str]:
     """Give the words that an interpreter with the environment of a child prints."""
     run = [sys.executable, "-c", textwrap.dedent(code)]
-    return subprocess.run(run, check=True, capture_output=True, text=True, env=child_environment()).stdout.split()
+    env = {**child_environment(), **environment}
+    return subprocess.run(run, check=True, capture_output=True, text=True, env=env).stdout.split()
 
 
 @pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="the heap is not that of GNU's C library")
@@ -40,6 +41,11 @@ def test_another_c_library_s_heap_is_left_alone():
         print(freezing.fill_holes())
     """)
     assert filled == "0"
+
+
+def test_a_heap_that_the_operator_has_mapped_in_pieces_is_left_alone():
+    code = "from millstream.host import freezing; print(freezing.fill_holes())"
+    assert said_by(code, MALLOC_MMAP_THRESHOLD_="65536") == ["0"]
 
 
 def test_what_a_child_logs_at_is_set_before_and_not_again():
