@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from millstream.errors import RemoteError
-from millstream.host.channel import SetLevels, encode
+from millstream.host.channel import PluginTarget, RunTask, SetLevels, encode
 from millstream.identity import TargetState, TaskId
 from millstream.worker import parent_end, templates
 from millstream.worker.loop import Loop
@@ -53,6 +53,15 @@ def test_an_error_fails_the_thread_that_raised_it_and_system_exit_ends_nothing_e
     assert errors_in(found) == {"topic": ["that topic is haunted"]}
     with pytest.raises(RemoteError, match="a probe has no answer to 'weather'"):
         threaded.probe(probe("weather")).result(5)
+
+
+def test_a_stored_sink_with_a_dead_letter_queue_fails_before_it_reads(threaded):
+    sink = PluginTarget("millstream_file.sink:FileStreamSink", kind="sink", distribution="millstream-file")
+    settings = {"topics": "lines", "file": "/dev/null", "errors.deadletterqueue.topic.name": "dead"}
+    ears = Ears()
+    threaded.start_task(RunTask("stored", 0, sink, settings, settings), ears)
+    trace = ears.until("FAILED").trace
+    assert "errors.deadletterqueue.topic.name asks for a dead letter queue, which is not built yet" in trace
 
 
 def test_a_resting_connector_gives_task_configs_again_and_again_in_threads(threaded):

@@ -12,6 +12,7 @@ from millstream.host.stored import is_embedded
 from millstream.inventory.inventory import Inventory
 from millstream.inventory.loading import load
 from millstream.settings.client import check_types, client_definitions, overrides, validated_clients
+from millstream.settings.connector import DEAD_LETTERS, NO_DEAD_LETTERS
 from millstream.settings.framework import CONVERTERS, Surroundings, connector_version_problem
 from millstream.settings.guarantees import (
     Answer,
@@ -62,6 +63,8 @@ def report(run: RunProbe, places: Places, ask: Ask) -> dict[str, Any]:
     connector = Part()
     if connector_version_problem(settings, at) is None:
         connector = _own(connector_class.config_class, settings)
+    if kind == "sink" and (settings.get(DEAD_LETTERS) or "").strip():
+        framework = with_problems(framework, [Problem(DEAD_LETTERS, NO_DEAD_LETTERS)])
     framework, converters = _converters(framework, settings, installed)
     overrides = _overrides(kind, settings, _policy(run, places, installed, kind))
     if not _wrong(framework, connector, *converters.values(), *overrides.values()):

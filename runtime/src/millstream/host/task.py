@@ -36,6 +36,7 @@ from millstream.pipeline.poll import SinkPipeline, SourcePipeline
 from millstream.pipeline.reporting import Counters, LogReporter, Reporting
 from millstream.pipeline.tolerance import Handling, Tolerance
 from millstream.pipeline.topics import topic_creation
+from millstream.settings.connector import DEAD_LETTERS, NO_DEAD_LETTERS
 from millstream.storage.offsets import offset_topic
 from millstream.task import events, failpoints
 from millstream.task.control import Control
@@ -103,13 +104,6 @@ class TaskBody:
             self._end.tell(Counted(dict(event.values)))
         else:
             self._end.tell(Progressed(event.done, event.total, event.unit, event.of))
-
-
-DEAD_LETTERS = "errors.deadletterqueue.topic.name"
-NO_DEAD_LETTERS = (
-    f"{DEAD_LETTERS} asks for a dead letter queue, which is not built yet: records would be lost; remove it, and let "
-    "errors.log.enable=true and errors.log.include.messages=true tell the records that are left out"
-)
 
 
 class Workbench:

@@ -32,6 +32,11 @@ LOW, MEDIUM, HIGH = Importance.LOW, Importance.MEDIUM, Importance.HIGH
 
 BOTH_TOPICS = "topics and topics.regex are mutually exclusive options, but both are set."
 NO_TOPICS = "Must configure one of topics or topics.regex"
+DEAD_LETTERS = "errors.deadletterqueue.topic.name"
+NO_DEAD_LETTERS = (
+    f"{DEAD_LETTERS} asks for a dead letter queue, which is not built yet: records would be lost; remove it, and let "
+    "errors.log.enable=true and errors.log.include.messages=true tell the records that are left out"
+)
 VERSION = "org.apache.kafka.connect.runtime.ConnectorConfig$PluginVersionValidator"
 
 
