@@ -205,6 +205,9 @@ def churn(stage: Stage, minutes: float, flow: str | None) -> dict[str, Any]:
                 print("problem:", problems[-1], flush=True)
                 if len(problems) > 20:
                     deadline = 0.0
+            assert stage.worker.process is not None
+            if stage.worker.process.poll() is not None:
+                sys.exit(f"the worker ended with {stage.worker.process.returncode}:\n{stage.worker.log[-5000:]}")
             if time.monotonic() > deadline:
                 break
         await_(lambda: stage.count("RUNNING") == stage.crowd.tasks, "all tasks to run")

@@ -46,25 +46,25 @@ def test_queues_are_between_four_and_sixty_four_megabytes_and_all_tasks_fit_toge
 
 def test_an_early_task_leaves_as_much_as_it_takes_to_a_hundred_others():
     budget = Budget.of(LARGE, WORKER_SHARE + 3_000 * MB)
-    assert budget.share(Taken(), SOURCE).queue_bytes == 20 * MB
+    assert budget.share(Taken(), SOURCE).queue_bytes == 21 * MB
     running, refusal = started(budget, [SOURCE] * 100)
     assert refusal is None
-    assert {needs.queue for needs in running} == {20 * MB}
+    assert {needs.queue for needs in running} == {21 * MB}
 
 
 def test_a_task_beyond_the_memory_is_refused_with_the_sum():
     budget = Budget.of(Limits(1024 * MB, memory_from="memory.max of cgroup /sys/fs/cgroup"), None)
     running, refusal = started(budget, [SOURCE] * 60)
-    assert len(running) == 42
+    assert len(running) == 45
     assert refusal == (
-        "no memory for one more task: 120 MB for the worker, 588 MB for those that run (42), and 10 MB and a queue of "
-        "4 MB for this one are 722 MB; worker.memory.limit is 716 MB of 1024 MB (memory.max of cgroup /sys/fs/cgroup); "
+        "no memory for one more task: 120 MB for the worker, 585 MB for those that run (45), and 9 MB and a queue of "
+        "4 MB for this one are 718 MB; worker.memory.limit is 716 MB of 1024 MB (memory.max of cgroup /sys/fs/cgroup); "
         "raise worker.memory.limit or the container's memory, lower tasks.max, or run fewer tasks on this worker"
     )
 
 
 def test_what_a_stopped_task_had_is_there_for_another():
-    budget = Budget.of(LARGE, WORKER_SHARE + 3 * 14 * MB)
+    budget = Budget.of(LARGE, WORKER_SHARE + 3 * 13 * MB)
     running, refusal = started(budget, [SOURCE] * 4)
     assert len(running) == 3
     assert refusal is not None
@@ -113,4 +113,4 @@ def test_what_an_operator_lets_a_consumer_fetch_at_once_is_counted_beside_its_qu
 
 
 def test_a_connector_that_has_a_process_is_counted():
-    assert taken_by([needs_of_connector(), replace(SINK, queue=MB)]) == Taken(2, 17 * MB, 10)
+    assert taken_by([needs_of_connector(), replace(SINK, queue=MB)]) == Taken(2, 15 * MB, 10)

@@ -14,7 +14,7 @@ from services.standalone import SINK, named, worker_on
 
 @pytest.fixture
 def small(kafka: Kafka, tmp_path: Path) -> Iterator[WorkerProcess]:
-    """120 MB of it are the worker's, and a sink takes 9 and 4 for its queue."""
+    """120 MB of it are the worker's, and a sink takes 8 and 4 for its queue."""
     worker = worker_on(kafka.java_client(), tmp_path / "worker", worker_memory_limit=str(160 << 20))
     yield worker.start()
     worker.stop()
@@ -48,8 +48,8 @@ def test_three_of_five_tasks_run_and_the_others_say_why_not_until_there_is_room(
     states = settled(small, second, 3)
     assert sorted(states) == ["FAILED", "FAILED", "RUNNING"]
     refusal = small.trace(second, states.index("FAILED")).splitlines()[0]
-    assert "no memory for one more task: 120 MB for the worker, 39 MB for those that run (3)" in refusal
-    assert "are 172 MB; worker.memory.limit is 160 MB of" in refusal
+    assert "no memory for one more task: 120 MB for the worker, 36 MB for those that run (3)" in refusal
+    assert "are 168 MB; worker.memory.limit is 160 MB of" in refusal
     assert "lower tasks.max" in refusal
 
     answer = small.call("DELETE", f"/connectors/{first}")
