@@ -16,8 +16,9 @@ from typing import TypeVar
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 import psutil  # noqa: E402 - of requirements/services.txt
+import running  # noqa: E402 - the tests' own worker
 from confluent_kafka.admin import AdminClient, NewTopic  # noqa: E402
-from running import Rest, WorkerProcess  # noqa: E402 - the tests' own worker
+from running import Rest, WorkerProcess  # noqa: E402
 from services.form import AsProcess  # noqa: E402
 from services.kafka import Kafka  # noqa: E402
 
@@ -26,6 +27,7 @@ STRINGS = "org.apache.kafka.connect.storage.StringConverter"
 RETAINED = {"segment.bytes": str(16 << 20), "retention.bytes": str(32 << 20), "file.delete.delay.ms": "1000"}
 MB = 1 << 20
 PATIENCE_S = 300.0
+running.PATIENCE_S = 120.0  # of a request: a machine that does nothing else may be slow
 T = TypeVar("T")
 
 

@@ -1,6 +1,7 @@
 """50 connectors with 200 tasks on a Kafka: what they cost at rest and at work, and what an hour of churn leaves behind.
 
-    python benchmarks/many_tasks.py [--connectors 50] [--tasks 200] [--minutes 60] [--seconds 60]
+    python benchmarks/many_tasks.py [--connectors 50] [--tasks 200] [--minutes 60] [--seconds 60] [--flow 20]
+        [--set producer.enable.idempotence=false]
 
 One broker, one standalone worker, half of the connectors sources and half sinks, all made by REST. First the figures:
 seconds until all run, memory, threads, descriptors, idle CPU, how long REST takes while nothing flows and while rows
@@ -251,18 +252,22 @@ def main() -> None:
     options.add_argument("--minutes", type=float, default=60.0, help="of churn; 0: figures alone")
     options.add_argument("--seconds", type=float, default=60.0, help="of each figure")
     options.add_argument("--flow", default=FLOW, help="rows a second and source task; 0: as many as go; none: no rows")
+    options.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the worker")
+    options.add_argument("--keep", default="many_tasks", help="name of the results")
     chosen = options.parse_args()
+    settings = dict(one.split("=", 1) for one in chosen.set)
+    crowd = Crowd(chosen.connectors, chosen.tasks)
     flow = None if chosen.flow == "none" else chosen.flow
     around = machine()
     print(said(around), flush=True)
-    with tempfile.TemporaryDirectory() as folder, staged(Path(folder), Crowd(chosen.connectors, chosen.tasks)) as stage:
+    with tempfile.TemporaryDirectory() as folder, staged(Path(folder), crowd, **settings) as stage:
         found = figures(stage, chosen.seconds, flow)
-        kept = {"connectors": chosen.connectors, "tasks": chosen.tasks, **found}
-        keep("many_tasks", around, **kept)
+        kept = {"connectors": chosen.connectors, "tasks": chosen.tasks, "flow": flow, "settings": settings, **found}
+        keep(chosen.keep, around, **kept)
         if chosen.minutes:
             kept["churn"] = churn(stage, chosen.minutes, flow)
             show("growth per 100 operations", kept["churn"]["growth_per_100_operations"])
-            keep("many_tasks", around, **kept)
+            keep(chosen.keep, around, **kept)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 LONGEST_SLEEP = 60.0
 LINES_A_SECOND = 1_000
 BURST_LINES = 5_000
+BUFFER = 1 << 18
 """Lines of children's output; some 50 µs each, and on a busy machine many times that."""
 
 
@@ -49,6 +50,8 @@ class Loop:
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self.lines = Allowance(LINES_A_SECOND, BURST_LINES, self.now)
+        #: what its readers read into: a buffer for each line of 200 children leaves the heap full of holes
+        self.buffer = memoryview(bytearray(BUFFER))
         self._selector = selectors.DefaultSelector()
         self._posted: deque[Callable[[], None]] = deque()
         self._timers: list[tuple[float, int, Timer]] = []

@@ -10,7 +10,6 @@ from millstream.worker.loop import Loop
 
 log = logging.getLogger(__name__)
 
-READ_AT_ONCE = 1 << 16  # more, allocated for each line of a child, leaves the worker's heap full of holes
 MAX_UNREAD = 8 * 1024 * 1024
 UNREAD_SECONDS = 30.0
 
@@ -46,14 +45,14 @@ class ParentEnd:
         """Take what has come, all of it."""
         while self._is_open:
             try:
-                data = self._stream.recv(READ_AT_ONCE)
+                size = self._stream.recv_into(self._loop.buffer)
             except (BlockingIOError, ConnectionResetError):
                 return
-            if not data:
+            if not size:
                 self._loop.forget(self._stream)
                 return
             try:
-                for line in self._lines.feed(data):
+                for line in self._lines.feed(bytes(self._loop.buffer[:size])):
                     self._on_line(line)
             except ValueError as error:
                 self._give_up(str(error))
