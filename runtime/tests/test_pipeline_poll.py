@@ -131,9 +131,9 @@ def test_a_poll_is_cut_into_slices_of_500_rows() -> None:
     assert parts[1].record(3).source_offset == {"row": 503}
 
 
-def test_a_poll_is_cut_into_slices_of_64_kib_of_text() -> None:
-    assert [part.rows for part in slices([batch(["x" * 1024] * 130)])] == [64, 64, 2]
-    assert [part.rows for part in slices([batch([b"x" * 70_000, b"y", b"z"])])] == [1, 2]
+def test_a_poll_is_cut_into_slices_of_256_kib_of_text() -> None:
+    assert [part.rows for part in slices([batch(["x" * 4096] * 130)])] == [64, 64, 2]
+    assert [part.rows for part in slices([batch([b"x" * 270_000, b"y", b"z"])])] == [1, 2]
 
 
 def test_small_batches_and_records_share_a_slice_and_a_group() -> None:

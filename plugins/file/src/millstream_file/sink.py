@@ -215,7 +215,10 @@ def _end_of_last_line(name: str, size: int) -> int:
 def _joined(batch: SinkBatch) -> bytes:
     """The whole batch as lines, in the order consumed."""
     if len(batch.groups) == 1:
-        columns: Sequence[Any] = _texts(batch.groups[0])
+        try:
+            return "\n".join([*batch.groups[0].values, ""]).encode(errors="replace")  # all text, as nearly always
+        except TypeError:
+            columns: Sequence[Any] = _texts(batch.groups[0])
     else:
         columns = [b""] * len(batch)
         for group in batch.groups:
