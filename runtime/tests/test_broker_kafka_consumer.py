@@ -286,6 +286,18 @@ def test_a_partition_that_went_while_it_was_paused_is_read_when_it_comes_back(st
     assert member.read == {FIRST: list(range(COUNT))}
 
 
+def test_what_was_to_be_read_again_is_forgotten_with_the_partition() -> None:
+    making = Faking()
+    consumer = KafkaConsumer(making, ConsumerSettings("c"), Watch("c", "127.0.0.1:1"), ManualClock())
+    consumer.assign({FIRST: 0})
+    making.made[0].inside = [raising(AWAY)]
+    with pytest.raises(BrokerError):
+        consumer.poll(1, 0)
+    consumer.assign({SECOND: 5})
+    (rows,) = consumer.poll(1, 0)
+    assert (rows.partition, list(rows.offsets)) == (1, [5])
+
+
 def test_what_could_not_be_moved_is_moved_by_the_next_poll(member: Member) -> None:
     member.poll()
     seek, failures = member.client.incremental_unassign, [KafkaException(KafkaError(KafkaError._STATE, "not now"))]

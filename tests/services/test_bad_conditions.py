@@ -158,6 +158,19 @@ def test_topics_that_the_brokers_will_not_make(own_kafka: Callable[..., Kafka], 
         admin.create_topics([NewTopic(topic, 1)])[topic].result(WAIT_S)
         assert worker.call("POST", f"/connectors/{topic}-source/tasks/0/restart").status == 204
         until(lambda: text_of(copy) == lines(0, 3), "the copy, once the topic is there", WAIT_S)
+        lenient, other = named("lenient"), worker.folder / "other.txt"
+        admin.create_topics([NewTopic(lenient, 1)])[lenient].result(WAIT_S)
+        other.write_text(lines(0, 3))
+        source = {"connector.class": SOURCE, "file": str(other), "topic": lenient, "errors.tolerance": "all"}
+        worker.create(lenient, **source)
+        until(lambda: worker.offsets(lenient), "the first lines to be written", WAIT_S)
+        admin.delete_topics([lenient])[lenient].result(WAIT_S)
+        with other.open("a") as file:
+            file.write(lines(3, 3))
+        assert lenient in fails(worker, lenient)  # and no line is left out for it
+        admin.create_topics([NewTopic(lenient, 1)])[lenient].result(WAIT_S)
+        assert worker.call("POST", f"/connectors/{lenient}/tasks/0/restart").status == 204
+        until(lambda: worker.consume(lenient)[-3:] == lines(3, 3).splitlines(), "the other lines", WAIT_S)
     finally:
         worker.stop()
 

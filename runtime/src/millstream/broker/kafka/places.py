@@ -139,11 +139,15 @@ class Places:
 
     def catch_up(self) -> None:
         """Have librdkafka do what was noted. What it raises is due again at the next call."""
-        if pause := self._turned & self.paused:
-            self._pause(pause)
-        if resume := self._turned - self.paused:
-            self._resume(resume)
-        self._turned.clear()
+        if self._turned:
+            self._turned.intersection_update(self.of)
+            if pause := self._turned & self.paused:
+                self._pause(pause)
+            if resume := self._turned - self.paused:
+                self._resume(resume)
+            self._turned.clear()
+        if self._moved:
+            self._moved.intersection_update(self.of)
         while self._moved:
             self._move(next(iter(self._moved)))
 
