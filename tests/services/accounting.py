@@ -1,5 +1,6 @@
 """What of numbered lines came through a topic into a file: lost, repeated, out of order."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from services.kafka import Kafka
 LINE_BYTES = 100
 PADDING = "abcdefghij" * 9 + "\n"
 READ_S = 60.0
+LOOK_S = 0.3  # `consume` waits so long for as many as it may give
 
 
 def line(number: int) -> str:
@@ -60,8 +62,10 @@ def topic_rows(kafka: Kafka, topic: str) -> dict[int, list[int]]:
         reader.assign([TopicPartition(topic, each, first) for each, (first, _) in ends.items()])
         left = {each for each, (first, end) in ends.items() if end > first}
         found = {each: [] for each in known}
+        deadline = time.monotonic() + READ_S
         while left:
-            for message in reader.consume(10_000, READ_S):
+            assert time.monotonic() < deadline, f"{topic} could not be read to its end in {READ_S:.0f} s"
+            for message in reader.consume(10_000, LOOK_S):
                 partition = message.partition()
                 assert partition is not None
                 if message.error() is not None:  # its end, when it is no failure
