@@ -13,6 +13,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from millstream.broker.kafka.failures import Watch
+from millstream.broker.kafka.flight import BY_KEY
 from millstream.broker.kafka.making import Making
 from millstream.broker.kafka.producer import KafkaProducer
 from millstream.broker.kafka.topics import Topics
@@ -409,3 +410,62 @@ def test_reports_that_do_not_come_at_the_end_are_not_waited_for_for_ever(cluster
     cluster.clients[0].purge = lambda: None  # type: ignore[method-assign]  # and nothing is told of it
     producer.close(0.0)
     assert [str(one.failures[0]) for one in told] == ["the producer was closed before this was written"]
+
+
+GONE = KafkaError(KafkaError._DESTROY, "Local: Broker handle destroyed for termination")
+
+
+def lose_partitions(cluster: Cluster) -> None:
+    """All that waits is refused for its partition, as when its topic is made anew with fewer."""
+    client = cluster.clients[-1]
+    waiting, client.queue = client.queue, deque()
+    for message, report in waiting:
+        report(GONE, message)
+
+
+def test_rows_whose_partition_is_gone_go_to_another_and_none_is_told_before(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    producer, told = producer_on(cluster), []
+    cluster.away = True
+    producer.send(Outgoing("t", [b"a", b"a", b"b"]), told.append)
+    lose_partitions(cluster)
+    assert told == []
+    cluster.away = False
+    assert producer.flush(1.0) == 0
+    assert [delivered.failures for delivered in told] == [{}]
+    assert cluster.written == [("t", BY_KEY, value) for value in (b"a", b"a", b"b")]
+    assert "3 rows waited for partitions that topic 't' no longer has" in caplog.text
+
+
+def test_rows_that_librdkafka_does_not_take_for_their_partition_go_to_another(cluster: Cluster) -> None:
+    producer, told = producer_on(cluster), []
+    cluster.at_once = {b"b": KafkaError._UNKNOWN_PARTITION}
+    producer.send(Outgoing("t", [b"a", b"b", b"c"]), told.append)
+    assert producer.flush(1.0) == 0
+    assert [delivered.failures for delivered in told] == [{}]
+    assert sorted(cluster.values) == [b"a", b"b", b"c"]
+
+
+def test_a_row_for_a_partition_that_was_named_is_refused_when_that_is_gone(cluster: Cluster) -> None:
+    producer, told = producer_on(cluster), []
+    cluster.away = True
+    producer.send(Outgoing("t", [b"a", b"b"], None, [2, None]), told.append)
+    lose_partitions(cluster)
+    cluster.away = False
+    assert producer.flush(1.0) == 0
+    assert list(told[0].failures) == [0]
+    assert cluster.values == [b"b"]
+
+
+def test_rows_astray_are_told_as_failed_when_the_producer_is_closed(cluster: Cluster) -> None:
+    producer, told = producer_on(cluster), []
+    cluster.away = True
+    producer.send(Outgoing("t", [b"a"]), told.append)
+    producer.send(Outgoing("t", [b"b"]), told.append)
+    client = cluster.clients[-1]
+    message, report = client.queue.popleft()
+    report(GONE, message)
+    producer.close(0.0)
+    assert [list(delivered.failures) for delivered in told] == [[0], [0]]
+    assert cluster.values == []

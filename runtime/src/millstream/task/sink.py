@@ -109,6 +109,7 @@ class SinkTurns:
         self._read_to: dict[TopicPartition, int] = {}
         self._next_commit = 0.0
         self._complaint = Complaint(parts.clock, log, "put succeeded now")
+        self._reading = Complaint(parts.clock, log, "the log is read again")
         self._active = 0
 
     def subscribe(self) -> None:
@@ -151,13 +152,15 @@ class SinkTurns:
 
     def _poll(self, timeout: float) -> Sequence[Incoming]:
         try:
-            return self._parts.consumer.poll(self._parts.settings.max_poll_rows, timeout)
+            polled = self._parts.consumer.poll(self._parts.settings.max_poll_rows, timeout)
         except BrokerError as error:
             if not error.retriable:
                 raise
-            log.warning("Reading from the log failed and is tried again: %s", error)
+            self._reading.failed(f"Reading from the log failed and is tried again until it succeeds: {error}")
             self._parts.control.wait(POLL_RETRY_SECONDS)
             return ()
+        self._reading.mended()
+        return polled
 
     def _take(self, incoming: Sequence[Incoming]) -> None:
         """Convert what was read. Nothing was read while a batch waits: all partitions are paused then."""

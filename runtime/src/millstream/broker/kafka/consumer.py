@@ -66,7 +66,7 @@ class Events:
             if at in self._places.of and offset is not None:
                 self._places.of[at] = max(self._places.of[at], offset)
         elif error.code() in UNKNOWN:
-            self._wait_for(topic or "")
+            self.wait_for(topic or "")
         elif error.code() == KafkaError._MAX_POLL_EXCEEDED:
             log.warning(
                 "The task was away longer than max.poll.interval.ms, and its group gave its partitions to others: %s. "
@@ -89,7 +89,7 @@ class Events:
             *(partition.topic, partition.partition, offset, self._places.of[partition]),
         )
 
-    def _wait_for(self, topic: str) -> None:
+    def wait_for(self, topic: str) -> None:
         now = self._clock.monotonic()
         if now - self._missing.get(topic, -SAY_AGAIN_SECONDS) >= SAY_AGAIN_SECONDS:
             self._missing[topic] = now
@@ -108,8 +108,8 @@ class KafkaConsumer(Steering, Committing):
         self._settings = settings
         self._watch = watch
         self._clock = clock
-        self._member = Membership(client, places, questions, java)
         self._events = Events(places, watch, clock)
+        self._member = Membership(client, places, questions, java, self._events.wait_for)
         self._wake = threading.Event()
         self._closed = False
         self._one_topic = False  # whether all rows are of one topic, whatever partitions come

@@ -67,6 +67,12 @@ class Pending:
     def partition(self, row: int) -> int:
         return self.where if isinstance(self.where, int) else self.where[row]
 
+    def loosen(self, row: int) -> None:
+        """Its partition is gone: librdkafka may choose another."""
+        if not isinstance(self.where, list):
+            self.where = [self.where] * len(self.batch.values) if isinstance(self.where, int) else list(self.where)
+        self.where[row] = BY_KEY
+
     def tell(self) -> None:
         origins = self.origins
         self.done(Delivered(self.failures, None if origins is None else partial(_given, origins)))

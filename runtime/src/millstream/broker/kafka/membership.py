@@ -12,7 +12,7 @@ from millstream.broker.kafka.failures import explained
 from millstream.broker.kafka.places import Places, Questions
 from millstream.broker.kafka.search import Search
 from millstream.broker.ports import RebalanceListener
-from millstream.errors import BrokerError
+from millstream.errors import BrokerError, UnknownTopicError
 from millstream.lifecycle import Clock
 from millstream_api.records import TopicPartition
 
@@ -28,10 +28,18 @@ MAX_AGE_MS = 300_000
 class Membership:
     """Used on the consumer's thread; librdkafka calls `_assigned` and `_gone` inside its poll and close.
 
-    java: the consumer's settings in Java's names.
+    java: the consumer's settings in Java's names.   absent: hears of a topic that is not there, or not in full.
     """
 
-    def __init__(self, client: "Consumer", places: Places, questions: Questions, java: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        client: "Consumer",
+        places: Places,
+        questions: Questions,
+        java: Mapping[str, str],
+        absent: Callable[[str], None],
+    ) -> None:
+        self._absent = absent
         self._client = client
         self._places = places
         self._questions = questions
@@ -105,7 +113,11 @@ class Membership:
         coming = self._coming
 
         def step() -> None:
-            self._places.of |= starts(self._questions, coming, self._java.get("auto.offset.reset", "earliest"))
+            try:
+                self._places.of |= starts(self._questions, coming, self._java.get("auto.offset.reset", "earliest"))
+            except UnknownTopicError:  # dealt out by a member that does not know; it rebalances once it does
+                self._absent(", ".join(sorted({partition.topic for partition in coming})))
+                return
             self._coming = []
             assert self._listener is not None
             try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
+from millstream.broker.kafka.astray import Astray
 from millstream.broker.kafka.failures import TOO_LARGE, Watch, error_of, explained
 from millstream.broker.kafka.flight import Done, Flight, Pending
 from millstream.broker.kafka.handing import Hand, payload, size_of, too_large
@@ -142,6 +143,7 @@ class Sending:
         ignore_keys = self.terms.java.get("partitioner.ignore.keys", "false").lower() == "true"
         self._hand = Hand(self._refused, ignore_keys, settings.report_each)
         self._again: list[tuple[Pending, int]] = []
+        self._astray = Astray(self._hand, topics, settings.transactional_id is not None)
         self._batch_size = self.terms.batch_size  # halved each time that one was too large
         self._alone = False  # each record is a batch of its own now
         self.failure: Exception | None = None  # of a transaction's rows
@@ -161,8 +163,10 @@ class Sending:
                 if payload(batch, row) > limit:
                     pending.failures[row] = too_large(batch, row, f"max.message.bytes of the topic, {limit}")
         count, lane = self._hand.over(self.line.client, pending, topic.partitions, self.line.batch_size)
-        self.failure = self.failure or next(iter(pending.failures.values()), None)
-        self._flight.add(pending, count, lane)
+        astray = self._astray.at_once(pending) if pending.failures else 0
+        self._flight.add(pending, count + astray, None if astray else lane)
+        if not astray:
+            self.failure = self.failure or next(iter(pending.failures.values()), None)
 
     def serve(self, seconds: float = 0.0) -> None:
         """Take reports, tell what is over."""
@@ -192,15 +196,18 @@ class Sending:
         client.poll(0)
         while client.flush(STEP_SECONDS) and self._clock.monotonic() < deadline:
             continue  # reports of what was on its way
-        for pending, row in self._again:
+        for pending, row in (*self._again, *self._astray.rows):
             pending.failures[row] = closed
-        self._again = []
+        self._again, self._astray.rows = [], []
         self._flight.land()
         self._flight.abandon(closed)
         self.line.release()
 
     def _settle(self) -> None:
-        if not self._again:
+        if self._astray.rows and not self._again:
+            if not self.line.held:
+                self._astray.scatter(self.line.client)
+        elif not self._again:
             if self._flight.land():
                 self._watch.answered()
             if self._alone and self._flight.empty:
@@ -229,7 +236,7 @@ class Sending:
         """Wait until so many bytes may go out. Raises a retriable BrokerError when the brokers take nothing in."""
         started = moved = self._clock.monotonic()
         held = self.line.held
-        while self._again or (self._flight.size and self._flight.size + size > self.terms.buffer):
+        while self._again or self._astray.rows or (self._flight.size and self._flight.size + size > self.terms.buffer):
             self._flight.look()
             if self._flight.unclear_since is None:
                 self.line.serve(STEP_SECONDS)
@@ -273,6 +280,8 @@ class Sending:
                 self._again.append((pending, row))  # noted as failed until it is sent: an equal row is another
                 return
             pending.failures[row] = too_large(pending.batch, row, "the topic or its brokers take")
+        if self._astray.takes(pending, row, error.code()):
+            return
         self.failure = self.failure or pending.failures[row]
         if isinstance(failure, UnknownTopicError):
             self._topics.forget(name)
