@@ -11,7 +11,8 @@ from millstream.lifecycle import Clock
 
 log = logging.getLogger(__name__)
 
-LASTING_SECONDS = 60.0
+LASTING_SECONDS = 1.0
+APART_SECONDS = 60.0
 
 MEMBER = frozenset(
     {
@@ -59,6 +60,7 @@ ODD = frozenset(
     }
 )
 """Of one record, where others would be taken."""
+AWAY = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE})
 FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
 TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 RIGHTS = {
@@ -146,7 +148,7 @@ class Watch:
             if code != KafkaError._ALL_BROKERS_DOWN:  # a consequence, and never the reason
                 self._problem = said
             self._hopeless = self._hopeless or hopeless
-        if code == KafkaError._ALL_BROKERS_DOWN and self._outage is not None:
+        if code in AWAY and self._outage is not None:
             self._outage.noticed(self.problem)
 
     def answered(self) -> None:
@@ -171,23 +173,27 @@ class Watch:
 
 
 class Outage:
-    """Says that no broker answers. The first notice is let pass: a connection that was idle ends with one, too."""
+    """Says that brokers do not answer, once that has lasted: a connection that was idle ends with a notice, too.
+
+    librdkafka tells of each try to connect, and not always that all brokers are down."""
 
     def __init__(self, bootstrap: str, clock: Clock) -> None:
         self._bootstrap = bootstrap
         self._clock = clock
-        self._complaint = Complaint(clock, log, f"bootstrap.servers {bootstrap} can be reached again")
-        self._noticed: float | None = None
+        self._complaint = Complaint(clock, log, f"bootstrap.servers {bootstrap} can be reached")
+        self._first = self._last = -APART_SECONDS
 
     def noticed(self, problem: str) -> None:
-        now, before = self._clock.monotonic(), self._noticed
-        self._noticed = now
-        if before is not None and now - before < LASTING_SECONDS:
+        now = self._clock.monotonic()
+        if now - self._last >= APART_SECONDS:
+            self._first = now
+        self._last = now
+        if now - self._first >= LASTING_SECONDS:
             self._complaint.failed(
-                f"bootstrap.servers {self._bootstrap} cannot be reached: {problem}. Nothing is skipped; it is tried "
-                "again until a broker answers"
+                f"brokers of bootstrap.servers {self._bootstrap} cannot be reached: {problem}. Nothing is skipped; it "
+                "is tried again until they answer"
             )
 
     def over(self) -> None:
-        self._noticed = None
+        self._last = -APART_SECONDS
         self._complaint.mended()
