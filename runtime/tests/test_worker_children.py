@@ -244,6 +244,19 @@ def test_a_template_that_dies_takes_its_children_and_they_are_failed(tmp_path):
         worker.close()
 
 
+def test_on_a_machine_too_busy_for_templates_children_come_to_life_all_the_same(tmp_path, monkeypatch, caplog):
+    """What they imported is told before the loop has come to kill them: nobody is given to what is being killed."""
+    monkeypatch.setattr("millstream.worker.templates.READY_SECONDS", 0.0)
+    worker = Worker(setup(tmp_path))
+    worker.start()
+    try:
+        ears = started(worker, "late")
+        ears.until("RUNNING", 30)
+    finally:
+        worker.close()
+    assert "importing it took more than 0 s; its children start without one" in caplog.text
+
+
 def test_a_probe_answers_definitions_once_for_a_version_and_validates_with_the_outside(shared):
     first = shared.probe(probe("definitions"))
     assert [row["name"] for row in first.result(10)] == ["topic", "deed", "where", "tasks", "path"]

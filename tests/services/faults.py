@@ -180,6 +180,8 @@ def delete_topic(scene: Scene) -> None:
 
 def make_topic_again(scene: Scene) -> None:
     """A broker that makes topics by itself may have done so: the source asks for it."""
+    assert scene.flow is not None
+    scene.deleted_to = scene.flow.given
     deadline = time.monotonic() + MADE_IN_S
     while scene.topic not in scene.admin.list_topics(timeout=ASK_S).topics and time.monotonic() < deadline:
         scene.rest(0.2)

@@ -154,6 +154,8 @@ class Template:
             self._rest()
 
     def _ready(self, told: dict[str, Any]) -> None:
+        if self.unfit:  # it was told too late, and is being killed: what waits is forked elsewhere
+            return
         self._overdue.cancel()
         for module, error in told["ready"].items():
             log.info("template %s: import of %r raised %s; its children import it themselves", self.name, module, error)
@@ -170,6 +172,8 @@ class Template:
             self._idle = self._loop.after(IDLE_SECONDS, self.end)
 
     def _too_late(self) -> None:
+        if not self.name:  # nothing could stand in for the bare one, which imports nothing of others
+            return
         self.unfit = f"importing it took more than {READY_SECONDS:.0f} s"
         self.process.kill()
 
