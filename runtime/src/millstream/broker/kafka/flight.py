@@ -139,7 +139,7 @@ class Flight:
         """Nothing more is heard: what is out is told, with `error` for the rows of which nothing is known."""
         while self._pending:
             pending = self._pending.popleft()
-            self.size -= pending.size
+            self.size -= pending.held
             for row in range(len(pending.batch.values)):
                 pending.failures.setdefault(row, error)
             pending.tell()
