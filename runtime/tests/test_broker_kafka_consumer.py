@@ -317,3 +317,25 @@ def test_what_could_not_be_moved_is_moved_by_the_next_poll(member: Member) -> No
     del member.client.__dict__["seek"]
     member.poll_all()
     assert member.read == {FIRST: list(range(15, COUNT))}
+
+
+def stand_still(member: Member, seconds: float) -> None:
+    clock: Any = member.consumer._clock
+    clock.advance(seconds)
+
+
+def test_who_stood_still_longer_than_its_session_is_given_nothing_of_what_it_had_in_store(member: Member) -> None:
+    member.poll()
+    stand_still(member, 46.0)
+    member.poll()
+    member.client.rebalance("lost", FIRST)
+    member.poll_all()
+    assert member.read == {FIRST: [0, 1, 2, 3]}
+
+
+@pytest.mark.parametrize("seconds", [44.0, 46.0])
+def test_who_stood_still_and_is_a_member_yet_misses_no_row(member: Member, seconds: float) -> None:
+    member.poll()
+    stand_still(member, seconds)
+    member.poll_all()
+    assert member.read == {FIRST: list(range(COUNT))}

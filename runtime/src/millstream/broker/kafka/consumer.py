@@ -21,6 +21,7 @@ from millstream_api.records import TopicPartition
 
 log = logging.getLogger(__name__)
 
+SESSION_MS = 45_000
 STEP_SECONDS = 0.1  # how late a wakeup is heard
 
 
@@ -110,6 +111,8 @@ class KafkaConsumer(Steering, Committing):
         self._clock = clock
         self._events = Events(places, watch, clock)
         self._member = Membership(client, places, questions, java, self._events.wait_for)
+        self._session = int(java.get("session.timeout.ms", SESSION_MS)) / 1000
+        self._looked = clock.monotonic()
         self._wake = threading.Event()
         self._closed = False
         self._one_topic = False  # whether all rows are of one topic, whatever partitions come
@@ -142,6 +145,9 @@ class KafkaConsumer(Steering, Committing):
         while True:
             self._member.follow()
             messages = self._read(max_rows, deadline)
+            if self._stood_still():
+                self._places.read_again(self._places.of)
+                messages = [message for message in messages if message.error() is not None]
             try:
                 self._member.raise_remembered()
                 self._watch.check()
@@ -154,6 +160,14 @@ class KafkaConsumer(Steering, Committing):
                 if woken:
                     self._wake.clear()
                 return rows
+
+    def _stood_still(self) -> bool:
+        """Whether so long that others may have the partitions: what was fetched before that is theirs then.
+
+        librdkafka tells of it behind the rows that it has in store; asked for anew, they come after that.
+        """
+        before, self._looked = self._looked, self._clock.monotonic()
+        return self._looked - before > self._session
 
     def reshare(self, member: int, members: int) -> None:
         """Kafka's group protocol deals partitions out."""
