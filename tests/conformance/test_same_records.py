@@ -17,7 +17,7 @@ from running import BIN, PROPERTIES, WorkerProcess, until
 
 from millstream_api import STRING, SourceRecord, Subject
 from millstream_conformance.contexts import spelled
-from millstream_conformance.harness import RunningSink, collect, load, offsets_after
+from millstream_conformance.harness import Row, RunningSink, collect, load, offsets_after
 from millstream_json.converter import JsonConverter
 
 pytestmark = pytest.mark.timeout(120)
@@ -37,6 +37,7 @@ class Scenario:
 
     records:     how many of them are compared; None: all there are.
     timestamps:  whether the source gives moments of its own, and not the present one.
+    tasks:       how many it has; between their records there is no order.
     """
 
     name: str
@@ -44,13 +45,22 @@ class Scenario:
     config: Mapping[str, str]
     records: int | None = None
     timestamps: bool = False
+    tasks: int = 1
+
+    def created(self, settings: Mapping[str, str]) -> dict[str, str]:
+        """What the worker is given."""
+        return {"connector.class": self.connector, "tasks.max": str(self.tasks), **settings}
+
+    def ordered(self, records: Sequence[Written]) -> Sequence[Written]:
+        """By key, which names the task, and in the order of each."""
+        return records if self.tasks == 1 else sorted(records, key=lambda record: str(record["key"]))
 
     def settings(self, folder: Path) -> dict[str, str]:
         return {name: text.replace("{folder}", str(folder)) for name, text in self.config.items()}
 
 
 GOLDEN = "millstream_golden.source:GoldenSource"
-FILE = "millstream_file.source:FileStreamSource"
+FILE, SINK = "millstream_file.source:FileStreamSource", "millstream_file.sink:FileStreamSink"
 SCENARIOS = [
     Scenario("heartbeat", "millstream_heartbeat:HeartbeatSource", {"topic": "heartbeat", "interval.ms": "5"}, 20),
     Scenario("file", FILE, {"topic": "file", "file": "{folder}/in.txt"}),
@@ -59,6 +69,7 @@ SCENARIOS = [
         Scenario(f"golden-{mode}", GOLDEN, {"topic": f"golden-{mode}", "mode": mode, "count": "7"}, None, True)
         for mode in ("typed", "map", "string", "null")
     ),
+    Scenario("golden-shared", GOLDEN, {"topic": "golden-shared", "mode": "string", "count": "7"}, None, True, 3),
 ]
 
 
@@ -70,7 +81,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
     made = WorkerProcess(folder, {**PROPERTIES, "header.converter": JSON, "offset.flush.interval.ms": "200"}).start()
     try:
         for scenario in SCENARIOS:
-            made.create(scenario.name, **{"connector.class": scenario.connector, **scenario.settings(folder)})
+            made.create(scenario.name, **scenario.created(scenario.settings(folder)))
         yield made
     finally:
         made.kill()
@@ -78,7 +89,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
 
 def harnessed(scenario: Scenario, folder: Path) -> list[SourceRecord]:
     most = scenario.records if scenario.records is not None else 10_000
-    return collect(load(scenario.connector), scenario.settings(folder), {}, most)[:most]
+    return collect(load(scenario.connector), scenario.settings(folder), {}, most, scenario.tasks)[:most]
 
 
 def written(scenario: Scenario, topic: str, records: Sequence[SourceRecord]) -> list[Written]:
@@ -128,7 +139,7 @@ def test_the_records_are_the_same(worker: WorkerProcess, scenario: Scenario) -> 
     assert wanted, "the harness found nothing to compare"
     arrived(worker, scenario, scenario.name, len(wanted))
     found = in_topic(worker, scenario, scenario.name)
-    assert found[: len(wanted)] == wanted
+    assert scenario.ordered(found[: len(wanted)]) == scenario.ordered(wanted)
     if scenario.records is None:
         assert len(found) == len(wanted)
 
@@ -154,7 +165,7 @@ def test_after_a_restart_in_the_middle_the_rest_is_the_same(worker: WorkerProces
     stored = offsets_after(whole[:3])
     again = f"{scenario.name}-again"
     settings = {**scenario.settings(worker.folder), "topic": again}
-    config = {"connector.class": scenario.connector, **settings}
+    config = scenario.created(settings)
     body = {"name": again, "config": config, "initial_state": "STOPPED"}
     assert worker.call("POST", "/connectors", body).status == 201
     until(lambda: worker.states(again) == ["STOPPED"], f"{again} to be STOPPED")
@@ -162,15 +173,15 @@ def test_after_a_restart_in_the_middle_the_rest_is_the_same(worker: WorkerProces
     answer = worker.call("PATCH", f"/connectors/{again}/offsets", {"offsets": offsets})
     assert answer.status == 200, answer.text
     assert worker.call("PUT", f"/connectors/{again}/resume").status == 202
-    rest = collect(load(scenario.connector), settings, stored, 10_000)
+    rest = collect(load(scenario.connector), settings, stored, 10_000, scenario.tasks)
     wanted = written(scenario, again, rest)
     assert len(wanted) == len(whole) - 3
     arrived(worker, scenario, again, len(wanted))
-    assert in_topic(worker, scenario, again) == wanted
+    assert scenario.ordered(in_topic(worker, scenario, again)) == scenario.ordered(wanted)
 
 
 def test_a_sink_writes_the_same_and_its_position_is_the_same(worker: WorkerProcess, tmp_path: Path) -> None:
-    sink = RunningSink(load("millstream_file.sink:FileStreamSink"), {"file": str(tmp_path / "out.txt")}, "file")
+    sink = RunningSink(load(SINK), {"file": str(tmp_path / "out.txt")}, "file")
     sink.put(LINES, schema=STRING)
     committed = sink.commit()
     sink.stop()
@@ -181,3 +192,41 @@ def test_a_sink_writes_the_same_and_its_position_is_the_same(worker: WorkerProce
     at = {"kafka_topic": sink.partition.topic, "kafka_partition": sink.partition.partition}
     position = {"partition": at, "offset": {"kafka_offset": committed[sink.partition]}}
     until(lambda: worker.offsets("sink") == [position], f"{position} to be stored")
+
+
+def test_two_tasks_of_a_sink_write_the_same_beside_each_other(worker: WorkerProcess, tmp_path: Path) -> None:
+    wide = Scenario("golden-wide", GOLDEN, {"topic": "golden-wide", "mode": "string", "count": "1"}, None, True)
+    creation = {"topic.creation.default.partitions": "2", "topic.creation.default.replication.factor": "1"}
+    worker.create(wide.name, **{**wide.created(wide.settings(worker.folder)), **creation})
+    arrived(worker, wide, wide.name, 1)
+    keyed = "".join(f"k{number}=value {number}\n" for number in range(12))
+    command = [BIN / "millstream", "produce", wide.name, "--key-separator", "=", "--config", "worker.properties"]
+    subprocess.run(command, cwd=worker.folder, input=keyed, text=True, timeout=60, check=True)
+    rows = in_topic(worker, wide, wide.name)
+    values = {number: [row["value"] for row in rows if row["partition"] == number] for number in (0, 1)}
+    assert all(values.values()), "all keys are of one partition"
+    file, settings = tmp_path / "wide.txt", {"file": str(tmp_path / "wide.txt")}
+    tasks = [RunningSink(load(SINK), settings, wide.name, task=number) for number in (0, 1)]
+    for sink, number in zip(tasks, (0, 1), strict=True):
+        sink.put_rows([Row(value, partition=number) for value in values[number][:4]], STRING)
+    for sink, number in zip(tasks, (0, 1), strict=True):
+        sink.put_rows([Row(value, partition=number) for value in values[number][4:]], STRING)
+    committed = {**tasks[0].commit(), **tasks[1].commit()}
+    for sink in tasks:
+        sink.stop()
+    string = dict.fromkeys(("key.converter", "value.converter"), "org.apache.kafka.connect.storage.StringConverter")
+    sink_config = {"connector.class": "FileStreamSink", "file": "wide.txt", "topics": wide.name, "tasks.max": "2"}
+    worker.create("wide-sink", **sink_config, **string)
+    copy = worker.folder / "wide.txt"
+    until(lambda: copy.exists() and len(copy.read_text().splitlines()) == 13, "the worker's copy", 60)
+    for number in (0, 1):
+        mine, workers = (
+            [line for line in each.read_text().splitlines() if line in values[number]] for each in (file, copy)
+        )
+        assert mine == workers == values[number]
+
+    def stored() -> dict[int, int]:
+        found = worker.offsets("wide-sink")
+        return {each["partition"]["kafka_partition"]: each["offset"]["kafka_offset"] for each in found}
+
+    until(lambda: stored() == {at.partition: offset for at, offset in committed.items()}, "the offsets to be stored")
