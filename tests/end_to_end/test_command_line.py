@@ -40,7 +40,7 @@ def test_a_timestamp_that_is_none_is_refused_with_what_would_be_right(tmp_path: 
     given = f'{{"value": "a", "timestamp": {stamp}}}\n'
     done = run(tmp_path, "produce", "t", "--json", "--bootstrap", "sqlite:log.db", given=given)
     assert done.returncode == 1
-    assert "after 0 records: a timestamp is milliseconds since 1970, a whole number from 0 to" in done.stderr
+    assert "after 0 records: line 1: a timestamp is milliseconds since 1970, a whole number from 0 to" in done.stderr
     assert "Traceback" not in done.stderr
 
 

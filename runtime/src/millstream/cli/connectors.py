@@ -1,7 +1,9 @@
 """`millstream connectors …`: the REST API of any Connect worker, Millstream's or Java's, from the command line."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,6 +13,8 @@ import httpx
 
 from millstream.cli.output import fail, json_option, print_json, print_table
 
+ADDRESS = "is --url the address of a Connect worker?"
+PASSWORD = re.compile(r"//[^/@]*@")
 TIMEOUT_S = 95.0  # a worker answers within 90 s, or says what it waits for
 
 
@@ -19,18 +23,44 @@ class ConnectClient:
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
+        self._told = PASSWORD.sub("//[hidden]@", self._url)
         self._client = httpx.Client(timeout=TIMEOUT_S)
 
     def call(self, method: str, path: str, body: object = None, query: Mapping[str, str] | None = None) -> Any:
         """The answer's JSON, None when it has no body."""
         try:
             answer = self._client.request(method, self._url + path, json=body, params=dict(query or {}))
-        except (httpx.TransportError, httpx.InvalidURL) as error:
+        except (httpx.RequestError, httpx.InvalidURL) as error:
             why = str(error).rstrip(".")
-            fail(f"no worker answered at {self._url!r}: {why}. Is it running, and is --url its address?")
+            fail(f"no worker answered at {self._told!r}: {why}. Is it running, and {ADDRESS}")
         if answer.is_error:
             fail(f"{method} {path}: {answer.status_code}: {_reason(answer)}")
-        return answer.json() if answer.content else None
+        if not answer.is_success:
+            fail(f"{self._told!r} answered {answer.status_code} to {method} {path}; {ADDRESS}")
+        try:
+            return answer.json() if answer.content else None
+        except ValueError:
+            fail(f"{self._told!r} answered {method} {path} with something that is not JSON; {ADDRESS}")
+
+    def shown(self, path: str, query: Mapping[str, str] | None = None) -> "Shown":
+        """GET an object of which some fields will be shown."""
+        return Shown(self.call("GET", path, query=query), f"{self._told!r} answered GET {path}")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An answer, and where it came from: who shows a field that is not there ends with that."""
+
+    answer: Any
+    source: str
+
+    def table(self, columns: Sequence[str], rows: Callable[[Any], Sequence[Sequence[object]]]) -> None:
+        """Print a table; what `rows` does not find in the answer no Connect worker left out."""
+        try:
+            found = rows(self.answer)
+        except (LookupError, TypeError, AttributeError):
+            fail(f"{self.source} with JSON of another form than Connect's; {ADDRESS}")
+        print_table(columns, found)
 
 
 def _reason(answer: httpx.Response) -> str:
@@ -60,17 +90,20 @@ def connectors(ctx: click.Context, url: str) -> None:
 @click.pass_obj
 def list_(client: ConnectClient, as_json: bool) -> None:
     """Every connector with its state and its tasks'."""
-    found = client.call("GET", "/connectors", query={"expand": "status"})
+    shown = client.shown("/connectors", {"expand": "status"})
     if as_json:
-        print_json(found)
-        return
-    rows = []
-    for name in sorted(found):
-        status = found[name]["status"]
-        states = [task["state"] for task in status["tasks"]]
-        tasks = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states))) or "none"
-        rows.append((name, status["type"], status["connector"]["state"], tasks, status["connector"]["worker_id"]))
-    print_table(["name", "type", "state", "tasks", "worker"], rows)
+        print_json(shown.answer)
+    else:
+        shown.table(
+            ["name", "type", "state", "tasks", "worker"],
+            lambda found: [_row(name, found[name]["status"]) for name in sorted(found)],
+        )
+
+
+def _row(name: str, status: Mapping[str, Any]) -> Sequence[str]:
+    states = [task["state"] for task in status["tasks"]]
+    tasks = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states))) or "none"
+    return name, status["type"], status["connector"]["state"], tasks, status["connector"]["worker_id"]
 
 
 @connectors.command()
@@ -79,13 +112,16 @@ def list_(client: ConnectClient, as_json: bool) -> None:
 @click.pass_obj
 def status(client: ConnectClient, name: str, as_json: bool) -> None:
     """State of a connector and each task, with the first line of a failure."""
-    found = client.call("GET", path_of(name, "status"))
+    shown = client.shown(path_of(name, "status"))
     if as_json:
-        print_json(found)
-        return
+        print_json(shown.answer)
+    else:
+        shown.table(["", "state", "worker", "failure"], _parts)
+
+
+def _parts(found: Mapping[str, Any]) -> Sequence[Sequence[str]]:
     parts = [("connector", found["connector"])] + [(f"task {task['id']}", task) for task in found["tasks"]]
-    rows = [(label, part["state"], part["worker_id"], _first_line(part.get("trace"))) for label, part in parts]
-    print_table(["", "state", "worker", "failure"], rows)
+    return [(label, part["state"], part["worker_id"], _first_line(part.get("trace"))) for label, part in parts]
 
 
 def _first_line(trace: str | None) -> str:
@@ -172,18 +208,27 @@ def offsets(client: ConnectClient, name: str, reset: bool, alter: Path | None, a
     if reset and alter:
         raise click.UsageError("--reset and --alter exclude each other")
     if reset:
-        click.echo(client.call("DELETE", path_of(name, "offsets"))["message"])
+        _tell(client.call("DELETE", path_of(name, "offsets")), as_json)
         return
     if alter:
         try:
             body = json.loads(alter.read_bytes())
         except ValueError as error:
             fail(f"{alter}: not JSON: {error}")
-        click.echo(client.call("PATCH", path_of(name, "offsets"), body)["message"])
+        _tell(client.call("PATCH", path_of(name, "offsets"), body), as_json)
         return
-    found = client.call("GET", path_of(name, "offsets"))
+    shown = client.shown(path_of(name, "offsets"))
     if as_json:
-        print_json(found)
-        return
-    rows = [(json.dumps(each["partition"]), json.dumps(each["offset"])) for each in found["offsets"]]
-    print_table(["partition", "offset"], rows)
+        print_json(shown.answer)
+    else:
+        shown.table(
+            ["partition", "offset"],
+            lambda found: [(json.dumps(each["partition"]), json.dumps(each["offset"])) for each in found["offsets"]],
+        )
+
+
+def _tell(answer: Any, as_json: bool) -> None:
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(answer["message"] if isinstance(answer, dict) and "message" in answer else "done")

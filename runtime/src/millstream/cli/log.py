@@ -23,10 +23,12 @@ def log() -> None:
 )
 def compact(bootstrap: str | None, config: Path | None) -> None:
     """Give the space of removed records back to the disk. The log must not be in use; this may take a while."""
-    settings = {"bootstrap.servers": bootstrap} if bootstrap else read_properties(config) if config else {}
+    if bootstrap and config:
+        raise click.UsageError("--bootstrap and --config exclude each other")
     try:
+        settings = {"bootstrap.servers": bootstrap} if bootstrap else read_properties(config) if config else {}
         sizes = compact_log(bootstrap_of(settings))
-    except (MillstreamError, OSError) as error:
+    except (MillstreamError, OSError, ValueError) as error:
         fail(str(error))
     for path, (before, after) in sizes.items():
         click.echo(f"{path}: {before} bytes, now {after}")

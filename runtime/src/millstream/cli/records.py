@@ -236,14 +236,14 @@ def produce(broker: Broker, topic: str, key_separator: str | None, as_json: bool
 
     try:
         for lines in _chunks(sys.stdin.buffer):
-            batch = _from_json(topic, lines) if as_json else _from_lines(topic, lines, key_separator)
+            batch = _from_json(topic, lines, count) if as_json else _from_lines(topic, lines, key_separator)
             _hand_over(producer, batch, done)
             count += len(lines)
         left = producer.flush(FLUSH_S)
         if left:
             raise BrokerError(f"{left} records were not acknowledged within {FLUSH_S:.0f} s")
         producer.durable()
-    except (MillstreamError, ValueError, KeyError) as error:
+    except (MillstreamError, ValueError) as error:
         fail(f"after {count} records: {error}")
     finally:
         producer.close(FLUSH_S)
@@ -282,16 +282,32 @@ def _from_lines(topic: str, lines: Sequence[bytes], key_separator: str | None) -
     return Outgoing(topic, [value for _, _, value in pairs], [key for key, _, _ in pairs])
 
 
-def _from_json(topic: str, lines: Sequence[bytes]) -> Outgoing:
-    rows = [json.loads(line) for line in lines]
-    return Outgoing(
-        topic,
-        [_bytes(row["value"]) for row in rows],
-        [_bytes(row.get("key")) for row in rows],
-        None,
-        [_stamp(row.get("timestamp")) for row in rows],
-        [[(name, _bytes(value)) for name, value in row.get("headers", ())] for row in rows],
-    )
+def _from_json(topic: str, lines: Sequence[bytes], before: int) -> Outgoing:
+    """before: how many lines came before these."""
+    rows = []
+    for number, line in enumerate(lines, before + 1):
+        try:
+            rows.append(_read(line))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"line {number}: {error}") from error
+    values, keys, stamps, headers = map(list, zip(*rows, strict=True))
+    return Outgoing(topic, values, keys, None, stamps, headers)
+
+
+def _read(line: bytes) -> tuple[Any, ...]:
+    """Value, key, timestamp and headers of a line."""
+    row = json.loads(line)
+    if not isinstance(row, dict):
+        kind = type(row).__name__
+        raise ValueError(f"expected an object with value, key, timestamp and headers, not a {kind}")
+    if "value" not in row:
+        raise ValueError("there is no 'value'; a null one is a tombstone")
+    headers = row.get("headers", [])
+    pairs: list[Any] = headers if isinstance(headers, list) else [None]
+    if not all(isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs):
+        raise ValueError('headers are a list of pairs of name and value, such as [["a", "1"]]')
+    told = [(name, _bytes(value)) for name, value in pairs]
+    return _bytes(row["value"]), _bytes(row.get("key")), _stamp(row.get("timestamp")), told
 
 
 def _stamp(spelled: Any) -> int | None:
