@@ -347,6 +347,19 @@ def test_with_tolerance_all_a_refused_record_is_reported_and_passed_by(bench: An
     assert bench.states() == [State.RUNNING, State.UNASSIGNED]
 
 
+def test_an_abort_that_cannot_reach_the_log_is_tried_again_and_the_rows_are_written_once(bench: Any) -> None:
+    due = {"commit": [FULL_DISK], "abort": [FULL_DISK, FULL_DISK]}
+
+    def faults(name: str) -> Exception | None:
+        return due[name].pop() if due.get(name) else None
+
+    run(bench, [records("a", "b"), records("c", start=2)], faults=faults, settings={"overlapped": False})
+    assert due == {"commit": [], "abort": []}
+    assert bench.log() == ["a", "b", "c"]
+    assert stored(bench) == {"position": 3}
+    assert bench.states() == [State.RUNNING, State.UNASSIGNED]
+
+
 class Losing:
     """A producer that writes all rows but `lost`, for `error`."""
 

@@ -72,11 +72,16 @@ class Transaction:
         self._committed(offsets, started)
 
     def abort(self) -> None:
-        """Forget what the producer has; the slices stay here."""
+        """Forget what the producer has, as soon as the log can be reached; the slices stay here."""
         self._sent = []
-        if self.open:
-            self.open = False
-            self._producer.abort()
+        while self.open:
+            try:
+                self._producer.abort()
+            except Exception as error:  # noqa: BLE001 - raised again unless it can pass
+                self.open = passing(error)
+                self.patience.wait(error)
+            else:
+                self.open = False
 
     def _committed(self, offsets: Offsets, started: float) -> None:
         sent, self._sent, self._loads = self._sent, [], []
