@@ -161,3 +161,22 @@ def processes(worker: WorkerProcess) -> dict[int, tuple[int, str]]:
         except OSError:
             continue
     return found
+
+
+SPARE = "millstream-next"
+
+
+def tasks_and_probes(worker: WorkerProcess) -> list[int]:
+    """What templates have forked for somebody: not the one that each keeps ahead. Needs /proc."""
+    assert worker.process is not None
+    running = processes(worker)
+    templates = {pid for pid, (parent, _) in running.items() if parent == worker.process.pid}
+    return [pid for pid, (parent, _) in running.items() if parent in templates and name_of(pid) != SPARE]
+
+
+def name_of(pid: int) -> str:
+    """As `ps` shows it, "" when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""

@@ -1,6 +1,8 @@
 """Children of every temper, in processes forked from templates: what is told of them, and what is left of them."""
 
+import ctypes
 import gc
+import logging
 import os
 import signal
 import subprocess
@@ -14,6 +16,7 @@ import pytest
 from millstream.errors import RemoteError, WorkerError
 from millstream.host.channel import RunConnector
 from millstream.identity import TargetState, TaskId
+from millstream.worker.interpreter import begin_early
 from millstream.worker.runs import TaskRun
 from millstream.worker.worker import Worker, WorkerSetup
 
@@ -22,6 +25,8 @@ sys.path.insert(0, str(PLUGINS))
 
 from watching import Ears, connector, errors_in, is_running, probe, target, task, wait_until  # noqa: E402
 
+PATIENCE_S = 25.0
+PR_GET_CHILD_SUBREAPER = 37
 STRINGS = "org.apache.kafka.connect.storage.StringConverter"
 
 
@@ -51,6 +56,16 @@ def started(worker: Worker, name: str, plugin: str = "Staying", **settings: str)
     ears = Ears()
     worker.start_connector(connector(name, plugin, **settings), ears)
     return ears
+
+
+def template_of(worker: Worker, name: str) -> int:
+    """Its process, 0 when there is none."""
+    found = [view.pid for view in worker.describe() if view.kind == "template" and view.name == name]
+    return found[0] if found else 0
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def pid_of(worker: Worker, name: str) -> int:
@@ -255,6 +270,84 @@ def test_on_a_machine_too_busy_for_templates_children_come_to_life_all_the_same(
     finally:
         worker.close()
     assert "importing it took more than 0 s; its children start without one" in caplog.text
+
+
+def test_templates_are_the_workers_children_and_it_adopts_nobody_else(shared):
+    started(shared, "adopted").until("RUNNING")
+    templates = {view.name: view.pid for view in shared.describe() if view.kind == "template"}
+    assert {parent_of(pid) for pid in templates.values()} == {os.getpid()}
+    assert "hosted" in templates
+    held = ctypes.c_int(-1)
+    ctypes.CDLL(None).prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(held), 0, 0, 0)
+    assert held.value == 0
+    shared.stop_connector("adopted").result(10)
+
+
+def test_the_bare_template_dies_and_those_that_were_forked_from_it_go_on(tmp_path):
+    worker = Worker(setup(tmp_path))
+    worker.start()
+    try:
+        started(worker, "first").until("RUNNING", PATIENCE_S)
+        os.kill(template_of(worker, ""), signal.SIGKILL)
+        wait_until(lambda: not template_of(worker, ""))
+        assert started(worker, "second").until("RUNNING", PATIENCE_S)
+        ears = Ears()
+        worker.start_connector(RunConnector("other", target("Staying", "of another distribution")), ears)
+        assert ears.until("RUNNING", PATIENCE_S)
+        assert {view.state for view in worker.describe() if view.kind == "connector"} == {"RUNNING"}
+    finally:
+        worker.close()
+
+
+def test_a_template_that_cannot_be_forked_is_an_interpreter_of_its_own(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    worker = Worker(setup(tmp_path))
+    worker.start()
+    try:
+        started(worker, "first").until("RUNNING", PATIENCE_S)
+        bare = template_of(worker, "")
+        os.kill(bare, signal.SIGSTOP)
+        ears = Ears()
+        worker.start_connector(RunConnector("other", target("Staying", "another")), ears)
+        wait_until(lambda: any(view.name == "other" for view in worker.describe()))
+        os.kill(bare, signal.SIGKILL)
+        assert ears.until("RUNNING", PATIENCE_S)
+        assert "template another could not be forked; it becomes an interpreter of its own" in caplog.text
+    finally:
+        worker.close()
+
+
+def test_a_template_that_was_begun_early_is_the_bare_one_and_ends_where_there_are_none(tmp_path):
+    begun = begin_early({"bootstrap.servers": f"sqlite:{tmp_path}/log.db"})
+    if begun is None:
+        assert len(os.sched_getaffinity(0)) < 2
+        return
+    worker = Worker(setup(tmp_path), begun)
+    worker.start()
+    try:
+        started(worker, "first").until("RUNNING", PATIENCE_S)
+        assert template_of(worker, "") == begun.process.pid
+    finally:
+        worker.close()
+    assert begun.process.wait(1) == 0
+    unused = begin_early({})
+    assert unused is not None
+    Worker(setup(tmp_path, start="spawn"), unused)
+    assert unused.process.wait(1) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"task.isolation": "thread"},
+        {"task.start": "spawn"},
+        {"task.isolation": "${env:HOW}"},
+        {"bootstrap.servers": "${file:where:servers}"},
+        {"bootstrap.servers": "sqlite::memory:"},
+    ],
+)
+def test_no_template_is_begun_early_where_it_might_not_be_needed(settings):
+    assert begin_early(settings) is None
 
 
 def test_a_probe_answers_definitions_once_for_a_version_and_validates_with_the_outside(shared):

@@ -7,7 +7,7 @@ from statistics import median
 
 import pytest
 from arena import CHANGES_BATCH, SINK, SOURCE, Arena, Case, arena_in, memory_mb, threads
-from running import Answer, processes, until
+from running import Answer, processes, tasks_and_probes, until
 
 pytestmark = [
     pytest.mark.timeout(240),
@@ -223,15 +223,11 @@ def test_each_can_be_deleted_in_bounded_time(aftermath: list[tuple[str, int, flo
 
 def test_of_none_a_process_or_a_thread_is_left(hostile: Arena, aftermath: object) -> None:
     assert hostile.worker.call("GET", "/connectors").json in (["dump", "load"], ["load", "dump"])
-    until(lambda: len(tasks_running(hostile)) <= 2 + len(HANGS), "only the good tasks and the probes to be left")
+    until(
+        lambda: len(tasks_and_probes(hostile.worker)) <= 2 + len(HANGS), "only the good tasks and the probes to be left"
+    )
     until(lambda: threads(hostile.pid) <= hostile.first_threads + len(HANGS), "the worker's threads to be gone")
     hostile.arrives()
-
-
-def tasks_running(arena: Arena) -> set[int]:
-    running = processes(arena.worker)
-    templates = {pid for pid, (parent, _) in running.items() if parent == arena.pid}
-    return {pid for pid, (parent, _) in running.items() if parent in templates}
 
 
 def test_the_worker_ends_in_order_and_takes_everything_with_it(hostile: Arena, aftermath: object) -> None:

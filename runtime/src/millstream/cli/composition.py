@@ -33,6 +33,7 @@ from millstream.settings.worker import StandaloneConfig
 from millstream.storage.kept_offsets import KeptOffsets
 from millstream.storage.offset_file import OffsetFile
 from millstream.storage.offsets import offset_topic
+from millstream.worker.interpreter import Begun
 from millstream.worker.limits import read_limits
 from millstream.worker.worker import Worker, WorkerSetup
 
@@ -44,7 +45,8 @@ KAFKA_VERSION = "4.3.1"  # whose behaviour this is; tools branch on it
 class Standalone:
     """Made: settings are sound, sockets listen, the log is this worker's.   Started: it works."""
 
-    def __init__(self, settings: Mapping[str, str], worker_file: Path | None) -> None:
+    def __init__(self, settings: Mapping[str, str], bare: Begun | None = None) -> None:
+        """bare: a template that was begun early."""
         self._began = monotonic()
         self._over = threading.Event()
         self._failure: tuple[BaseException, str] | None = None
@@ -73,7 +75,8 @@ class Standalone:
                 client_threads=self._broker.client_threads,
                 task_memory_max_bytes=config.task_memory_max_bytes,
                 disabled=config.plugins_disabled,
-            )
+            ),
+            bare,
         )
         self._herder: StandaloneHerder | None = None
 

@@ -8,14 +8,14 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
-from millstream.cli.connector_files import read_connectors
 from millstream.cli.output import fail
 from millstream.errors import ConfigError, MillstreamError, RefusedConnectorError, message_of
 from millstream.settings.properties import read_properties
-from millstream.settings.reading import WITHOUT_A_FILE
+from millstream.worker.interpreter import Begun, begin_early
 
 EXIT_DIED, EXIT_SETUP, EXIT_START = 1, 2, 3
 
@@ -57,23 +57,27 @@ def run_worker(worker_file: Path | None, connector_files: Sequence[Path]) -> Non
     gc.disable()  # what is imported now stays; to search it for garbage takes a tenth of the start
     logging.basicConfig(level=logging.INFO, format=FORM, stream=sys.stderr)
     logging.addLevelName(5, "TRACE")
-    # the composition is imported here: `--help`, and a mistake in a file, answer at once
-    from millstream.cli.composition import Standalone
-
     try:
-        settings = dict(WITHOUT_A_FILE) if worker_file is None else read_properties(worker_file)
+        given = {} if worker_file is None else read_properties(worker_file)
     except OSError as error:
         fail(_unreadable(worker_file, error), EXIT_SETUP)
     except (MillstreamError, ValueError) as error:  # it names the file and the line
         fail(message_of(error), EXIT_SETUP)
+    bare = begin_early(given)
+    # imported here, the composition last: `--help`, and a mistake in a file, answer at once
+    from millstream.cli.connector_files import read_connectors
+    from millstream.settings.reading import WITHOUT_A_FILE
+
     try:
         connectors = read_connectors(connector_files)
     except (MillstreamError, OSError, ValueError) as error:
-        fail(message_of(error), EXIT_SETUP)
+        _refuse(bare, message_of(error))
+    from millstream.cli.composition import Standalone
+
     try:
-        worker = Standalone(settings, worker_file)
+        worker = Standalone(given if worker_file is not None else dict(WITHOUT_A_FILE), bare)
     except (MillstreamError, OSError, ValueError) as error:
-        fail(_sentence(worker_file, error), EXIT_SETUP)
+        _refuse(bare, _sentence(worker_file, error))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # first, as REST answers before all has started
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, as a JVM takes it
             signal.signal(number, lambda *_: worker.ask_to_stop())
@@ -93,6 +97,12 @@ def run_worker(worker_file: Path | None, connector_files: Sequence[Path]) -> Non
         log.critical("the worker ends: %s died of %s: %s", what, type(died).__name__, message_of(died), exc_info=died)
     worker.stop()
     _leave(EXIT_DIED if failure is not None else 0)
+
+
+def _refuse(bare: Begun | None, sentence: str) -> NoReturn:
+    if bare is not None:
+        bare.end()
+    fail(sentence, EXIT_SETUP)
 
 
 def _leave(code: int) -> None:

@@ -6,6 +6,7 @@ faulthandler whatever a plugin does to 1 and 2.
 
 import contextlib
 import faulthandler
+import fcntl
 import gc
 import os
 import resource
@@ -25,17 +26,16 @@ YOUNG_OBJECTS = 20_000
 OOM_SCORE = 300  # when memory is short the kernel is to take a child before the worker
 
 
-def run(channel: int, out: int) -> NoReturn:
+def run(channel: int, out: int, prepared: "Prepared | None" = None) -> NoReturn:
     """Serve the worker over the descriptor `channel`, with output to `out`; the process ends here.
 
     `os._exit` and not a return: threads that a plugin left behind, daemon or not, do not keep the process.
     """
     code = 1
     try:
-        private = _descriptors(out)
-        _process(private)
+        prepared = prepared or Prepared()
         end = ChildEnd(socket.socket(fileno=channel))
-        output.to_descriptor(private, lambda text: end.veil(text))
+        prepared.speak_to(out, end)
         main.serve(end, on_orphaned=end_group, limit_memory=_limit_memory)
         code = 0
     except BaseException as error:  # noqa: BLE001 - the last line of every child
@@ -48,21 +48,36 @@ def run(channel: int, out: int) -> NoReturn:
         os._exit(code)
 
 
-def _descriptors(out: int) -> int:
-    """Lay out 0, 1 and 2, and give the private copy of the output, out of a plugin's usual reach."""
-    import fcntl
+class Prepared:
+    """This process once all is done that can be before its output is known: streams, signals, where it logs to.
 
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(out, 1)
-    os.dup2(out, 2)
-    private = fcntl.fcntl(out, fcntl.F_DUPFD_CLOEXEC, 100)
-    for descriptor in {nothing, out} - {0, 1, 2}:
-        os.close(descriptor)
-    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the process
-    sys.stdout = open(1, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115
-    return private
+    private: a copy of the output, out of a plugin's usual reach.
+    """
+
+    def __init__(self) -> None:
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        self._private = fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 100)  # whoever's it is yet
+        if nothing:
+            os.close(nothing)
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the process
+        sys.stdout = open(1, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115
+        self._end: ChildEnd | None = None
+        _process(self._private)
+        output.to_descriptor(self._private, self._veil)
+
+    def speak_to(self, out: int, end: ChildEnd) -> None:
+        """From now on 1, 2 and the private copy are this output.   end: knows what is not to be told there."""
+        self._end = end
+        for number in (1, 2):
+            os.dup2(out, number)
+        os.dup2(out, self._private, inheritable=False)
+        if out not in (1, 2):
+            os.close(out)
+
+    def _veil(self, text: str) -> str:
+        return text if self._end is None else self._end.veil(text)
 
 
 def _process(private: int) -> None:

@@ -4,16 +4,19 @@ Single-threaded, holds no client and no database handle. The worker talks to it 
 object a packet:
 
     worker ─▶ template   {"preload": [module, …], "path": [sys.path entry, …], "disabled": [plugin, …],
-                          "converters": [class name, …]}                       the first packet
+                          "converters": [class name, …], "spares": whether it keeps one}   the first packet
                          {"fork": number} with two descriptors: the child's channel, the child's output
+                         {"template": true} with two descriptors: the control socket of another template, its output
                          {"signal": pid, "number": n}
-    template ─▶ worker   {"ready": {module: error}, "threads": n}  {"forked": number, "pid": pid}
+    template ─▶ worker   {"here": pid} of one that was forked, then
+                         {"ready": {module: error}, "threads": n}  {"forked": number, "pid": pid}
                          {"refused": number, "errno": n, "error": text}  {"exited": pid, "code": exit code, or -signal}
 
 When the worker's end closes, or the worker dies, the groups of all children are killed first, then it goes.
 """
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -22,19 +25,28 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from millstream.host.freezing import freeze
 from millstream.host.orphan import die_with_parent
+from millstream.host.spare import Spares, be_spare
+from millstream.lifecycle import SystemClock
 
 MAX_PACKET = 1 << 17
 
 
 class Template:
-    """The loop of a template: requests in, forks and exit reports out."""
+    """The loop of a template: requests in, forks and exit reports out.
 
-    def __init__(self, control: socket.socket) -> None:
+    spares: it keeps a child ahead of the next request.   disabled: plugins that their rehearsal leaves out.
+    """
+
+    def __init__(self, control: socket.socket, worker: int, spares: bool, disabled: Sequence[str]) -> None:
         self._control = control
+        self._worker = worker
+        self._disabled = disabled
+        self._spares = Spares(self._fork_spare, self._forked, self._fork, SystemClock(), spares)
         self._children: set[int] = set()
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._woken, False)
@@ -46,14 +58,19 @@ class Template:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, lambda *_: self._go())
         while True:
-            sources: list[socket.socket | int] = [self._control, self._woken]
-            ready, _, _ = select.select(sources, [], [])
+            line = self._spares.line
+            sources = [self._control, self._woken, *((line,) if line else ())]
+            ready, _, _ = select.select(sources, [], [], self._spares.patience())
+            if line in ready:
+                self._spares.hear()
             if self._woken in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._woken, 4096)
                 self._reap()
             if self._control in ready:
                 self._hear()
+            if not ready:
+                self._spares.change()
 
     def _hear(self) -> None:
         try:
@@ -64,37 +81,86 @@ class Template:
             self._go()
         request = json.loads(packet)
         if "fork" in request:
-            self._fork(request["fork"], descriptors)
+            if not self._spares.give(request["fork"], descriptors):
+                self._fork(request["fork"], descriptors)
+        elif "template" in request:
+            self._beget(descriptors)
         elif "signal" in request and request["signal"] in self._children:
-            self._signal(request["signal"], request["number"])
+            _signal(request["signal"], request["number"])
 
     def _fork(self, number: int, descriptors: list[int]) -> None:
-        parent = os.getpid()
+        from millstream.host import child  # imported by the preload: a name, not a load
+
         try:
-            pid = os.fork()
+            pid = self._process(lambda: child.run(descriptors[0], descriptors[1]))
         except OSError as error:
             self._say({"refused": number, "errno": error.errno, "error": str(error)})
-            pid = -1
-        if pid == 0:
-            self._become_child(parent, descriptors)
+        else:
+            self._forked(number, pid)
         for descriptor in descriptors:
             os.close(descriptor)
-        if pid > 0:
-            self._children.add(pid)
-            self._say({"forked": number, "pid": pid})
 
-    def _become_child(self, parent: int, descriptors: list[int]) -> NoReturn:
+    def _forked(self, number: int, pid: int) -> None:
+        self._children.add(pid)
+        self._say({"forked": number, "pid": pid})
+
+    def _fork_spare(self, line: socket.socket) -> int:
+        """Give the number of a process that will be one, 0 when none can be made."""
         try:
-            os.setsid()
-            die_with_parent(signal.SIGKILL, parent)
-            signal.set_wakeup_fd(-1)
-            for descriptor in (self._control.detach(), self._woken, self._wake):
-                os.close(descriptor)
-            from millstream.host import child  # imported by the preload: a name, not a load
+            return self._process(lambda: be_spare(line, self._disabled))
+        except OSError:
+            return 0
 
-            child.run(descriptors[0], descriptors[1])
-        finally:
-            os._exit(70)
+    def _process(self, body: Callable[[], NoReturn]) -> int:
+        """Fork a process that does `body` and dies with this one."""
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self._leave()
+                die_with_parent(signal.SIGKILL, parent)
+                body()
+            finally:
+                os._exit(70)
+        return pid
+
+    def _leave(self) -> None:
+        """What was forked is no template any more, and in a session of its own."""
+        self._children.clear()
+        self._spares.leave()
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        os.setsid()
+        for descriptor in (self._control.detach(), self._woken, self._wake):
+            os.close(descriptor)
+
+    def _beget(self, descriptors: list[int]) -> None:
+        """Fork a template that is the worker's child, as this one is: by a process between that ends at once.
+
+        It goes on when that has ended, and the kernel has given it to the worker. What goes wrong closes its control
+        socket, from which the worker hears of it.
+        """
+        may_go, go = os.pipe()
+        try:
+            between = os.fork()
+        except OSError:
+            between = -1
+        if between == 0:
+            try:
+                self._leave()
+                if os.fork() == 0:
+                    os.close(go)
+                    _be_begotten(may_go, descriptors, self._worker)
+            finally:
+                os._exit(0)
+        for descriptor in (*descriptors, may_go):
+            os.close(descriptor)
+        if between > 0:
+            os.waitpid(between, 0)
+            with contextlib.suppress(BrokenPipeError):
+                os.write(go, b"\0")
+        os.close(go)
 
     def _reap(self) -> None:
         """Report each child that ended, after its group is killed: whatever it started goes with it."""
@@ -108,15 +174,10 @@ class Template:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(ended.si_pid, signal.SIGKILL)
             _, status = os.waitpid(ended.si_pid, 0)
-            self._children.discard(ended.si_pid)
-            self._say({"exited": ended.si_pid, "code": os.waitstatus_to_exitcode(status)})
-
-    def _signal(self, pid: int, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if number == signal.SIGKILL:
-                os.killpg(pid, number)
-            else:
-                os.kill(pid, number)
+            self._spares.ended(ended.si_pid)
+            if ended.si_pid in self._children:
+                self._children.remove(ended.si_pid)
+                self._say({"exited": ended.si_pid, "code": os.waitstatus_to_exitcode(status)})
 
     def _say(self, packet: dict[str, Any]) -> None:
         try:
@@ -125,11 +186,33 @@ class Template:
             self._go()
 
     def _go(self) -> NoReturn:
-        for pid in self._children:
+        for pid in (*self._children, *self._spares.processes()):
             for kill in (os.killpg, os.kill):  # a child that has not made its session yet has no group
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     kill(pid, signal.SIGKILL)
         os._exit(0)
+
+
+def _be_begotten(may_go: int, descriptors: list[int], worker: int) -> NoReturn:
+    """Be a template, with a control socket and an output of its own, once this process is the worker's child."""
+    os.setsid()
+    if not os.read(may_go, 1):
+        os._exit(0)
+    os.close(may_go)
+    die_with_parent(signal.SIGKILL, worker)
+    control, output = descriptors
+    for stream in (1, 2):
+        os.dup2(output, stream)
+    os.close(output)
+    be_template(socket.socket(fileno=control), worker, {"here": os.getpid()})
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if number == signal.SIGKILL:
+            os.killpg(pid, number)
+        else:
+            os.kill(pid, number)
 
 
 def preload(modules: list[str]) -> dict[str, str]:
@@ -159,20 +242,31 @@ def look_for_plugins(disabled: tuple[str, ...], converters: list[str]) -> None:
         installed.warm(disabled, converters)
 
 
-def main() -> NoReturn:
-    control, parent = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
-    die_with_parent(signal.SIGKILL, parent)  # an import that hangs must not outlive the worker
-    began = time.perf_counter()
+def be_template(control: socket.socket, worker: int, hello: dict[str, Any] | None = None) -> NoReturn:
+    """Hear what to import, do it, be frozen, and serve the worker. Dies by SIGKILL with it until it can serve."""
+    if hello is not None:
+        control.send(json.dumps(hello).encode())
     request = json.loads(control.recv(MAX_PACKET) or os._exit(0))
+    began = time.perf_counter()
     sys.path[:] = request["path"]
     failures = preload(["millstream.host.child", *request["preload"]])
     look_for_plugins(tuple(request["disabled"]), request["converters"])
     threads = len(os.listdir("/proc/self/task"))
     freeze()
-    template = Template(control)
+    gc.enable()
+    template = Template(control, worker, request["spares"], request["disabled"])
     control.send(json.dumps({"ready": failures, "threads": threads, "seconds": time.perf_counter() - began}).encode())
-    die_with_parent(signal.SIGTERM, parent)  # from now on the children's groups are killed before it goes
+    die_with_parent(signal.SIGTERM, worker)  # from now on the children's groups are killed before it goes
     template.serve()
+
+
+def main() -> NoReturn:
+    """`python -m millstream.host.template CONTROL WORKER MODULE …`: the modules are imported before it is asked."""
+    control, worker = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
+    die_with_parent(signal.SIGKILL, worker)  # an import that hangs must not outlive the worker
+    gc.disable()  # what is imported stays; to search it for garbage takes a tenth of the time
+    preload(["millstream.host.child", *sys.argv[3:]])
+    be_template(control, worker)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from selectors import EVENT_READ
 from typing import Protocol
 
-from millstream.host.channel import LogLine, Message, Run, decode, encode
+from millstream.host.channel import Hello, LogLine, Message, Run, decode, encode
 from millstream.worker.logs import Output, stack_in
 from millstream.worker.loop import Loop
 from millstream.worker.parent_end import ParentEnd
@@ -87,6 +87,7 @@ class Child:
         self.output = Output(run.label, owner.logged, loop)
         self._is_wide = False
         self.made_at = self.heard_at = loop.now()
+        self.on_hello: Callable[[int], None] | None = None  # who gives it a body may hear its number from itself
         near, self._far = socket.socketpair()
         try:
             self._reading, self._writing = os.pipe()
@@ -189,6 +190,9 @@ class Child:
             log.error("[%s] the child is ended: %s", self.run.label, error)
             self.kill(f"its half of the channel said what nobody understands: {error}")
             return
+        if isinstance(message, Hello) and self.on_hello is not None:
+            self.on_hello(message.pid)
+            self.on_hello = None
         self._owner.heard(message)
 
     def _on_output(self, _: int) -> None:

@@ -1,4 +1,7 @@
-"""The template processes: one per plugin distribution and a bare one, each started when it is first needed.
+"""The template processes: one per plugin distribution and a bare one, each made when it is first needed.
+
+The bare one is a fresh interpreter; the others are forked from it, so that what it has imported is theirs at once, and
+are then children of the worker as it is. One that cannot be forked is a fresh interpreter, too.
 
 On the loop's thread only, which is also the thread that must start them: PR_SET_PDEATHSIG follows the thread.
 """
@@ -9,16 +12,16 @@ import logging
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from millstream.host.channel import PluginTarget
 from millstream.host.template import MAX_PACKET
 from millstream.worker.children import Child
-from millstream.worker.environment import child_environment
+from millstream.worker.interpreter import Adopted, Adopting, Begun, Line, Process, begin_interpreter, reaped
 from millstream.worker.logs import Output
 from millstream.worker.loop import Loop, Timer
 from millstream.worker.shortage import shortage
@@ -42,12 +45,13 @@ class Preload:
     disabled: Sequence[str] = ()
     converters: Sequence[str] = ()
 
-    def packet(self, more: Sequence[str]) -> dict[str, Any]:
+    def packet(self, more: Sequence[str], spares: bool) -> dict[str, Any]:
         return {
             "preload": [*self.modules, *more],
             "path": sys.path,
             "disabled": list(self.disabled),
             "converters": list(self.converters),
+            "spares": spares,
         }
 
 
@@ -69,38 +73,60 @@ class ForkedProcess:
         return None
 
 
+class Owner(Protocol):
+    """Who makes templates."""
+
+    def arrived(self, template: "Template") -> None:
+        """It was forked, and is the worker's child."""
+        ...
+
+    def ended(self, template: "Template") -> None:
+        """It is gone; its children have not heard of it yet."""
+        ...
+
+
 class Template:
     """One template process; `is_ready` once it has imported all, `unfit` when that ended or spoiled it.
 
-    Raises OSError when the machine gives no process, or no descriptors for it; nothing is left open then.
+    process:   None until one that is to be forked has said that it is there.
+    is_wanted: until the worker itself ends it.
     """
 
-    def __init__(self, loop: Loop, name: str, preload: Mapping[str, Any], on_end: Callable[["Template"], None]) -> None:
+    def __init__(self, loop: Loop, name: str, preload: Mapping[str, Any], owner: "Owner", line: Line) -> None:
         self.name = name
+        self.preload = preload
+        self.is_wanted = True
         self.is_ready = False
         self.unfit = ""
         self.children: dict[int, Child] = {}
+        self.process: Process | None = None
+        self.line = line
         self._loop = loop
-        self._on_end = on_end
+        self._owner = owner
         self._numbers = 0
         self._waiting: dict[int, Child] = {}
         self._asked: set[int] = set()
-        self._output = Output(f"template {name or 'bare'}", lambda line: None, loop)
-        self.process, self._control, self._reading = _process()
+        self._unborn: list[Line] = []
+        self._printed = _Printed(loop, name or "bare", line.reading)
+        self._control = line.control
         loop.watch(self._control, self._on_packet)
-        loop.watch(self._reading, self._on_output)
         self.say(dict(preload))
         self._overdue = loop.after(READY_SECONDS, self._too_late)
-        self._idle: Timer | None = None
+        self._idle = _Idle(loop, self.end)
         self._rest()
 
     def fork(self, child: Child) -> None:
         """Make the child's process, now or when the template is ready."""
-        if self._idle is not None:
-            self._idle.cancel()
-            self._idle = None
+        self._idle.over()
         self._numbers += 1
         self._waiting[self._numbers] = child
+        if self.is_ready:
+            self._ask_all()
+
+    def beget(self, line: Line) -> None:
+        """Fork a template that takes the far ends of `line`, now or when this one is ready."""
+        self._idle.over()
+        self._unborn.append(line)
         if self.is_ready:
             self._ask_all()
 
@@ -118,13 +144,20 @@ class Template:
 
     def end(self) -> None:
         """Close it: it kills the groups of its children and goes."""
+        self.is_wanted = False
         self._finish("the worker ended its template")
 
     def _ask_all(self) -> None:
+        unborn, self._unborn = self._unborn, []
+        for line in unborn:
+            self.say({"template": True}, line.far_ends())
+            line.close_far_ends()
+        self._rest()
         for number, child in self._waiting.items():
             if number not in self._asked:
                 self._asked.add(number)
                 channel, writing = child.far_ends()
+                child.on_hello = partial(self._begun, number)
                 self.say({"fork": number}, (channel.fileno(), writing))
                 child.close_far_ends()
 
@@ -137,13 +170,15 @@ class Template:
             self._finish("")
             return
         told = json.loads(packet)
-        if "ready" in told:
+        if "here" in told:
+            self.process = Adopted(told["here"])
+            self._overdue.cancel()
+            self._overdue = self._loop.after(READY_SECONDS, self._too_late)
+            self._owner.arrived(self)
+        elif "ready" in told:
             self._ready(told)
         elif "forked" in told:
-            self._asked.discard(told["forked"])
-            child = self._waiting.pop(told["forked"])
-            self.children[told["pid"]] = child
-            child.carried_by(ForkedProcess(self, told["pid"]))
+            self._begun(told["forked"], told["pid"])
         elif "refused" in told:
             self._asked.discard(told["refused"])
             child, error = self._waiting.pop(told["refused"]), OSError(told["errno"], told["error"])
@@ -152,6 +187,14 @@ class Template:
         elif "exited" in told and told["exited"] in self.children:
             self.children.pop(told["exited"]).gone(told["code"])
             self._rest()
+
+    def _begun(self, number: int, pid: int) -> None:
+        """The child has this process: told by itself, or by the template, whichever is heard first."""
+        child = self._waiting.pop(number, None)
+        if child is not None:
+            self._asked.discard(number)
+            self.children[pid] = child
+            child.carried_by(ForkedProcess(self, pid))
 
     def _ready(self, told: dict[str, Any]) -> None:
         if self.unfit:  # it was told too late, and is being killed: what waits is forked elsewhere
@@ -168,16 +211,71 @@ class Template:
 
     def _rest(self) -> None:
         """It goes 60 s after its last child."""
-        if not self.children and not self._waiting and self._idle is None:
-            self._idle = self._loop.after(IDLE_SECONDS, self.end)
+        if not self.children and not self._waiting and not self._unborn:
+            self._idle.begin()
 
     def _too_late(self) -> None:
-        if not self.name:  # nothing could stand in for the bare one, which imports nothing of others
-            return
+        if not self.name or self.process is None:  # nothing could stand in for the bare one, which imports nothing
+            return  # of others, and which alone keeps this one waiting
         self.unfit = f"importing it took more than {READY_SECONDS:.0f} s"
         self.process.kill()
 
-    def _on_output(self, _: int) -> None:
+    def _finish(self, reason: str) -> None:
+        self._overdue.cancel()
+        self._loop.forget(self._control)
+        self._printed.finish()
+        self.line.close()
+        for line in self._unborn:
+            line.close_far_ends()  # whoever waits for them hears it
+        ended = ""
+        if self.process is not None:
+            ended = _how(reaped(self.process))
+            if not self.is_ready and not self.unfit:
+                self.unfit = f"importing it ended the process ({ended})"
+        orphans, self.children = self.children, {}
+        for pid in orphans:
+            _kill_group(pid)  # the kernel has killed the child itself; this is for what the child had started
+        self._owner.ended(self)
+        died = f"its template process {self.process.pid if self.process else 0} died ({ended})"
+        for child in orphans.values():
+            child.gone(None, reason or f"{died}, and it with it")
+        for child in self._waiting.values():
+            child.gone(None, reason or died)
+
+
+class _Idle:
+    """How long a template has had nothing to do."""
+
+    def __init__(self, loop: Loop, end: Callable[[], None]) -> None:
+        self._loop = loop
+        self._end = end
+        self._timer: Timer | None = None
+
+    def begin(self) -> None:
+        if self._timer is None:
+            self._timer = self._loop.after(IDLE_SECONDS, self._end)
+
+    def over(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class _Printed:
+    """What a template itself prints, into the worker's log."""
+
+    def __init__(self, loop: Loop, name: str, reading: int) -> None:
+        self._loop = loop
+        self._reading = reading
+        self._output = Output(f"template {name}", lambda line: None, loop)
+        loop.watch(reading, self._read)
+
+    def finish(self) -> None:
+        self._read(0)
+        self._loop.forget(self._reading)
+        self._output.finish()
+
+    def _read(self, _: int) -> None:
         try:
             data = os.read(self._reading, 65536)
         except BlockingIOError:
@@ -187,33 +285,19 @@ class Template:
         else:
             self._loop.forget(self._reading)
 
-    def _finish(self, reason: str) -> None:
-        self._overdue.cancel()
-        self._loop.forget(self._control)
-        self._on_output(0)
-        self._loop.forget(self._reading)
-        self._output.finish()
-        self._control.close()
-        os.close(self._reading)
-        code = _reaped(self.process)
-        if not self.is_ready and not self.unfit:
-            self.unfit = f"importing it ended the process ({_how(code)})"
-        orphans, self.children = self.children, {}
-        for pid in orphans:
-            _kill_group(pid)  # the kernel has killed the child itself; this is for what the child had started
-        self._on_end(self)
-        for child in orphans.values():
-            child.gone(None, reason or f"its template process {self.process.pid} died ({_how(code)}), and it with it")
-        for child in self._waiting.values():
-            child.gone(None, reason or f"its template process {self.process.pid} died ({_how(code)})")
-
 
 class Templates:
-    """Forks children from the template of their plugin's distribution."""
+    """Forks children from the template of their plugin's distribution.
 
-    def __init__(self, loop: Loop, preload: Preload) -> None:
+    bare: the process of the bare template, where one has been begun already.
+    """
+
+    def __init__(self, loop: Loop, preload: Preload, bare: Begun | None = None) -> None:
         self._loop = loop
         self._preload = preload
+        self._begun = bare
+        self._adopting = Adopting()
+        self._expected: set[Template] = set()
         self._running: dict[str, Template] = {}
         self._unfit: set[str] = set()
 
@@ -233,22 +317,39 @@ class Templates:
         return tuple(self._running.values())
 
     def close(self) -> None:
+        if self._begun is not None:
+            self._begun.end()
         for template in list(self._running.values()):
             template.end()
 
-    def _template(self, key: str, modules: Sequence[str]) -> Template:
-        if key not in self._running:
-            self._running[key] = Template(self._loop, key, self._preload.packet(modules), self._ended)
-        return self._running[key]
+    def arrived(self, template: Template) -> None:
+        if template in self._expected:
+            self._expected.remove(template)
+            self._adopting.arrived()
 
-    def _ended(self, template: Template) -> None:
+    def ended(self, template: Template) -> None:
+        self.arrived(template)
         if self._running.get(template.name) is template:
             del self._running[template.name]
-        if template.unfit and template.name:
+        if template.process is None and template.is_wanted:
+            log.info("template %s could not be forked; it becomes an interpreter of its own", template.name)
+            self._succeed(template)
+        elif template.unfit and template.name:
             log.warning("no template for %s: %s; its children start without one", template.name, template.unfit)
             self._unfit.add(template.name)
             for child in template.take_waiting():
                 self._fork(BARE, (), child)
+
+    def _succeed(self, template: Template) -> None:
+        children = template.take_waiting()
+        try:
+            self._running[template.name] = self._fresh(template.name, template.preload)
+        except OSError as error:
+            for child in children:
+                child.gone(None, shortage("process", error))
+        else:
+            for child in children:
+                self._running[template.name].fork(child)
 
     def _fork(self, key: str, modules: Sequence[str], child: Child) -> None:
         try:
@@ -258,41 +359,29 @@ class Templates:
         else:
             template.fork(child)
 
+    def _template(self, key: str, modules: Sequence[str]) -> Template:
+        if key not in self._running:
+            preload = self._preload.packet(modules, spares=bool(key))
+            self._running[key] = self._forked(key, preload) if key else self._fresh(key, preload)
+        return self._running[key]
 
-def _process() -> "tuple[subprocess.Popen[bytes], socket.socket, int]":
-    """Start a template: its process, our ends of its socket and of the pipe that it prints to."""
-    with contextlib.ExitStack() as kept, contextlib.ExitStack() as given:
-        control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        kept.callback(control.close)
-        given.callback(far.close)
-        reading, writing = os.pipe()
-        kept.callback(os.close, reading)
-        given.callback(os.close, writing)
-        os.set_blocking(reading, False)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "millstream.host.template", str(far.fileno()), str(os.getpid())],
-            pass_fds=[far.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=writing,
-            stderr=writing,
-            start_new_session=True,
-            env=child_environment(),
-        )
-        kept.pop_all()
-        return process, control, reading
+    def _fresh(self, key: str, preload: Mapping[str, Any]) -> Template:
+        begun, self._begun = self._begun or begin_interpreter(self._preload.modules), None
+        template = Template(self._loop, key, preload, self, begun.line)
+        template.process = begun.process
+        return template
+
+    def _forked(self, key: str, preload: Mapping[str, Any]) -> Template:
+        bare = self._template(BARE, ())
+        template = Template(self._loop, key, preload, self, Line())
+        self._expected.add(template)
+        self._adopting.expect()
+        bare.beget(template.line)
+        return template
 
 
 def _modules_of(plugin: PluginTarget) -> Sequence[str]:
     return (plugin.target.partition(":")[0],)
-
-
-def _reaped(process: "subprocess.Popen[bytes]") -> int:
-    """Its end of the socket is closed, so it is ending, or has lost its mind: then it is killed."""
-    try:
-        return process.wait(0.5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
 
 
 def _kill_group(pid: int) -> None:

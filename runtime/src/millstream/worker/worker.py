@@ -15,6 +15,7 @@ from millstream.identity import TargetState, TaskId
 from millstream.worker.answering import Answering
 from millstream.worker.budget import Budget, Needs, Taken, needs_of_connector, needs_of_task, taken_by
 from millstream.worker.children import Child
+from millstream.worker.interpreter import Begun, modules_for
 from millstream.worker.limits import read_limits, threads_of
 from millstream.worker.loop import Loop
 from millstream.worker.runs import ConnectorRun, Facilities, Launcher, ProbeRun, Supervised, TaskRun, failure
@@ -25,10 +26,6 @@ from millstream.worker.threads import ThreadLauncher
 
 log = logging.getLogger(__name__)
 
-CHILD_MODULES = ("millstream.host.task", "millstream.host.connector", "millstream.host.probe")
-"""What every template imports before it is frozen."""
-EMBEDDED_MODULES = ("millstream.broker.embedded.log",)
-KAFKA_MODULES = ("millstream.broker.kafka.broker",)
 SIMPLE_HEADERS = "org.apache.kafka.connect.storage.SimpleHeaderConverter"
 LAST_WAIT = 2.0
 COMING_AND_GOING_SECONDS = 5.0
@@ -84,11 +81,12 @@ class ChildView:
 class Worker:
     """The parent half. Every method may be called from any thread, and returns at once (`close` waits)."""
 
-    def __init__(self, setup: WorkerSetup) -> None:
+    def __init__(self, setup: WorkerSetup, bare: Begun | None = None) -> None:
+        """bare: a template that was begun early."""
         self._setup = setup
         self._loop = Loop()
         self._facilities = Facilities(
-            self._loop, _launcher(setup, self._loop), setup.connector_start_ms, setup.poll_warn_ms
+            self._loop, _launcher(setup, self._loop, bare), setup.connector_start_ms, setup.poll_warn_ms
         )
         self._budget = Budget.of(read_limits(), setup.memory_limit, setup.client_threads)
         self._is_lost = False  # the loop's thread died, and its children with it
@@ -236,7 +234,9 @@ class Worker:
         views += [ChildView("probe", probe.label, "RUNNING", probe.child.pid, {}) for probe in running]
         launcher = self._facilities.launcher
         if isinstance(launcher, Templates):
-            views += [ChildView("template", t.name, "RUNNING", t.process.pid, {}) for t in launcher.views()]
+            views += [
+                ChildView("template", t.name, "RUNNING", t.process.pid, {}) for t in launcher.views() if t.process
+            ]
         elif isinstance(launcher, ThreadLauncher):
             views += [ChildView("thread", "abandoned", "RUNNING", 0, {}, True)] * launcher.abandoned
         return views
@@ -299,19 +299,19 @@ def share_out(runs: Mapping[TaskId, TaskRun], connector: str) -> None:
         run.reshare(member, len(living))
 
 
-def _launcher(setup: WorkerSetup, loop: Loop) -> Launcher:
-    if setup.isolation == "thread":
-        return ThreadLauncher(loop)
-    if setup.start == "spawn" or sys.platform != "linux":
-        return Spawner(loop)
-    return Templates(loop, _preload(setup))
+def _launcher(setup: WorkerSetup, loop: Loop, bare: Begun | None) -> Launcher:
+    forks = setup.isolation == "process" and setup.start != "spawn" and sys.platform == "linux"
+    if bare is not None and not forks:
+        bare.end()
+    if forks:
+        return Templates(loop, _preload(setup), bare)
+    return ThreadLauncher(loop) if setup.isolation == "thread" else Spawner(loop)
 
 
 def _preload(setup: WorkerSetup) -> Preload:
-    embedded = (setup.settings.get("bootstrap.servers") or "").startswith("sqlite:")
     named = [setup.settings.get(f"{role}.converter") for role in ("key", "value", "header")]
     return Preload(
-        modules=[*CHILD_MODULES, *(EMBEDDED_MODULES if embedded else KAFKA_MODULES)],
+        modules=modules_for(setup.settings.get("bootstrap.servers") or ""),
         disabled=setup.disabled,
         converters=[name or SIMPLE_HEADERS for name in named],
     )
