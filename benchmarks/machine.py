@@ -24,6 +24,12 @@ def machine() -> dict[str, Any]:
     }
 
 
+def cache_bytecode() -> None:
+    """Let the processes that are measured keep their bytecode, as an installation does: to compile all of it anew is
+    half of a start. The first process of a run writes it, and is not to be counted."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 def said(around: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in around.items())
 

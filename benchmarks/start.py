@@ -15,7 +15,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from machine import keep, machine, said
+from machine import cache_bytecode, keep, machine, said
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from running import WorkerProcess, processes, until
@@ -57,6 +57,9 @@ def main() -> None:
     print(said(around))
     print(f"{'run':>4}{'to REST s':>11}{'worker CPU s':>14}{'PSS worker + templates MB':>27}{'load':>7}")
     runs = []
+    cache_bytecode()
+    with tempfile.TemporaryDirectory() as folder:
+        measure(Path(folder) / "worker")  # writes bytecode
     for number in range(options.parse_args().runs):
         with tempfile.TemporaryDirectory() as folder:
             run = measure(Path(folder) / "worker")
