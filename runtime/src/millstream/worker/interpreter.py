@@ -17,7 +17,7 @@ from typing import Protocol
 
 from millstream.worker.environment import child_environment
 
-PR_SET_CHILD_SUBREAPER = 36
+PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 36, 37
 CHILD_MODULES = (
     "millstream.host.task",
     "millstream.host.connector",
@@ -153,9 +153,12 @@ class Adopting:
 
     def __init__(self) -> None:
         self._expected = 0
+        self._former = ctypes.c_int(0)  # whoever started the worker may have wanted it so
         self._libc = ctypes.CDLL(None)
 
     def expect(self) -> None:
+        if not self._expected:
+            self._libc.prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(self._former), 0, 0, 0)
         self._expected += 1
         self._libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -163,7 +166,7 @@ class Adopting:
         """One that was expected is here, or will not come."""
         self._expected -= 1
         if not self._expected:
-            self._libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+            self._libc.prctl(PR_SET_CHILD_SUBREAPER, self._former.value, 0, 0, 0)
 
 
 def reaped(process: Process) -> int:
