@@ -53,10 +53,8 @@ def growth(bench: Bench, cases: list[Case], workers: list[str], into: tuple[list
 
 
 def starts(bench: Bench, workers: list[str], rounds: int, found: list[Start]) -> None:
-    for name in workers if rounds else ():
-        started(
-            bench, name
-        )  # its files are in the machine's memory then, its bytecode is kept, the broker has its topics
+    for name in workers if rounds else ():  # bytecode is kept then, and the broker has its own topics
+        started(bench, name)
     for number in range(rounds):
         for name in turned(workers, number):
             print(f"{name}: start {number + 1} of {rounds}", flush=True)

@@ -283,6 +283,35 @@ def test_templates_are_the_workers_children_and_it_adopts_nobody_else(shared):
     shared.stop_connector("adopted").result(10)
 
 
+def test_children_and_templates_go_with_the_thread_that_watches_them(tmp_path):
+    program = textwrap.dedent(f"""
+        import sys, time
+        sys.path.insert(0, {str(PLUGINS)!r})
+        from watching import Ears, connector
+        from millstream.worker.interpreter import begin_early
+        from millstream.worker.worker import Worker, WorkerSetup
+        worker = Worker(WorkerSetup({{}}), begin_early({{}}))
+        worker.start(lambda _: None)
+        ears = Ears()
+        worker.start_connector(connector("left"), ears)
+        ears.until("RUNNING", {PATIENCE_S})
+        print(*[view.pid for view in worker.describe()], flush=True)
+        sys.stdin.readline()
+        worker._loop.post(sys.exit)
+        time.sleep(60)
+    """)
+    piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", program], **piped) as worker:
+        pids = [int(pid) for pid in worker.stdout.readline().split()]
+        assert len(pids) == 3
+        assert all(map(is_running, pids))
+        worker.stdin.write("\n")
+        worker.stdin.flush()
+        wait_until(lambda: not any(map(is_running, pids)), 5)
+        assert worker.poll() is None
+        worker.kill()
+
+
 def test_the_bare_template_dies_and_those_that_were_forked_from_it_go_on(tmp_path):
     worker = Worker(setup(tmp_path))
     worker.start()

@@ -322,6 +322,15 @@ class Templates:
         for template in list(self._running.values()):
             template.end()
 
+    def let_go(self) -> None:
+        """The loop's thread is lost: templates and their children go as they would with the worker.
+
+        The kernel tells those only that this thread started; others hang on the worker's first thread.
+        """
+        for template in self._running.values():
+            with contextlib.suppress(OSError):  # it has gone already
+                template.line.control.shutdown(socket.SHUT_RDWR)
+
     def arrived(self, template: Template) -> None:
         if template in self._expected:
             self._expected.remove(template)

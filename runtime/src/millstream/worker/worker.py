@@ -104,6 +104,9 @@ class Worker:
 
         def died(error: BaseException | None) -> None:
             self._is_lost = error is not None
+            launcher = self._facilities.launcher
+            if self._is_lost and isinstance(launcher, Templates):
+                launcher.let_go()
             if on_death is not None:
                 on_death(error)
             elif error is not None:
