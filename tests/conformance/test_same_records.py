@@ -78,7 +78,9 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
     """A worker with every scenario's source in it."""
     folder = tmp_path_factory.mktemp("same")
     (folder / "in.txt").write_text("".join(f"{line}\n" for line in LINES))
-    made = WorkerProcess(folder, {**PROPERTIES, "header.converter": JSON, "offset.flush.interval.ms": "200"}).start()
+    own = {"header.converter": JSON, "offset.flush.interval.ms": "200"}
+    kept = {"log.retention.ms": "-1"}  # records of 2023 go when retention first looks, half a minute after the start
+    made = WorkerProcess(folder, {**PROPERTIES, **own, **kept}).start()
     try:
         for scenario in SCENARIOS:
             made.create(scenario.name, **scenario.created(scenario.settings(folder)))
