@@ -110,7 +110,7 @@ class Copying:
         source, sink = f"{topic}-in", f"{topic}-out"
         found = {INTO: self._timed(Work(records, lambda: create(source, **into), lambda: bench.end(topic)))}
         self._delete(source)
-        lines = lambda: int(records * written(target) / (size - BUFFER))  # noqa: E731 - one word for it
+        lines = lambda: int(records * written(target) / max(size - BUFFER, 1))  # noqa: E731 - one word for it
         found[OUT] = self._timed(Work(records, lambda: create(sink, **out), lines))
         self._delete(sink)
         moment(lambda: written(target) >= size, "the last piece of the copy")
@@ -144,7 +144,7 @@ class Copying:
         size = sum(path.stat().st_size for path in paths)
         found = {INTO: self._timed(Work(records, lambda: self._resume(*sources), lambda: bench.end(topic, tasks)))}
         self._delete(*sources)
-        lines = lambda: int(records * written(target) / (size - tasks * BUFFER))  # noqa: E731 - one word for it
+        lines = lambda: int(records * written(target) / max(size - tasks * BUFFER, 1))  # noqa: E731 - one word for it
         found[OUT] = self._timed(Work(records, lambda: self._resume(sink), lines))
         self._delete(sink)
         moment(lambda: written(target) >= size, "the last piece of the copy")

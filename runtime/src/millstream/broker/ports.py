@@ -49,7 +49,8 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """Rows of one topic partition in ascending offset order (offsets may have gaps); columns of equal length."""
+    """Rows of one topic partition in ascending offset order (offsets may have gaps); columns of equal length, of which
+    timestamps may be `Deferred`."""
 
     topic: str
     partition: int
