@@ -235,7 +235,7 @@ class Happening:
         scattered = (
             "waited for partitions that topic" in self.scene.said
         )  # lines of a partition that is gone come later
-        if account.rewinds_topic > self.scene.restarts + scattered:
+        if account.rewinds_topic > self.scene.restarts and not scattered:
             problem(
                 f"a partition of the topic goes back {account.rewinds_topic} times, and the source was started again "
                 f"{self.scene.restarts} times"
