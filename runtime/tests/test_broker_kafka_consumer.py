@@ -13,7 +13,7 @@ from millstream.broker.kafka.consumer import KafkaConsumer
 from millstream.broker.kafka.failures import Watch
 from millstream.broker.kafka.making import Making
 from millstream.broker.ports import ConsumerSettings, RebalanceListener
-from millstream.errors import BrokerError
+from millstream.errors import BrokerError, UnknownTopicError
 from millstream.lifecycle import ManualClock
 from millstream_api.records import TopicPartition
 
@@ -339,3 +339,32 @@ def test_who_stood_still_and_is_a_member_yet_misses_no_row(member: Member, secon
     stand_still(member, seconds)
     member.poll_all()
     assert member.read == {FIRST: list(range(COUNT))}
+
+
+ABSENT = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, "unknown")
+
+
+def test_a_position_in_a_topic_that_is_gone_is_not_committed_for_the_one_made_anew(member: Member) -> None:
+    member.poll()
+    told: list[Exception | None] = []
+    member.consumer.commit({FIRST: 4}, told.append)
+    member.client.answer(0, ABSENT)
+    assert [type(error) for error in told] == [UnknownTopicError]
+    member.consumer.commit_now({FIRST: 4})
+    with pytest.raises(UnknownTopicError, match="their topics were deleted"):
+        member.consumer.commit({FIRST: 4})
+    assert len(member.client.asked) == 1
+    member.client.rebalance("revoke", FIRST)
+    member.client.rebalance("assign", FIRST)
+    member.consumer.commit_now({FIRST: 2})
+    assert [at.offset for ats, _ in member.client.asked for at in ats] == [4, 2]
+
+
+def test_a_broker_that_does_not_know_a_topic_yet_keeps_positions_from_being_committed_for_a_minute(
+    member: Member,
+) -> None:
+    member.consumer.commit({FIRST: 0})
+    member.client.answer(0, ABSENT)
+    stand_still(member, 60.0)
+    member.consumer.commit_now({FIRST: 4})
+    assert len(member.client.asked) == 2

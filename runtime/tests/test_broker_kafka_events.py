@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, Message
 
+from millstream.broker.kafka.commits import Gone
 from millstream.broker.kafka.consumer import Events
 from millstream.broker.kafka.failures import Watch
 from millstream.broker.kafka.places import Places
@@ -20,7 +21,7 @@ def events() -> Events:
     client: Any = None  # nothing is asked of it
     places = Places(client, piecewise=False)
     places.of[HERE] = 43
-    return Events(places, Watch("c", "127.0.0.1:1", clock), clock)
+    return Events(places, Watch("c", "127.0.0.1:1", clock), clock, Gone(clock))
 
 
 def told(code: int, text: str) -> Message:

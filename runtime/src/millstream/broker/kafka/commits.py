@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import TopicPartition as At
 
-from millstream.broker.kafka.failures import explained
+from millstream.broker.kafka.failures import UNKNOWN, explained
 from millstream.broker.kafka.places import Questions
-from millstream.errors import BrokerError, IllegalStateError
+from millstream.errors import BrokerError, IllegalStateError, UnknownTopicError
+from millstream.lifecycle import Clock
 from millstream_api.records import TopicPartition
 
 if TYPE_CHECKING:
@@ -20,12 +21,14 @@ log = logging.getLogger(__name__)
 Done = Callable[[Exception | None], None]
 Asked = frozenset[tuple[str, int, int]]
 DOING = "committing positions"
+GONE_SECONDS = 60.0
 
 
 class Commits:
     """Commits under way, each with what it asked for: an answer repeats that, and may come out of turn."""
 
-    def __init__(self) -> None:
+    def __init__(self, gone: "Gone") -> None:
+        self._gone = gone
         self._waiting: list[tuple[Asked, Done | None]] = []
 
     def asked(self, offsets: Mapping[TopicPartition, int], done: Done | None) -> None:
@@ -38,9 +41,15 @@ class Commits:
             log.debug("an answer to a commit that nobody waits for: %r", answer)
             return
         _, done = self._waiting.pop(place)
+        for at in offsets:
+            self.heard(at.error or error, at.topic)
         if done is not None:
             first = error or next((at.error for at in offsets if at.error is not None), None)
             done(None if first is None else explained(first, DOING))
+
+    def heard(self, error: KafkaError | None, topic: str) -> None:
+        if error is not None and error.code() in UNKNOWN:
+            self._gone.noticed(topic)
 
     def give_up(self, group: str) -> None:
         while self._waiting:
@@ -49,10 +58,40 @@ class Commits:
                 done(BrokerError(f"the consumer of group {group!r} was closed before its commit was answered"))
 
 
+class Gone:
+    """Topics of which the brokers said that they are not there: made anew, theirs are other rows.
+
+    A position in the former one, committed for the one that has its name now, would pass over as many rows of that. So
+    none is, until the partition is dealt out again, or begins anew; nor for more than a minute, since a broker that has
+    just learnt of a topic says the same.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until: dict[str, float] = {}
+
+    def noticed(self, topic: str) -> None:
+        self._until[topic] = self._clock.monotonic() + GONE_SECONDS
+
+    def over(self, topics: Iterable[str]) -> None:
+        for topic in topics:
+            self._until.pop(topic, None)
+
+    def left(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+        """What may be committed."""
+        if not self._until:
+            return offsets
+        now = self._clock.monotonic()
+        return {at: offset for at, offset in offsets.items() if self._until.get(at.topic, now) <= now}
+
+
 class Committing:
     """group None: it has no positions to commit."""
 
-    def __init__(self, client: "Consumer", group: str | None, commits: Commits, questions: Questions) -> None:
+    def __init__(
+        self, client: "Consumer", group: str | None, commits: Commits, questions: Questions, gone: Gone
+    ) -> None:
+        self._gone = gone
         self._client = client
         self._group = group
         self._commits = commits
@@ -60,6 +99,9 @@ class Committing:
 
     def commit(self, offsets: Mapping[TopicPartition, int], done: Done | None = None) -> None:
         self._need_group()
+        offsets = self._gone.left(offsets)
+        if not offsets:
+            raise UnknownTopicError(f"{DOING}: their topics were deleted, and are made anew or not yet")
         try:
             self._client.commit(offsets=_ats(offsets), asynchronous=True)
         except KafkaException as error:
@@ -68,12 +110,16 @@ class Committing:
 
     def commit_now(self, offsets: Mapping[TopicPartition, int]) -> None:
         self._need_group()
+        offsets = self._gone.left(offsets)
+        if not offsets:
+            return
         try:
             answers = self._client.commit(offsets=_ats(offsets), asynchronous=False)
         except KafkaException as error:
             raise explained(error, DOING) from error
         for at in answers or ():
             if at.error is not None:
+                self._commits.heard(at.error, at.topic)
                 raise explained(at.error, f"committing the position of {at.topic}-{at.partition}")
 
     def committed(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:

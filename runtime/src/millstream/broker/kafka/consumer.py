@@ -3,12 +3,13 @@
 import logging
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from millstream.broker.kafka.commits import Commits, Committing
+from millstream.broker.kafka.commits import Commits, Committing, Gone
 from millstream.broker.kafka.failures import UNKNOWN, Watch, explained
 from millstream.broker.kafka.making import Making
 from millstream.broker.kafka.membership import SAY_AGAIN_SECONDS, Membership
@@ -50,7 +51,8 @@ class Steering:
 class Events:
     """What comes between the rows: ends of partitions, troubles."""
 
-    def __init__(self, places: Places, watch: Watch, clock: Clock) -> None:
+    def __init__(self, places: Places, watch: Watch, clock: Clock, gone: Gone) -> None:
+        self._gone = gone
         self._places = places
         self._watch = watch
         self._clock = clock
@@ -67,6 +69,7 @@ class Events:
             if at in self._places.of and offset is not None:
                 self._places.of[at] = max(self._places.of[at], offset)
         elif error.code() in UNKNOWN:
+            self._gone.noticed(topic or "")
             self.wait_for(topic or "")
         elif error.code() == KafkaError._MAX_POLL_EXCEEDED:
             log.warning(
@@ -84,6 +87,7 @@ class Events:
 
     def went_back(self, partition: TopicPartition, offset: int) -> None:
         """A row came from before the place that was reached, and nobody had sought it."""
+        self._gone.over([partition.topic])
         log.warning(
             "%s-%d goes on at offset %d, and had been read up to %d: the topic was deleted and made anew, or its log "
             "was cut. What was not read before that is gone; what is there now is read from that offset on",
@@ -99,17 +103,18 @@ class Events:
 
 class KafkaConsumer(Steering, Committing):
     def __init__(self, making: Making, settings: ConsumerSettings, watch: Watch, clock: Clock) -> None:
-        commits = Commits()
+        gone = Gone(clock)
+        commits = Commits(gone)
         java, more = _composed(making, settings)
         client = making.consumer(java, {**more, "on_commit": commits.answered}, watch)
         questions = Questions(client, watch, making.api_seconds("consumer", settings.overrides), clock)
         places = Places(client, settings.group is not None and _piecewise(making, java))
         Steering.__init__(self, places)
-        Committing.__init__(self, client, settings.group, commits, questions)
+        Committing.__init__(self, client, settings.group, commits, questions, gone)
         self._settings = settings
         self._watch = watch
         self._clock = clock
-        self._events = Events(places, watch, clock)
+        self._events = Events(places, watch, clock, gone)
         self._member = Membership(client, places, questions, java, self._events.wait_for)
         self._session = int(java.get("session.timeout.ms", SESSION_MS)) / 1000
         self._looked = clock.monotonic()
@@ -123,7 +128,12 @@ class KafkaConsumer(Steering, Committing):
         if self._settings.group is None:
             raise IllegalStateError("a consumer without a group cannot subscribe: use assign")
         self._one_topic = pattern is None and len(topics or ()) == 1
-        self._member.subscribe(topics, pattern, listener, self._clock)
+
+        def assigned(partitions: Collection[TopicPartition]) -> None:
+            self._gone.over({partition.topic for partition in partitions})
+            listener.assigned(partitions)
+
+        self._member.subscribe(topics, pattern, replace(listener, assigned=assigned), self._clock)
 
     def assign(self, positions: Mapping[TopicPartition, Start]) -> None:
         if self._member.subscribed:
