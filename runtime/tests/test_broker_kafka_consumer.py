@@ -368,3 +368,16 @@ def test_a_broker_that_does_not_know_a_topic_yet_keeps_positions_from_being_comm
     stand_still(member, 60.0)
     member.consumer.commit_now({FIRST: 4})
     assert len(member.client.asked) == 2
+
+
+def test_of_a_topic_that_was_made_anew_no_position_is_gone_on_from(member: Member) -> None:
+    """With fewer partitions: some positions of the former one were taken for the new one's."""
+    member.poll_all()
+    member.read.clear()
+    member.consumer.commit({FIRST: COUNT})
+    member.client.committed_at[FIRST] = COUNT
+    member.client.answer(0, ABSENT)
+    member.client.rebalance("revoke", FIRST)
+    member.client.rebalance("assign", FIRST)
+    member.poll_all()
+    assert member.read == {FIRST: list(range(COUNT))}

@@ -25,7 +25,13 @@ MADE_IN_S = 20.0
 #: what a broker that does not answer makes a worker say
 AWAY = r"bootstrap\.servers \S+ cannot be reached"
 DEAD_TEMPLATE = r"its template process \d+ died \(signal 9\)"
-BACK = r"-\d+ goes on at offset \d+, and had been read up to \d+: the topic was deleted|' does not exist; it is"
+BACK = "|".join(
+    (
+        r"-\d+ goes on at offset \d+, and had been read up to \d+: the topic was deleted",
+        "' does not exist; it is waited for",
+        "no longer has: it was deleted and made anew",
+    )
+)
 KILLED = r"the process was ended by signal 9 \(SIGKILL\)"
 NONE = "nothing is repeated"
 SOURCE_AGAIN = "lines of the source since its last committed offset come into the topic again"

@@ -77,6 +77,9 @@ class Gone:
         for topic in topics:
             self._until.pop(topic, None)
 
+    def has(self, topic: str) -> bool:
+        return self._until.get(topic, 0.0) > self._clock.monotonic()
+
     def left(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
         """What may be committed."""
         if not self._until:

@@ -108,6 +108,7 @@ class KafkaConsumer(Steering, Committing):
         java, more = _composed(making, settings)
         client = making.consumer(java, {**more, "on_commit": commits.answered}, watch)
         questions = Questions(client, watch, making.api_seconds("consumer", settings.overrides), clock)
+        questions.made_anew = gone.has
         places = Places(client, settings.group is not None and _piecewise(making, java))
         Steering.__init__(self, places)
         Committing.__init__(self, client, settings.group, commits, questions, gone)

@@ -152,7 +152,9 @@ def starts(questions: Questions, partitions: Sequence[TopicPartition], reset: st
     """Committed positions; where there is none, what `auto.offset.reset` says."""
     found = questions.committed(partitions)
     for partition in partitions:
-        if partition not in found:
+        if questions.made_anew(partition.topic):  # a position may be one in the topic that had its name
+            found[partition], _ = questions.bounds(partition)
+        elif partition not in found:
             if reset.lower() == "none":
                 raise BrokerError(
                     f"{partition.topic}-{partition.partition} has no committed position, and auto.offset.reset is "

@@ -27,6 +27,7 @@ class Questions:
         self._seconds = seconds
         self._clock = clock
         self._rest = StopToken()  # never set: to wait on
+        self.made_anew: Callable[[str], bool] = lambda topic: False
 
     def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         wanted = [At(*partition) for partition in partitions]
