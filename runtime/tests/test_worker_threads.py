@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -15,6 +16,7 @@ from millstream.identity import TargetState, TaskId
 from millstream.worker import parent_end, templates
 from millstream.worker.loop import Loop
 from millstream.worker.parent_end import ParentEnd
+from millstream.worker.templates import Preload, Templates
 from millstream.worker.worker import Worker, WorkerSetup
 
 sys.path.insert(0, str(Path(__file__).parent / "plugins"))
@@ -142,6 +144,28 @@ def test_a_template_goes_when_its_last_child_has_been_gone_for_a_while(monkeypat
         again.until("RUNNING")
     finally:
         worker.close()
+
+
+def test_a_template_that_died_while_it_rested_is_not_ended_again_when_its_rest_is_over(monkeypatch):
+    """By then the numbers of its descriptors are those of somebody else."""
+    monkeypatch.setattr(templates, "IDLE_SECONDS", 3.0)
+    loop, later = Loop(), threading.Event()
+    loop.start("test loop")
+    made = Templates(loop, Preload(()))
+    try:
+        loop.post(made.warm)
+        loop.post(lambda: loop.after(3.3, later.set) and None)
+        wait_until(lambda: made.views() and made.views()[0].is_ready)
+        os.kill(made.views()[0].process.pid, signal.SIGKILL)
+        wait_until(lambda: not made.views())
+        assert not later.is_set(), "the machine was too busy: it has rested already"
+        others = [os.dup(0) for _ in range(16)]
+        assert later.wait(10)
+        for descriptor in others:
+            os.close(descriptor)  # raises for one that is closed already
+    finally:
+        loop.post(made.close)
+        loop.close()
 
 
 def test_children_are_sessions_of_their_own_and_leave_no_descriptor_behind():

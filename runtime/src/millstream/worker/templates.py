@@ -222,6 +222,7 @@ class Template:
 
     def _finish(self, reason: str) -> None:
         self._overdue.cancel()
+        self._idle.over()  # once it is over nothing may end it again: its descriptors' numbers are others' by then
         self._loop.forget(self._control)
         self._printed.finish()
         self.line.close()
