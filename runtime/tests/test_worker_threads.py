@@ -14,6 +14,7 @@ from millstream.errors import RemoteError
 from millstream.host.channel import PluginTarget, RunTask, SetLevels, encode
 from millstream.identity import TargetState, TaskId
 from millstream.worker import parent_end, templates
+from millstream.worker.children import Child
 from millstream.worker.loop import Loop
 from millstream.worker.parent_end import ParentEnd
 from millstream.worker.templates import Preload, Templates
@@ -166,6 +167,29 @@ def test_a_template_that_died_while_it_rested_is_not_ended_again_when_its_rest_i
     finally:
         loop.post(made.close)
         loop.close()
+
+
+def test_the_end_of_a_child_is_told_though_its_last_words_could_not_be_dealt_with():
+    ended = []
+
+    class Owner:
+        def heard(self, message):
+            raise RuntimeError("not dealt with")
+
+        def logged(self, line):
+            pass
+
+        def ended(self, ending):
+            ended.append(ending.sentence())
+
+    loop = Loop()
+    child = Child(loop, connector("last"), Owner())
+    child.far_ends()[0].sendall(encode(SetLevels({})))
+    with pytest.raises(RuntimeError, match="not dealt with"):
+        child.gone(3)
+    assert ended == ["the process ended itself with exit code 3"]
+    assert child.is_gone
+    loop.close()
 
 
 def test_children_are_sessions_of_their_own_and_leave_no_descriptor_behind():

@@ -120,17 +120,19 @@ class Child:
             body.signal(number)
 
     def gone(self, code: int | None, reason: str = "") -> None:
-        """The body ended: read what it left behind, close, tell the owner. Told once."""
+        """The body ended: read what it left behind, close, tell the owner. Once, whatever is wrong."""
         if self.is_gone:
             return
         self.close_far_ends()
         self._ending = True
-        self._channel.read()
-        self._on_output(EVENT_READ)
-        self.is_gone = True
-        self.output.finish()
-        self._release()
-        self._owner.ended(Ending(code, reason or self._kill_reason, self.output.last_lines()))
+        try:
+            self._channel.read()
+            self._on_output(EVENT_READ)
+        finally:
+            self.is_gone = True
+            self.output.finish()
+            self._release()
+            self._owner.ended(Ending(code, reason or self._kill_reason, self.output.last_lines()))
 
     # -- for the owner
 
