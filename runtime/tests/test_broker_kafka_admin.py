@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from millstream.broker.kafka.admin import KafkaAdmin
 from millstream.broker.kafka.failures import Watch
@@ -15,6 +15,7 @@ from millstream_api.records import TopicPartition
 
 PARTITION = TopicPartition("t", 0)
 NEW = KafkaError(KafkaError.NOT_COORDINATOR, "not coordinator")
+GROWN = KafkaError(KafkaError.UNKNOWN_LEADER_EPOCH, "the leader's epoch is newer than mine")
 FORBIDDEN = KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED, "no")
 
 
@@ -29,7 +30,8 @@ class Client:
         return SimpleNamespace(topics={"t": SimpleNamespace(error=None, partitions={0: None})})
 
     def list_offsets(self, wanted: Any, isolation_level: Any) -> Any:
-        return {at: _told(SimpleNamespace(offset=20)) for at in wanted}
+        error = self.errors.pop(0) if self.errors else None
+        return {at: _failed(error) if error else _told(SimpleNamespace(offset=20)) for at in wanted}
 
     def list_consumer_group_offsets(self, asked: Any) -> Any:
         return {"g": self._answer()}
@@ -54,6 +56,12 @@ def _told(answer: Any) -> "Future[Any]":
     return future
 
 
+def _failed(error: KafkaError) -> "Future[Any]":
+    future: Future[Any] = Future()
+    future.set_exception(KafkaException(error))
+    return future
+
+
 def admin_of(client: Any) -> KafkaAdmin:
     admin = KafkaAdmin(client, Watch("a", "127.0.0.1:1"), 10.0, ManualClock())
     admin._rest = ManualClock()  # type: ignore[assignment]  # does not wait
@@ -65,6 +73,10 @@ def test_a_coordinator_that_is_new_is_asked_again() -> None:
     admin_of(client).alter_group_offsets("g", {PARTITION: 3})
     assert client.offset == 3
     assert admin_of(Client(NEW)).group_offsets("g") == {PARTITION: 7}
+
+
+def test_a_partition_whose_leaders_change_is_asked_again_for_its_end() -> None:
+    assert admin_of(Client(GROWN, GROWN)).end_offsets([PARTITION]) == {PARTITION: 20}
 
 
 def test_an_error_about_one_partition_is_not_taken_for_a_position_that_is_not_there() -> None:

@@ -45,13 +45,12 @@ AWAY = frozenset(
 )
 PASSING = MEMBER | LEADER | AWAY
 """What the same question may get by. Source: the subclasses of Kafka's RetriableException, librdkafka's own beside."""
-NEW = frozenset(
-    {
-        *(KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.COORDINATOR_NOT_AVAILABLE),
-        *(KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.NOT_COORDINATOR),
-    }
-)
-"""Of a topic, or a group, that its brokers have just been given."""
+NEW = LEADER | {
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.NOT_COORDINATOR,
+}
+"""Of a topic, or a group, that its brokers have just been given, or hand over to one another."""
 UNKNOWN = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
 ODD = frozenset(
     {
