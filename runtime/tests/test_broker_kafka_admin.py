@@ -22,15 +22,16 @@ FORBIDDEN = KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED, "no")
 class Client:
     """Answers about `t-0` with one error after the other, then with its offset."""
 
-    def __init__(self, *errors: KafkaError) -> None:
+    def __init__(self, *errors: KafkaError, of_ends: tuple[KafkaError, ...] = ()) -> None:
         self.errors = list(errors)
+        self.of_ends = list(of_ends)
         self.offset = 7
 
     def list_topics(self, timeout: float) -> Any:
         return SimpleNamespace(topics={"t": SimpleNamespace(error=None, partitions={0: None})})
 
     def list_offsets(self, wanted: Any, isolation_level: Any) -> Any:
-        error = self.errors.pop(0) if self.errors else None
+        error = self.of_ends.pop(0) if self.of_ends else None
         return {at: _failed(error) if error else _told(SimpleNamespace(offset=20)) for at in wanted}
 
     def list_consumer_group_offsets(self, asked: Any) -> Any:
@@ -76,7 +77,7 @@ def test_a_coordinator_that_is_new_is_asked_again() -> None:
 
 
 def test_a_partition_whose_leaders_change_is_asked_again_for_its_end() -> None:
-    assert admin_of(Client(GROWN, GROWN)).end_offsets([PARTITION]) == {PARTITION: 20}
+    assert admin_of(Client(of_ends=(GROWN, GROWN))).end_offsets([PARTITION]) == {PARTITION: 20}
 
 
 def test_an_error_about_one_partition_is_not_taken_for_a_position_that_is_not_there() -> None:
