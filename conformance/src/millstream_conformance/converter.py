@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from millstream_api import DATE, TIME, TIMESTAMP, DataError, Decoded, Schema, Subject, Type, decimal
+from millstream_conformance.comparing import difference
 from millstream_conformance.settings import SettingsConformance
 from millstream_conformance.suite import does_not_apply
 from millstream_conformance.threads import side_by_side
@@ -112,15 +113,17 @@ class ConverterConformance(SettingsConformance):
             schema, values = schema.replace(optional=True), [*values, None]
         before = copy.deepcopy(values)
         schemas, back = self.trip(schema, values)
-        assert back == before
-        assert values == before, "the converter changed what it was given"
+        assert not difference(back, before)
+        assert not difference(values, before), "the converter changed what it was given"
         if self.keeps_schema:
-            assert set(schemas) == {schema}
+            assert not difference(set(schemas), {schema})
 
     def test_a_column_is_the_same_as_its_rows_one_by_one(self) -> None:
         for schema, values in self.carried():
             encode = self.made().encoder(Subject("topic", schema, "value"))
-            assert list(encode(values, None)) == [data for value in values for data in encode([value], None)]
+            assert not difference(
+                list(encode(values, None)), [data for value in values for data in encode([value], None)]
+            )
 
     def test_reading_a_column_is_the_same_as_reading_its_rows_and_changes_nothing(self) -> None:
         for schema, values in self.carried():
@@ -129,8 +132,8 @@ class ConverterConformance(SettingsConformance):
             before = list(data)
             decode = converter.decoder(Subject("topic", None, "value"))
             whole = _rows(decode(data, None), len(data))
-            assert whole == [row for each in data for row in _rows(decode([each], None), 1)]
-            assert data == before, "the converter changed what it was given"
+            assert not difference(whole, [row for each in data for row in _rows(decode([each], None), 1)])
+            assert not difference(data, before), "the converter changed what it was given"
 
     def test_a_function_is_pure_across_threads(self) -> None:
         """Other values on each thread: who keeps a column aside mixes them up."""
@@ -142,9 +145,9 @@ class ConverterConformance(SettingsConformance):
             read = _rows(decode(written, None), len(written))
             at = [row % len(values) for row in range(200)]
             texts = side_by_side(partial(_one, encode), [values[row] for row in at])
-            assert [list(text) for text in texts] == [[written[row]] for row in at], "writing"
+            assert not difference([list(text) for text in texts], [[written[row]] for row in at]), "writing"
             groups = side_by_side(partial(_one, decode), [written[row] for row in at])
-            assert [_rows(group, 1) for group in groups] == [[read[row]] for row in at], "reading"
+            assert not difference([_rows(group, 1) for group in groups], [[read[row]] for row in at]), "reading"
 
     def test_nothing_is_printed(self, capfd: pytest.CaptureFixture[str]) -> None:
         for schema, values in self.carried():

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from millstream_api import STRING, RetriableError, Schema, SinkBatch, TopicPartition
+from millstream_conformance.comparing import difference
 from millstream_conformance.harness import Row, RunningSink
 from millstream_conformance.leftovers import nothing_left_behind
 from millstream_conformance.settings import ConnectorConformance
@@ -59,7 +60,7 @@ class SinkPromises(ConnectorConformance):
         batch = sink.put(values, schema=self.value_schema)
         sink.task.put(batch)
         sink.stop()
-        assert self.found() == list(values)
+        assert not difference(self.found(), list(values))
 
     def test_one_bad_record_goes_to_the_errant_reporter_and_the_others_arrive(self) -> None:
         if self.unfit is NOTHING_UNFIT:
@@ -71,7 +72,7 @@ class SinkPromises(ConnectorConformance):
         assert [record.origin.offset for record, _ in sink.context.reported] == [batch.origins[1].offset], (
             "one record of three cannot be written: hand it, and it alone, to context.report"
         )
-        assert self.found() == values
+        assert not difference(self.found(), values)
 
     def test_one_bad_record_fails_the_task_when_nobody_hears_of_it(self) -> None:
         if self.unfit is NOTHING_UNFIT:
@@ -97,7 +98,7 @@ class SinkSharing(SinkPromises):
         keyed = [Row(values[6], "a", key_schema=STRING), Row(values[7]), Row(values[8], "b", key_schema=STRING)]
         sink.put_rows(keyed, self.value_schema)
         sink.stop()
-        assert self.found() == values, (
+        assert not difference(self.found(), values), (
             "batches of three rows, of one row, and of rows in two groups did not arrive alike: the numbers in "
             "`group.rows` say where a group's rows belong"
         )
@@ -112,7 +113,7 @@ class SinkSharing(SinkPromises):
         found = self.found()
         for number in (0, 1):
             own = values[number::2]
-            assert [value for value in found if value in own] == own, f"the rows of partition {number}"
+            assert not difference([value for value in found if value in own], own), f"the rows of partition {number}"
 
     def test_each_partition_has_its_own_offset_and_goes_on_when_another_is_taken_away(self) -> None:
         values = list(self.values(6))
@@ -151,7 +152,7 @@ class SinkSharing(SinkPromises):
         found = self.found()
         for number in (0, 1):
             own = [value for at, value in enumerate(values) if at // 2 % 2 == number]
-            assert [value for value in found if value in own] == own, f"the rows of task {number}"
+            assert not difference([value for value in found if value in own], own), f"the rows of task {number}"
 
 
 class SinkConformance(SinkSharing):
@@ -172,7 +173,7 @@ class SinkConformance(SinkSharing):
         sink.put(values[:7], schema=self.value_schema)
         sink.put(values[7:], schema=self.value_schema)
         sink.stop()
-        assert self.found() == list(values)
+        assert not difference(self.found(), list(values))
 
     def test_records_that_come_again_after_a_restart_are_taken_and_none_is_lost(self) -> None:
         values = list(self.values(4))
@@ -194,7 +195,9 @@ class SinkConformance(SinkSharing):
             found = self.found()
         finally:
             sink.stop()
-        assert found[: committed.get(sink.partition, 0)] == list(values)[: committed.get(sink.partition, 0)]
+        assert not difference(
+            found[: committed.get(sink.partition, 0)], list(values)[: committed.get(sink.partition, 0)]
+        )
 
     def test_pre_commit_is_never_ahead_of_what_was_put(self) -> None:
         sink = self.running()
@@ -219,7 +222,7 @@ class SinkConformance(SinkSharing):
         sink.task.pre_commit({sink.partition: 3})
         sink.context.stop()
         sink.task.stop()
-        assert _columns(batch) == before, "the sink changed the batch that it was given"
+        assert not difference(_columns(batch), before), "the sink changed the batch that it was given"
 
     def test_while_the_outside_is_away_put_raises_retriable_error_and_takes_the_same_batch_later(self) -> None:
         outage = self.outage()

@@ -16,6 +16,7 @@ from millstream_api import (
     Transformation,
     Type,
 )
+from millstream_conformance.comparing import difference
 from millstream_conformance.settings import SettingsConformance
 from millstream_conformance.suite import does_not_apply
 from millstream_conformance.threads import side_by_side
@@ -78,7 +79,7 @@ class TransformationConformance(_LinkConformance):
         for record in self.records():
             before = copy.deepcopy(record)
             after = made.apply(record)
-            assert record == before, "apply changed the record it was given: use record.replace"
+            assert not difference(record, before), "apply changed the record it was given: use record.replace"
             assert after is None or isinstance(after, Record)
             if isinstance(after, SourceRecord):
                 kept = (after.source_partition, after.source_offset)
@@ -92,7 +93,7 @@ class TransformationConformance(_LinkConformance):
         except DataError:
             return
         assert after is not None or self.drops, "the tombstone was dropped: what it stands for is never deleted"
-        assert tombstone == before, "apply changed the record it was given: use record.replace"
+        assert not difference(tombstone, before), "apply changed the record it was given: use record.replace"
 
     def test_every_record_passes(self) -> None:
         if self.drops:
@@ -107,7 +108,7 @@ class TransformationConformance(_LinkConformance):
         except Exception:  # noqa: BLE001 - whatever a batch form raises
             return  # such rows go to the record form
         after = self.made().apply(self.tombstone())
-        assert _by_row(parts) == ({} if after is None else {0: _said(after)})
+        assert not difference(_by_row(parts), {} if after is None else {0: _said(after)})
 
     def test_nothing_is_printed(self, capfd: pytest.CaptureFixture[str]) -> None:
         made = self.made()
@@ -128,14 +129,14 @@ class TransformationConformance(_LinkConformance):
             after = record_form.apply(record)
             if after is not None:
                 wanted[row] = _said(after)
-        assert got == wanted
+        assert not difference(got, wanted)
 
     def test_the_batch_form_leaves_the_batch_as_it_was(self) -> None:
         self._needs_batch_form()
         batch = self.batch()
         before = copy.deepcopy(_columns(batch))
         self.made().apply_batch(batch)
-        assert _columns(batch) == before, "apply_batch changed the batch it was given"
+        assert not difference(_columns(batch), before), "apply_batch changed the batch it was given"
 
     def test_the_batch_form_is_pure(self) -> None:
         """Called again after a failure, on parts, and on several threads, it says the same."""
@@ -143,16 +144,16 @@ class TransformationConformance(_LinkConformance):
         batch = self.batch()
         made = self.made()
         wanted = _by_row(made.apply_batch(batch))
-        assert _by_row(made.apply_batch(batch)) == wanted, (
+        assert not difference(_by_row(made.apply_batch(batch)), wanted), (
             "a second call says something else: state is for record forms"
         )
         parts = [made.apply_batch(batch.take([row])) for row in range(len(batch))]
-        assert {row: said for part in parts for row, said in _by_row(part).items()} == wanted
+        assert not difference({row: said for part in parts for row, said in _by_row(part).items()}, wanted)
         rows = [
             row % len(batch) for row in range(CALLS)
         ]  # others on each thread: who keeps a batch aside mixes them up
         found = side_by_side(lambda row: _by_row(made.apply_batch(batch.take([row]))), rows)
-        assert found == [{row: wanted[row]} if row in wanted else {} for row in rows], (
+        assert not difference(found, [{row: wanted[row]} if row in wanted else {} for row in rows]), (
             "on several threads at once it says something else"
         )
 
@@ -173,7 +174,7 @@ class PredicateConformance(_LinkConformance):
             before = copy.deepcopy(record)
             answer = made.test(record)
             assert isinstance(answer, bool), f"test gave a {type(answer).__name__}; True or False is right"
-            assert record == before, "test changed the record it was given"
+            assert not difference(record, before), "test changed the record it was given"
 
     def test_the_batch_form_says_what_the_record_form_says(self) -> None:
         if self.plugin_class().test_batch is Predicate.test_batch:
@@ -181,9 +182,9 @@ class PredicateConformance(_LinkConformance):
         batch = self.batch()
         before = copy.deepcopy(_columns(batch))
         answer = self.made().test_batch(batch)
-        assert _columns(batch) == before, "test_batch changed the batch it was given"
+        assert not difference(_columns(batch), before), "test_batch changed the batch it was given"
         made = self.made()
-        assert _answers(answer, len(batch)) == [made.test(record) for record in self.records()]
+        assert not difference(_answers(answer, len(batch)), [made.test(record) for record in self.records()])
 
     def test_the_batch_form_is_pure(self) -> None:
         """Called again, on parts, and on several threads, it says the same."""
@@ -191,12 +192,12 @@ class PredicateConformance(_LinkConformance):
             does_not_apply("the predicate has no batch form")
         batch, made = self.batch(), self.made()
         wanted = _answers(made.test_batch(batch), len(batch))
-        assert _answers(made.test_batch(batch), len(batch)) == wanted, (
+        assert not difference(_answers(made.test_batch(batch), len(batch)), wanted), (
             "a second call says something else: state is for record forms"
         )
         rows = [row % len(batch) for row in range(CALLS)]
         found = side_by_side(lambda row: _answers(made.test_batch(batch.take([row])), 1), rows)
-        assert found == [[wanted[row]] for row in rows], (
+        assert not difference(found, [[wanted[row]] for row in rows]), (
             "on parts, or on several threads at once, it says something else"
         )
 
@@ -207,7 +208,7 @@ class PredicateConformance(_LinkConformance):
             answer = self.made().test_batch(one_row(self.tombstone()))
         except Exception:  # noqa: BLE001 - whatever a batch form raises
             return  # such rows go to the record form
-        assert _answers(answer, 1) == [self.made().test(self.tombstone())]
+        assert not difference(_answers(answer, 1), [self.made().test(self.tombstone())])
 
     def test_nothing_is_printed(self, capfd: pytest.CaptureFixture[str]) -> None:
         made = self.made()
