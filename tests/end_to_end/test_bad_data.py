@@ -266,7 +266,7 @@ def test_a_line_of_a_hundred_megabytes_passes_within_bounds(worker: WorkerProces
         for _ in range(100):
             file.write(b"x" * (size // 100))
         file.write(b"\nshort\n")
-    these.source()
+    these.source(**{"line.max.bytes": str(3 * size)})
     these.sink()
     peaks: dict[int, int] = {}
 
