@@ -196,6 +196,16 @@ def test_a_log_is_at_an_absolute_path_without_dots_for_nothing(
     assert found.meta == f"{os.path.dirname(found.data)}/{stem}-meta{dot}{suffix}"
 
 
+def test_a_log_at_an_absolute_path_is_found_when_the_working_folder_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert filesystem.log_files("/var/lib/it.sqlite").data == "/var/lib/it.sqlite"
+
+
 @pytest.mark.parametrize(("magic", "name"), [(0x6969, "NFS"), (0x01021997, "9p"), (0x65735546, "FUSE or virtiofs")])
 def test_a_file_system_of_the_network_is_refused(
     path: str, magic: int, name: str, monkeypatch: pytest.MonkeyPatch

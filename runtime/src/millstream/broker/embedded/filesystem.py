@@ -60,7 +60,8 @@ def log_files(path: str) -> LogFiles:
         raise BrokerError("bootstrap.servers=sqlite: names no file; write sqlite:<path>, such as sqlite:./log.db")
     if path.endswith(("/", os.sep)) or os.path.isdir(path):
         path = os.path.join(path, "log.db")
-    parts = [part for part in os.path.join(os.getcwd(), path).split(os.sep) if part not in {"", "."}]
+    whole = path if os.path.isabs(path) else os.path.join(os.getcwd(), path)  # the working folder may be gone
+    parts = [part for part in whole.split(os.sep) if part not in {"", "."}]
     data = os.sep + os.sep.join(parts)  # as pathlib writes it, `..` kept: not pathlib, which each child would wake
     stem, suffix = os.path.splitext(data)
     return LogFiles(data, f"{stem}-meta{suffix}")
