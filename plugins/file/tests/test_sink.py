@@ -421,3 +421,66 @@ def test_listing_the_plugins_imports_nothing_but_the_api() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "['millstream_file', 'millstream_file.plugin']"
+
+
+def test_tasks_that_write_on_to_a_file_that_was_renamed_put_no_empty_lines_into_it(
+    tmp_path: Path, started: Started, caplog: pytest.LogCaptureFixture
+) -> None:
+    file, old = tmp_path / "out.txt", tmp_path / "out.txt.1"
+    tasks = [started(file), started(file)]
+    for task in tasks:
+        task.put(batch("before"))
+    file.rename(old)
+    file.write_text("somebody else's, longer than what was there before")
+    for task in [*tasks, *tasks]:
+        task.put(batch("after"))
+    assert old.read_text() == "before\n" * 2 + "after\n" * 4
+    assert caplog.messages == []
+
+
+@needs_attributes
+def test_part_of_a_batch_that_could_not_be_cut_is_cut_by_the_next_task(
+    tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "out.txt"
+    task = started(file)
+    task.put(batch("one"))
+    task.pre_commit({})
+    write = os.write
+
+    def part(handle: int, data: memoryview) -> int:
+        if len(data) < len("two\n"):
+            raise OSError(errno.EIO, "Input/output error")
+        return write(handle, data[:2])
+
+    def refuse(handle: int, size: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sink.os, "write", part)
+        patched.setattr(sink.os, "ftruncate", refuse)
+        with pytest.raises(FileError, match="cannot cut back to byte 4"):
+            task.put(batch("two"))
+    task.stop()
+    assert file.read_text() == "one\ntw"
+    started(file).put(batch("two"))
+    assert file.read_text() == "one\ntwo\n"
+
+
+@needs_attributes
+def test_a_file_is_closed_though_its_mark_cannot_be_removed(
+    tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(handle: int, name: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    closed: list[int] = []
+    close = os.close
+    task = started(tmp_path / "out.txt")
+    task.put(batch("one"))
+    with monkeypatch.context() as patched:
+        patched.setattr(mark.os, "removexattr", refuse)
+        patched.setattr(sink.os, "close", lambda handle: (closed.append(handle), close(handle)))
+        with pytest.raises(OSError, match="Input/output error"):
+            task.stop()
+    assert len(closed) == 1

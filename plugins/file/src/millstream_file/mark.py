@@ -47,6 +47,10 @@ class Mark:
             os.removexattr(self._file, ATTRIBUTE)
         self._own = None
 
+    def leave(self) -> None:
+        """Part of the write stands and cannot be cut: the mark stays, for whoever opens the file next."""
+        self._own = None
+
     def found(self) -> Writing | None:
         """What the last marked write was to be; None: there is no mark."""
         if not self._usable:

@@ -72,10 +72,12 @@ class FileStreamSinkTask(SinkTask[FileSinkConfig]):
 
     def stop(self) -> None:
         if self._file != _STDOUT:
-            with self._alone():
-                self._mark.remove()
-            os.close(self._file)
-        self._file = _STDOUT
+            try:
+                with self._alone():
+                    self._mark.remove()
+            finally:
+                os.close(self._file)
+                self._file = _STDOUT
 
     def _use(self, file: int) -> None:
         self._file = file
@@ -123,6 +125,7 @@ class FileStreamSinkTask(SinkTask[FileSinkConfig]):
         try:
             os.ftruncate(self._file, size)
         except OSError as error:
+            self._mark.leave()
             raise self._failed(f"cut back to byte {size}, behind which part of a batch stands,", error) from error
 
     def _failed(self, doing: str, error: OSError) -> FileError:
@@ -154,7 +157,7 @@ class FileStreamSinkTask(SinkTask[FileSinkConfig]):
         if size == self._end:
             return b""  # nobody else has written
         try:
-            end = _end_of_last_line(self._name, size)
+            end = _end_of_last_line(self._file, size)
         except OSError as error:
             raise self._failed("look at the last line of", error) from error
         if end == size:
@@ -188,27 +191,28 @@ class FileStreamSink(SinkConnector[FileSinkConfig]):
 
 
 def _append_to(name: str) -> int:
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    # what is there already is looked at, if it can be: a pipe opened for both would have no end
+    way = os.O_RDWR if os.path.isfile(name) or not os.path.exists(name) else os.O_WRONLY
+    flags = way | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     try:
         return os.open(name, flags, 0o666)
     except OSError as error:
         raise FileError(
             f"Couldn't find or create file '{name}' for FileStreamSinkTask: {error.strerror}; setting 'file' must "
-            "name a file, in a folder that exists, that this worker's user may write"
+            "name a file, in a folder that exists, that this worker's user may read and write"
         ) from error
 
 
-def _end_of_last_line(name: str, size: int) -> int:
-    """Byte position behind the last line end; 0 if there is none."""
-    with open(name, "rb", buffering=0) as file:
-        at, step = size, 1  # where other tasks append too, this is asked before each put, and the last byte says it
-        while at > 0:
-            start = max(0, at - step)
-            file.seek(start)
-            found = file.read(at - start).rfind(b"\n")
-            if found >= 0:
-                return start + found + 1
-            at, step = start, _LOOK_BACK
+def _end_of_last_line(file: int, size: int) -> int:
+    """Byte position behind the last line end; 0 if there is none. Of the open file: its name may be another's now."""
+    at, step = size, 1  # where other tasks append too, this is asked before each put, and the last byte says it
+    while at > 0:
+        start = max(0, at - step)
+        os.lseek(file, start, os.SEEK_SET)  # writes go to the end, wherever this is
+        found = os.read(file, at - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        at, step = start, _LOOK_BACK
     return 0
 
 
