@@ -48,6 +48,10 @@ class Something(BaseHTTPRequestHandler):
 
     do_DELETE = do_GET  # noqa: N815 - the name that http.server looks for
 
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
     def log_message(self, *_: object) -> None:
         """A test prints nothing."""
 
@@ -71,6 +75,18 @@ def test_what_is_no_worker_is_said_to_be_none(something: str, path: str, command
     assert done.exit_code == 1
     assert done.stderr.startswith("millstream: ")
     assert "is --url the address of a Connect worker?" in done.stderr.replace("Is it running, and ", "")
+
+
+@pytest.mark.parametrize("path", sorted(set(ANSWERS) - {"/message"}))
+def test_what_answers_a_creation_otherwise_than_a_worker_is_said_to_be_none(
+    something: str, path: str, folder: Path
+) -> None:
+    (folder / "x.json").write_text('{"name": "x", "config": {}}')
+    done = run("connectors", "--url", something + path, "create", "x.json")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("millstream: ")
+    assert "is --url the address of a Connect worker?" in done.stderr.replace("Is it running, and ", "")
+    assert done.stdout == ""
 
 
 def test_a_password_in_the_address_is_not_told() -> None:

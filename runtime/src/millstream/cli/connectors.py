@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import click
@@ -13,6 +13,7 @@ import httpx
 
 from millstream.cli.output import fail, json_option, print_json, print_table
 
+Found = TypeVar("Found")
 ADDRESS = "is --url the address of a Connect worker?"
 PASSWORD = re.compile(r"//[^/@]*@")
 TIMEOUT_S = 95.0  # a worker answers within 90 s, or says what it waits for
@@ -42,9 +43,11 @@ class ConnectClient:
         except ValueError:
             fail(f"{self._told!r} answered {method} {path} with something that is not JSON; {ADDRESS}")
 
-    def shown(self, path: str, query: Mapping[str, str] | None = None) -> "Shown":
-        """GET an object of which some fields will be shown."""
-        return Shown(self.call("GET", path, query=query), f"{self._told!r} answered GET {path}")
+    def shown(
+        self, path: str, query: Mapping[str, str] | None = None, method: str = "GET", body: object = None
+    ) -> "Shown":
+        """Ask for an object of which some fields will be shown."""
+        return Shown(self.call(method, path, body, query), f"{self._told!r} answered {method} {path}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +58,15 @@ class Shown:
     source: str
 
     def table(self, columns: Sequence[str], rows: Callable[[Any], Sequence[Sequence[object]]]) -> None:
-        """Print a table; what `rows` does not find in the answer no Connect worker left out."""
+        """Print a table."""
+        print_table(columns, self.found(rows))
+
+    def found(self, read: Callable[[Any], Found]) -> Found:
+        """What `read` makes of the answer; what it does not find there no Connect worker left out."""
         try:
-            found = rows(self.answer)
+            return read(self.answer)
         except (LookupError, TypeError, AttributeError):
             fail(f"{self.source} with JSON of another form than Connect's; {ADDRESS}")
-        print_table(columns, found)
 
 
 def _reason(answer: httpx.Response) -> str:
@@ -140,11 +146,11 @@ def create(client: ConnectClient, file: Path, as_json: bool) -> None:
         fail(f"{file}: not JSON: {error}")
     if isinstance(body, dict) and "config" not in body and "name" in body:
         body = {"name": body["name"], "config": body}
-    made = client.call("POST", "/connectors", body)
+    shown = client.shown("/connectors", method="POST", body=body)
     if as_json:
-        print_json(made)
+        print_json(shown.answer)
     else:
-        click.echo(f"created {made['type']} {made['name']}")
+        click.echo(shown.found(lambda made: f"created {made['type']} {made['name']}"))
 
 
 @connectors.command()
