@@ -278,7 +278,6 @@ def test_a_put_comes_again_without_rows_when_the_sink_wants_to_be_called(broker:
 
     running = Running(broker, topic, wanting, HASTY, flush_ms=60_000).start()
     until(lambda: len(called) > 5, "five calls", WAIT_S)
-    assert called[5] - called[0] < 0.9 * 60
     running.stop()
 
 
