@@ -381,3 +381,42 @@ def test_of_a_topic_that_was_made_anew_no_position_is_gone_on_from(member: Membe
     member.client.rebalance("assign", FIRST)
     member.poll_all()
     assert member.read == {FIRST: list(range(COUNT))}
+
+
+def without_group() -> tuple[KafkaConsumer, Client, ManualClock]:
+    making, clock = Faking(), ManualClock()
+    consumer = KafkaConsumer(making, ConsumerSettings("c"), Watch("c", "127.0.0.1:1"), clock)
+    consumer.assign({FIRST: 0})
+    return consumer, making.made[0], clock
+
+
+def end_of_partition(offset: int) -> Message:
+    return Message(topic="t", partition=0, offset=offset, error=KafkaError(KafkaError._PARTITION_EOF, "end"))
+
+
+def test_who_has_no_group_loses_no_row_by_standing_still() -> None:
+    consumer, client, clock = without_group()
+    client.inside = [lambda messages: messages.append(end_of_partition(COUNT))]
+    clock.advance(46.0)
+    (rows,) = consumer.poll(COUNT, 0)
+    assert list(rows.offsets) == list(range(COUNT))
+    assert consumer.position(FIRST) == COUNT
+
+
+def test_the_end_of_a_partition_comes_behind_its_rows(caplog: pytest.LogCaptureFixture) -> None:
+    consumer, client, _ = without_group()
+    client.inside = [lambda messages: messages.append(end_of_partition(COUNT + 1))]  # behind a transaction's marker
+    consumer.poll(COUNT, 0)
+    assert consumer.position(FIRST) == COUNT + 1
+    assert "made anew" not in caplog.text
+
+
+def test_rows_before_the_end_of_a_partition_are_read_again_when_a_later_message_is_refused() -> None:
+    consumer, client, _ = without_group()
+    refused = Message(topic="t", partition=0, offset=-1, error=KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "no"))
+    client.inside = [lambda messages: messages.extend([end_of_partition(COUNT), refused])]
+    with pytest.raises(BrokerError):
+        consumer.poll(COUNT, 0)
+    assert consumer.position(FIRST) == 0
+    (rows,) = consumer.poll(COUNT, 0)
+    assert list(rows.offsets) == list(range(COUNT))

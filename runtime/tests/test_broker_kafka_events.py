@@ -32,7 +32,7 @@ def test_a_task_that_was_too_slow_learns_which_setting_to_raise(
     events: Events, caplog: pytest.LogCaptureFixture
 ) -> None:
     text = "Application maximum poll interval (6000ms) exceeded by 9ms"
-    assert events.take(told(KafkaError._MAX_POLL_EXCEEDED, text))
+    assert events.take(told(KafkaError._MAX_POLL_EXCEEDED, text), {})
     assert text in caplog.text
     assert "raise consumer.override.max.poll.interval.ms" in caplog.text
     assert "is delivered again" in caplog.text

@@ -58,16 +58,15 @@ class Events:
         self._clock = clock
         self._missing: dict[str, float] = {}
 
-    def take(self, message: Message) -> bool:
-        """Whether it is no row. Raises what the brokers refuse."""
+    def take(self, message: Message, ends: dict[TopicPartition, int]) -> bool:
+        """Whether it is no row. Raises what the brokers refuse.   ends: gets the ends of partitions."""
         error = message.error()
         if error is None:
             return False
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         if error.code() == KafkaError._PARTITION_EOF and topic is not None and partition is not None:
-            at = TopicPartition(topic, partition)
-            if at in self._places.of and offset is not None:
-                self._places.of[at] = max(self._places.of[at], offset)
+            if offset is not None:
+                ends[TopicPartition(topic, partition)] = offset
         elif error.code() in UNKNOWN:
             self._gone.noticed(topic or "")
             self.wait_for(topic or "")
@@ -156,7 +155,7 @@ class KafkaConsumer(Steering, Committing):
         while True:
             self._member.follow()
             messages = self._read(max_rows, deadline)
-            if self._stood_still():
+            if self._stood_still() and self._settings.group is not None:
                 self._places.read_again(self._places.of)
                 messages = [message for message in messages if message.error() is not None]
             try:
@@ -213,27 +212,33 @@ class KafkaConsumer(Steering, Committing):
     def _read_again(self, messages: list[Message]) -> None:
         """They are not given, and librdkafka thinks they are: go back to where each partition is."""
         self._places.read_again(
-            TopicPartition(message.topic(), message.partition())  # type: ignore[arg-type]  # as it is no error
+            TopicPartition(message.topic(), message.partition())  # type: ignore[arg-type]  # as it is of a partition
             for message in messages
-            if message.error() is None
+            if (error := message.error()) is None or error.code() == KafkaError._PARTITION_EOF
         )
 
     def _taken(self, messages: list[Message]) -> list[Incoming]:
         of, paused, jumped = self._places.of, self._places.paused, self._places.jumped
+        ends: dict[TopicPartition, int] = {}
         if any(map(Message.error, messages)):
-            messages = [message for message in messages if not self._events.take(message)]
+            messages = [message for message in messages if not self._events.take(message, ends)]
         given = []
         for rows in columns(messages, self._one_topic):
             partition = TopicPartition(rows.topic, rows.partition)
             if partition in jumped:
+                ends.pop(partition, None)
                 self._places.read_again([partition])
             elif partition in paused:
+                ends.pop(partition, None)
                 self._places.dropped(partition)
             elif partition in of:  # else it went while they were under way
                 if rows.offsets[0] < of[partition]:
                     self._events.went_back(partition, rows.offsets[0])
                 of[partition] = rows.offsets[-1] + 1
                 given.append(rows)
+        for partition, offset in ends.items():
+            if partition in of:
+                of[partition] = max(of[partition], offset)
         if given:
             self._watch.answered()
         return given

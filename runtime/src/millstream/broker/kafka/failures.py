@@ -59,7 +59,9 @@ ODD = frozenset(
     }
 )
 """Of one record, where others would be taken."""
-AWAY = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE})
+UNREACHABLE = frozenset(
+    {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE}
+)
 FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
 TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 RIGHTS = {
@@ -147,7 +149,7 @@ class Watch:
             if code != KafkaError._ALL_BROKERS_DOWN:  # a consequence, and never the reason
                 self._problem = said
             self._hopeless = self._hopeless or hopeless
-        if code in AWAY and self._outage is not None:
+        if code in UNREACHABLE and self._outage is not None:
             self._outage.noticed(self.problem)
 
     def answered(self) -> None:
