@@ -2,8 +2,10 @@
 
 import ctypes
 import gc
+import json
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -16,8 +18,9 @@ import pytest
 from millstream.errors import RemoteError, WorkerError
 from millstream.host.channel import RunConnector
 from millstream.identity import TargetState, TaskId
-from millstream.worker.interpreter import begin_early
+from millstream.worker.interpreter import begin_early, begin_interpreter
 from millstream.worker.runs import TaskRun
+from millstream.worker.templates import Preload
 from millstream.worker.worker import Worker, WorkerSetup
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -272,6 +275,54 @@ def test_on_a_machine_too_busy_for_templates_children_come_to_life_all_the_same(
     assert "importing it took more than 0 s; its children start without one" in caplog.text
 
 
+def test_a_worker_that_holds_more_than_a_thousand_descriptors_is_told_of_its_templates_end(tmp_path):
+    worker = Worker(setup(tmp_path))
+    worker.start()
+    held = [os.dup(0) for _ in range(1_100)]
+    try:
+        ears = started(worker, "orphan")
+        ears.until("RUNNING")
+        template, child = template_of(worker, "hosted"), pid_of(worker, "orphan")
+        os.kill(template, signal.SIGKILL)
+        assert f"its template process {template} died (signal 9)" in ears.until("FAILED").trace
+        wait_until(lambda: not is_running(child), 1)
+        assert started(worker, "next").until("RUNNING")
+        os.kill(template_of(worker, ""), signal.SIGKILL)
+        wait_until(lambda: template_of(worker, "") == 0)
+        os.kill(template_of(worker, "hosted"), signal.SIGKILL)
+        wait_until(lambda: template_of(worker, "hosted") == 0)
+        assert started(worker, "last").until("RUNNING")  # by a bare template whose control socket has a high number
+    finally:
+        worker.close()
+        for descriptor in held:
+            os.close(descriptor)
+
+
+def test_a_template_that_was_begun_early_may_open_as_many_files_as_the_worker(monkeypatch):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        begun = begin_interpreter(())
+        try:
+            assert resource.prlimit(begun.process.pid, resource.RLIMIT_NOFILE)[0] == hard
+        finally:
+            begun.end()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_template_imports_nothing_from_the_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "queue.py").write_text("raise RuntimeError('not the standard one')")
+    monkeypatch.chdir(tmp_path)
+    begun = begin_interpreter(("queue",))
+    try:
+        begun.line.control.send(json.dumps({**Preload(()).packet((), spares=False)}).encode())
+        begun.line.control.settimeout(20)
+        assert json.loads(begun.line.control.recv(1 << 17))["ready"] == {}
+    finally:
+        begun.end()
+
+
 def test_templates_are_the_workers_children_and_it_adopts_nobody_else(shared):
     started(shared, "adopted").until("RUNNING")
     templates = {view.name: view.pid for view in shared.describe() if view.kind == "template"}
@@ -288,7 +339,7 @@ def test_children_and_templates_go_with_the_thread_that_watches_them(tmp_path):
         import sys, time
         sys.path.insert(0, {str(PLUGINS)!r})
         from watching import Ears, connector
-        from millstream.worker.interpreter import begin_early
+        from millstream.worker.interpreter import begin_early, begin_interpreter
         from millstream.worker.worker import Worker, WorkerSetup
         worker = Worker(WorkerSetup({{}}), begin_early({{}}))
         worker.start(lambda _: None)

@@ -10,6 +10,7 @@ import gc
 import os
 import signal
 import socket
+import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -72,7 +73,10 @@ class Spares:
         if self.line is not None:
             self.forget()
             return
-        self.line, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            self.line, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError:  # no descriptors: children are forked when they are asked for
+            return
         self._pid = self._fork(far)
         far.close()
         if not self._pid:
@@ -168,8 +172,10 @@ def be_spare(line: socket.socket, disabled: Sequence[str]) -> NoReturn:
             line.close()
             named(former)
             child.run(descriptors[0], descriptors[1], prepared)
-    except OSError:
+    except (BrokenPipeError, ConnectionResetError):
         pass  # the template is gone
+    except BaseException:  # noqa: BLE001 - the last line of a process: it is said, and it ends
+        os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(0)
 

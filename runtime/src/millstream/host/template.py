@@ -19,12 +19,14 @@ import contextlib
 import gc
 import importlib
 import json
+import math
 import os
 import select
 import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -59,9 +61,8 @@ class Template:
         signal.signal(signal.SIGTERM, lambda *_: self._go())
         while True:
             line = self._spares.line
-            sources = [self._control, self._woken, *((line,) if line else ())]
-            ready, _, _ = select.select(sources, [], [], self._spares.patience())
-            if line in ready:
+            ready = self._ready(line)
+            if line is not None and line in ready:
                 self._spares.hear()
             if self._woken in ready:
                 with contextlib.suppress(BlockingIOError):
@@ -71,6 +72,18 @@ class Template:
                 self._hear()
             if not ready:
                 self._spares.change()
+
+    def _ready(self, line: socket.socket | None) -> Sequence[socket.socket | int]:
+        """What can be read; nothing: the spares' patience is over. By poll: select knows no descriptor beyond 1,023."""
+        sources = {self._control.fileno(): self._control, self._woken: self._woken}
+        if line is not None:
+            sources[line.fileno()] = line
+        asked = select.poll()
+        for descriptor in sources:
+            asked.register(descriptor, select.POLLIN)
+        patience = self._spares.patience()
+        found = asked.poll(None if patience is None else math.ceil(patience * 1000))
+        return [sources[descriptor] for descriptor, _ in found]
 
     def _hear(self) -> None:
         try:
@@ -120,6 +133,8 @@ class Template:
                 self._leave()
                 die_with_parent(signal.SIGKILL, parent)
                 body()
+            except BaseException:  # noqa: BLE001 - the last line of a process: it is said, and it ends
+                os.write(2, traceback.format_exc().encode())
             finally:
                 os._exit(70)
         return pid
@@ -141,7 +156,12 @@ class Template:
         It goes on when that has ended, and the kernel has given it to the worker. What goes wrong closes its control
         socket, from which the worker hears of it.
         """
-        may_go, go = os.pipe()
+        try:
+            may_go, go = os.pipe()
+        except OSError:  # of this machine's descriptors none is left: the worker makes an interpreter, or says so
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return
         try:
             between = os.fork()
         except OSError:
@@ -208,11 +228,10 @@ def _be_begotten(may_go: int, descriptors: list[int], worker: int) -> NoReturn:
 
 
 def _signal(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if number == signal.SIGKILL:
-            os.killpg(pid, number)
-        else:
-            os.kill(pid, number)
+    ways = (os.killpg, os.kill) if number == signal.SIGKILL else (os.kill,)
+    for way in ways:  # a child that has not made its session yet has no group
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            way(pid, number)
 
 
 def preload(modules: list[str]) -> dict[str, str]:

@@ -6,11 +6,11 @@ Light: `millstream run` begins the bare template with it before anything else is
 import contextlib
 import ctypes
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -32,6 +32,11 @@ KAFKA_MODULES = ("millstream.broker.kafka.broker",)
 def modules_for(bootstrap: str) -> Sequence[str]:
     """What the children of a worker on this log need."""
     return (*CHILD_MODULES, *(EMBEDDED_MODULES if bootstrap.startswith("sqlite:") else KAFKA_MODULES))
+
+
+WAIT_SECONDS = 0.005
+UNKNOWN_CODE = 255
+"""Of a process that somebody else has waited for; subprocess says 0, which would be an end in peace."""
 
 
 class Process(Protocol):
@@ -98,11 +103,12 @@ def begin_interpreter(modules: Sequence[str]) -> Begun:
     By a thread that lives as long as the worker: PR_SET_PDEATHSIG follows the thread. Raises OSError when the machine
     gives no process, or no descriptors for it; nothing is left open then.
     """
+    allow_many_descriptors()
     line = Line()
     control, output = line.far_ends()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "millstream.host.template", str(control), str(os.getpid()), *modules],
+            [sys.executable, "-P", "-m", "millstream.host.template", str(control), str(os.getpid()), *modules],
             pass_fds=[control],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -115,6 +121,15 @@ def begin_interpreter(modules: Sequence[str]) -> Begun:
         raise
     line.close_far_ends()
     return Begun(line, process)
+
+
+def allow_many_descriptors() -> None:
+    """Three a child: the soft limit of 1,024 is not enough for the tasks that memory allows. Children inherit it."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Adopted:
@@ -134,15 +149,22 @@ class Adopted:
                 os.kill(self._pid, signal.SIGKILL)
 
     def wait(self, timeout: float | None = None) -> int:
-        if self._code is None:
-            ended = os.pidfd_open(self._pid)
-            try:
-                if not select.select([ended], [], [], timeout)[0]:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self._code is None:
+            self._code = self._ended()
+            if self._code is None:
+                if deadline is not None and time.monotonic() >= deadline:
                     raise subprocess.TimeoutExpired(f"template {self._pid}", timeout or 0.0)
-            finally:
-                os.close(ended)
-            self._code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+                time.sleep(WAIT_SECONDS)
         return self._code
+
+    def _ended(self) -> int | None:
+        """Without a descriptor, of which none may be left."""
+        try:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+        except ChildProcessError:  # somebody else in this process has waited for it
+            return UNKNOWN_CODE
+        return os.waitstatus_to_exitcode(status) if pid else None
 
 
 class Adopting:

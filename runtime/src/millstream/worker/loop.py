@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 LONGEST_SLEEP = 60.0
 LINES_A_SECOND = 1_000
 BURST_LINES = 5_000
-BUFFER = 1 << 18
 """Lines of children's output; some 50 µs each, and on a busy machine many times that."""
+BUFFER = 1 << 18
 
 
 class HasFileno(Protocol):
@@ -115,9 +115,8 @@ class Loop:
     def _run(self, stop: StopToken) -> None:
         while not stop.is_set:
             for key, events in self._selector.select(self._sleep()):
-                if not _watched(
-                    self._selector, key
-                ):  # forgotten by one before it in this turn: its number may be another's now
+                # what was forgotten by one before it in this turn: its number may be another's now
+                if not _watched(self._selector, key):
                     continue
                 self._guarded(lambda key=key, events=events: key.data(events))  # type: ignore[misc]  # bound now
             while self._timers and self._timers[0][0] <= self.now():

@@ -57,7 +57,7 @@ class Spawner:
         numbers = (str(channel.fileno()), str(writing), str(os.getpid()), str(life))
         try:
             process = subprocess.Popen(
-                [sys.executable, "-m", "millstream.host.child", *numbers],
+                [sys.executable, "-P", "-m", "millstream.host.child", *numbers],
                 pass_fds=[channel.fileno(), writing, life],
                 stdin=subprocess.DEVNULL,
                 stdout=writing,

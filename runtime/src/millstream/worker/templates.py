@@ -215,8 +215,15 @@ class Template:
             self._idle.begin()
 
     def _too_late(self) -> None:
-        if not self.name or self.process is None:  # nothing could stand in for the bare one, which imports nothing
-            return  # of others, and which alone keeps this one waiting
+        if not self.name:  # nothing could stand in for this one
+            log.warning(
+                "the bare template is not ready after %.0f s: it looks for plugins, and loads %s",
+                READY_SECONDS,
+                ", ".join(dict.fromkeys(self.preload["converters"])) or "no converter",
+            )
+            return
+        if self.process is None:  # it waits for the bare one, which says so
+            return
         self.unfit = f"importing it took more than {READY_SECONDS:.0f} s"
         self.process.kill()
 
@@ -238,10 +245,11 @@ class Template:
             _kill_group(pid)  # the kernel has killed the child itself; this is for what the child had started
         self._owner.ended(self)
         died = f"its template process {self.process.pid if self.process else 0} died ({ended})"
-        for child in orphans.values():
-            child.gone(None, reason or f"{died}, and it with it")
-        for child in self._waiting.values():
-            child.gone(None, reason or died)
+        with contextlib.ExitStack() as told:  # all of them, whatever one raises
+            for child in orphans.values():
+                told.callback(child.gone, None, reason or f"{died}, and it with it")
+            for child in self._waiting.values():
+                told.callback(child.gone, None, reason or died)
 
 
 class _Idle:

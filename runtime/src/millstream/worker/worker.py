@@ -15,7 +15,7 @@ from millstream.identity import TargetState, TaskId
 from millstream.worker.answering import Answering
 from millstream.worker.budget import Budget, Needs, Taken, needs_of_connector, needs_of_task, taken_by
 from millstream.worker.children import Child
-from millstream.worker.interpreter import Begun, modules_for
+from millstream.worker.interpreter import Begun, allow_many_descriptors, modules_for
 from millstream.worker.limits import read_limits, threads_of
 from millstream.worker.loop import Loop
 from millstream.worker.runs import ConnectorRun, Facilities, Launcher, ProbeRun, Supervised, TaskRun, failure
@@ -112,7 +112,7 @@ class Worker:
             elif error is not None:
                 log.critical("the thread that all children hang on has died", exc_info=error)
 
-        _allow_many_descriptors()
+        allow_many_descriptors()
         self._loop.start("millstream-children", died)
         self._loop.post(self._facilities.launcher.warm)
 
@@ -372,12 +372,3 @@ def _taken(having: Sequence[tuple[Needs, Child]], budget: Budget) -> Taken:
 def _child_of(run: Supervised) -> Child | None:
     """What carries it now, or is about to, over or not."""
     return run.child if run.child is not None and not run.child.is_gone else None
-
-
-def _allow_many_descriptors() -> None:
-    """Three a child: the soft limit of 1,024 is not enough for the tasks that memory allows."""
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
