@@ -370,7 +370,7 @@ def test_rows_that_wait_to_be_put_again_do_not_overtake_those_a_failed_pre_commi
     left = [OSError("fsync failed")]
 
     class Losing(Keeping):
-        turns = 4
+        turns = 3
 
         def take(self, batch: SinkBatch) -> None:
             if self.puts == [["a", "b"]]:
