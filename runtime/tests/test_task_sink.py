@@ -726,3 +726,15 @@ def test_a_task_has_a_reporter_only_when_somebody_hears_it(bench: Any) -> None:
 def test_seeking_is_for_the_tasks_own_partitions_only(bench: Any) -> None:
     with pytest.raises(IllegalStateError, match="pause names partitions that are not assigned to this task: data-0"):
         run(bench).context.pause(FIRST)
+
+
+def test_what_was_committed_of_a_topic_is_not_kept_for_the_one_made_anew(bench: Any) -> None:
+    class OnlySecond(Keeping):
+        def pre_commit(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+            return {SECOND: offsets[SECOND]}
+
+    both = [rows("a", start=10), rows("b", partition=1)]
+    consumer = Moving(assign(FIRST, SECOND, give=both), lambda _: [rows("n", start=0)])
+    consumer.positions[FIRST] = 10
+    moving(bench, consumer, OnlySecond)
+    assert consumer.committed == [{FIRST: 0, SECOND: 1}]

@@ -168,6 +168,10 @@ class SinkTurns:
             if incoming:
                 raise IllegalStateError("the log gave rows of paused partitions while a batch waits to be put again")
             return
+        for rows in incoming:
+            partition = TopicPartition(rows.topic, rows.partition)
+            if rows.offsets[0] < self._positions.current.get(partition, 0):  # its topic was made anew
+                self._positions.sought(partition, rows.offsets[0])
         poll = self._parts.pipeline.batch(incoming)
         for topic in poll.topics:
             if topic not in self._topics:
