@@ -421,3 +421,34 @@ def test_a_cancelled_task_leaves_the_commit_under_way_alone_and_writes_nothing_m
     assert bench.log() == ["a"]
     assert gate.commits == 1
     assert not [thread for thread in threading.enumerate() if thread.name == f"{task_bench.ID} commits"]
+
+
+def test_a_task_whose_abort_fails_while_its_poll_is_under_way_is_told_so(bench: Any) -> None:
+    released, control = threading.Event(), Control()
+
+    def stuck() -> list[SourceRecord]:
+        assert released.wait(SECONDS)
+        return []
+
+    def faults(name: str) -> Exception | None:
+        return BrokerError("away", retriable=True) if name in {"commit", "abort"} else None
+
+    failed: list[BaseException] = []
+    fail = control.fail
+
+    def failing(error: BaseException) -> None:
+        failed.append(error)
+        fail(error)
+        released.set()
+
+    control.fail = failing  # type: ignore[method-assign]  # it is seen while the poll lasts
+    running = threading.Thread(
+        target=run, args=(bench, [give("a"), stuck]), kwargs={"control": control, "faults": faults}
+    )
+    running.start()
+    try:
+        task_bench.eventually(lambda: bool(failed))
+    finally:
+        released.set()
+        running.join(SECONDS)
+    assert bench.states()[-1] is State.FAILED

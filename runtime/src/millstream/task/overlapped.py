@@ -202,7 +202,7 @@ class Overlapped:
                 else:
                     self._taken_back, self._passes = gathered, passing(hindrance)
                 self._changed.notify_all()
-            say(self._outlet, self._exact.patience, broken or hindrance)
+            say(self._outlet, self._exact.patience, broken or hindrance, ends=broken is not None)
 
 
 def estimated(load: Load) -> int:
@@ -255,16 +255,16 @@ def write(outlet: Outlet, gathered: Gathered) -> Exception | None:
     return None
 
 
-def say(outlet: Outlet, patience: Patience, error: BaseException | None) -> None:
+def say(outlet: Outlet, patience: Patience, error: BaseException | None, *, ends: bool) -> None:
     """What the task's thread learns of when the poll returns must not wait for that to be known.
 
-    patience: of that thread, so that both of them say a lasting failure once.
+    patience: of that thread, so that both of them say a lasting failure once.   ends: whether nothing is tried again.
     """
     if error is None:
         patience.over()
     if error is None or isinstance(error, StopAskedError):
         return
-    if isinstance(error, Exception) and passing(error):
+    if not ends and isinstance(error, Exception) and passing(error):
         patience.complain(error)
         return
     log.error("Rows cannot be written, and the task ends there; a poll under way is cancelled: %s", error)
