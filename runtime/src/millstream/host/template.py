@@ -75,7 +75,7 @@ class Template:
 
     def _ready(self, line: socket.socket | None) -> Sequence[socket.socket | int]:
         """What can be read; nothing: the spares' patience is over. By poll: select knows no descriptor beyond 1,023."""
-        sources = {self._control.fileno(): self._control, self._woken: self._woken}
+        sources: dict[int, socket.socket | int] = {self._control.fileno(): self._control, self._woken: self._woken}
         if line is not None:
             sources[line.fileno()] = line
         asked = select.poll()
