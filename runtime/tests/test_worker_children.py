@@ -298,7 +298,7 @@ def test_a_worker_that_holds_more_than_a_thousand_descriptors_is_told_of_its_tem
             os.close(descriptor)
 
 
-def test_a_template_that_was_begun_early_may_open_as_many_files_as_the_worker(monkeypatch):
+def test_a_template_that_was_begun_early_may_open_as_many_files_as_the_worker():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     try:
@@ -312,13 +312,15 @@ def test_a_template_that_was_begun_early_may_open_as_many_files_as_the_worker(mo
 
 
 def test_a_template_imports_nothing_from_the_working_folder(tmp_path, monkeypatch):
-    (tmp_path / "queue.py").write_text("raise RuntimeError('not the standard one')")
+    trace = tmp_path / "trace"
+    (tmp_path / "colorsys.py").write_text(f"open({str(trace)!r}, 'w').close()")
     monkeypatch.chdir(tmp_path)
-    begun = begin_interpreter(("queue",))
+    begun = begin_interpreter(("colorsys",))
     try:
-        begun.line.control.send(json.dumps({**Preload(()).packet((), spares=False)}).encode())
+        begun.line.control.send(json.dumps(Preload(()).packet((), spares=False)).encode())
         begun.line.control.settimeout(20)
         assert json.loads(begun.line.control.recv(1 << 17))["ready"] == {}
+        assert not trace.exists(), "it imported the file that lies beside it"
     finally:
         begun.end()
 
@@ -339,7 +341,7 @@ def test_children_and_templates_go_with_the_thread_that_watches_them(tmp_path):
         import sys, time
         sys.path.insert(0, {str(PLUGINS)!r})
         from watching import Ears, connector
-        from millstream.worker.interpreter import begin_early, begin_interpreter
+        from millstream.worker.interpreter import begin_early
         from millstream.worker.worker import Worker, WorkerSetup
         worker = Worker(WorkerSetup({{}}), begin_early({{}}))
         worker.start(lambda _: None)
