@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from millstream.worker.budget import (
     MB,
+    TEMPLATE_SHARE,
     WORKER_SHARE,
     Budget,
     Needs,
@@ -76,10 +77,27 @@ def test_a_task_beyond_the_pid_limit_is_refused_with_the_sum():
     running, refusal = started(Budget.of(limits, None, 3), [SOURCE] * 20)
     assert len(running) == 6
     assert refusal == (
-        "no processes for one more task: 35 for the worker, 5 of others, 60 of those that run (6), and 10 for this one "
-        "are 110; threads count, and the limit is 100 (pids.max of cgroup /sys/fs/cgroup); raise that limit, lower "
+        "no processes for one more task: 27 for the worker, 5 of others, 60 of those that run (6), and 10 for this one "
+        "are 102; threads count, and the limit is 100 (pids.max of cgroup /sys/fs/cgroup); raise that limit, lower "
         "tasks.max, or run fewer tasks on this worker"
     )
+
+
+def test_templates_and_the_children_that_they_keep_ahead_are_counted_in_the_pid_limit():
+    budget = Budget.of(Limits(64_000 * MB, 47), None, 3)
+    assert budget.share(Taken(1, 0, 0, templates=6, spares=5), SOURCE).refusal == (
+        "no processes for one more task: 27 for the worker, 11 for templates and children ahead, 0 of those that run "
+        "(1), and 10 for this one are 48; threads count, and the limit is 47 (); raise that limit, lower tasks.max, or "
+        "run fewer tasks on this worker"
+    )
+    assert budget.share(Taken(1, 0, 0, templates=5, spares=4), SOURCE).refusal is None
+
+
+def test_templates_of_many_distributions_take_memory_beyond_the_workers_share():
+    budget = Budget.of(LARGE, WORKER_SHARE + 2 * TEMPLATE_SHARE + 13 * MB)
+    assert budget.share(Taken(templates=7, spares=6), SOURCE).refusal is None
+    assert "148 MB for the worker" in budget.share(Taken(0, 1, 0, templates=7, spares=6), SOURCE).refusal
+    assert "162 MB for the worker" in budget.share(Taken(templates=8, spares=7), SOURCE).refusal
 
 
 def test_threads_of_a_task_follow_the_number_of_brokers():

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from millstream.worker.budget import Budget, Taken, needs_of_task
 from millstream.worker.limits import Limits, read_limits, threads_of
 
 V2 = "30 1 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
@@ -17,9 +18,9 @@ V1 = """\
 class Machine:
     """A tree of files as the kernel shows it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, kilobytes: int = 1000) -> None:
         self.root = root
-        self.write("proc/meminfo", "MemTotal:  1000 kB\nMemFree: 5 kB\n")
+        self.write("proc/meminfo", f"MemTotal:  {kilobytes} kB\nMemFree: 5 kB\n")
 
     def write(self, path: str, text: object) -> None:
         (self.root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -97,6 +98,27 @@ def test_processes_of_others_in_the_cgroup_are_counted_and_the_own_are_not(machi
     machine.write("sys/fs/cgroup/pids.max", 100)
     machine.write("sys/fs/cgroup/pids.current", 13)
     assert machine.read().others == 10
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_template_that_was_begun_early_is_the_workers_own(tmp_path, version):
+    machine = Machine(tmp_path, 4_000_000)
+    folder = "sys/fs/cgroup" if version == 2 else "sys/fs/cgroup/pids/docker/ab12"
+    machine.write("proc/self/mountinfo", V2 if version == 2 else V1.format(inside="/"))
+    machine.write("proc/self/cgroup", "0::/" if version == 2 else "8:pids:/docker/ab12\n0::/")
+    for pid, threads in ((os.getpid(), 3), (77, 1)):
+        for thread in range(threads):
+            (machine.root / f"proc/{pid}/task/{thread}").mkdir(parents=True)
+    machine.write(f"{folder}/pids.max", 40)
+    machine.write(f"{folder}/pids.current", 9)
+    found = read_limits(str(machine.root), begun=[77])
+    assert (found.processes, found.others) == (40, 5)
+    budget = Budget.of(found, None)
+    task = needs_of_task("source", {}, {}, 0)
+    assert budget.share(Taken(threads=3, templates=3, spares=2), task).refusal is None  # 24 + 5 + 5 + 3 + 3
+    sum_beyond = budget.share(Taken(threads=4, templates=3, spares=2), task).refusal
+    assert "24 for the worker, 5 for templates and children ahead, 5 of others, 4 of those that run" in sum_beyond
+    assert f"the limit is 40 (pids.max of cgroup /{folder})" in sum_beyond
 
 
 def test_of_two_pid_limits_the_one_with_less_room_counts(machine):

@@ -16,9 +16,12 @@ SMALLEST_QUEUE = 4 * MB
 LARGEST_QUEUE = 64 * MB
 MANY = 100
 WORKER_SHARE = 120 * MB
-"""What the worker and its templates take, before any task."""
-PROCESSES_KEPT = 32
-"""Processes and threads left for the worker itself, its templates, and probes."""
+"""What the worker and the templates of a few distributions take, before any task."""
+FEW = 4
+TEMPLATE_SHARE = 14 * MB
+"""Of each more: 6 MB its template, 8 MB the child that it keeps ahead (PSS)."""
+PROCESSES_KEPT = 24
+"""Processes and threads left for the worker itself and for probes."""
 DEFAULT_SHARE = 70  # percent
 RAISE_MEMORY = "raise worker.memory.limit or the container's memory, lower tasks.max, or run fewer tasks on this worker"
 RAISE_PROCESSES = "raise that limit, lower tasks.max, or run fewer tasks on this worker"
@@ -47,11 +50,17 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What those that run have been given. memory: bytes, queues included."""
+    """What those that run have been given. memory: bytes, queues included.
+
+    templates: how many there are, the bare one included.   spares: children that they keep ahead, one each, save for
+               the bare one.
+    """
 
     tasks: int = 0
     memory: int = 0
     threads: int = 0
+    templates: int = 0
+    spares: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +82,7 @@ class Budget:
 
         A queue that is not set is between 4 and 64 MB.
         """
-        left = self.memory - WORKER_SHARE - taken.memory - needs.rest
+        left = self.memory - _own(taken) - taken.memory - needs.rest
         smallest = SMALLEST_QUEUE if needs.queue is None else needs.queue
         if smallest > left:
             return Share(0, self._no_memory(taken, needs, smallest))
@@ -81,13 +90,13 @@ class Budget:
             return Share(0, refusal)
         if needs.queue is not None:
             return Share(needs.queue)
-        even = (self.memory - WORKER_SHARE) // max(taken.tasks + 1, MANY) - needs.rest
+        even = (self.memory - _own(taken)) // max(taken.tasks + 1, MANY) - needs.rest
         return Share(min(max(SMALLEST_QUEUE, min(LARGEST_QUEUE, even)), left))
 
     def _no_memory(self, taken: Taken, needs: Needs, queue: int) -> str:
-        wanted = WORKER_SHARE + taken.memory + needs.rest + queue
+        wanted = _own(taken) + taken.memory + needs.rest + queue
         return (
-            f"no memory for one more task: {WORKER_SHARE // MB} MB for the worker, {_mb(taken.memory)} for those that "
+            f"no memory for one more task: {_mb(_own(taken))} for the worker, {_mb(taken.memory)} for those that "
             f"run ({taken.tasks}), and {_mb(needs.rest)} and a queue of {_mb(queue)} for this one are "
             f"{_mb(wanted)}; worker.memory.limit is {self.memory // MB} MB of {self.limits.memory // MB} MB "
             f"({self.limits.memory_from}); {RAISE_MEMORY}"
@@ -95,13 +104,15 @@ class Budget:
 
     def _no_processes(self, taken: Taken, needs: Needs) -> str | None:
         limits = self.limits
-        wanted = self.kept + limits.others + taken.threads + needs.threads
+        templates = taken.templates + taken.spares
+        wanted = self.kept + templates + limits.others + taken.threads + needs.threads
         if limits.processes is None or wanted <= limits.processes:
             return None
         others = f"{limits.others} of others, " if limits.others else ""
+        ahead = f"{templates} for templates and children ahead, " if templates else ""
         return (
-            f"no processes for one more task: {self.kept} for the worker, {others}{taken.threads} of those that run "
-            f"({taken.tasks}), and {needs.threads} for this one are {wanted}; threads count, and the limit is "
+            f"no processes for one more task: {self.kept} for the worker, {ahead}{others}{taken.threads} of those that "
+            f"run ({taken.tasks}), and {needs.threads} for this one are {wanted}; threads count, and the limit is "
             f"{limits.processes} ({limits.processes_from}); {RAISE_PROCESSES}"
         )
 
@@ -134,6 +145,11 @@ def taken_by(given: Sequence[Needs]) -> Taken:
     """Sum up. Each `queue` is what was given."""
     memory = sum(needs.rest + (needs.queue or 0) for needs in given)
     return Taken(len(given), memory, sum(needs.threads for needs in given))
+
+
+def _own(taken: Taken) -> int:
+    """Bytes of the worker itself and its templates."""
+    return WORKER_SHARE + max(taken.spares - FEW, 0) * TEMPLATE_SHARE
 
 
 def _set(

@@ -1,7 +1,7 @@
 """What the machine and the cgroups around the worker allow. Source: cgroups(7), proc_pid_mountinfo(5)."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 MEMORY = ("memory.max", "memory.limit_in_bytes")
@@ -26,10 +26,12 @@ class Limits:
     others: int = 0
 
 
-def read_limits(root: str = "/") -> Limits:
+def read_limits(root: str = "/", begun: Iterable[int] = ()) -> Limits:
     """Read the smallest limits of this process's cgroup and those around it; what cannot be read does not limit.
 
     Call it before children are started: whoever is there beside this process then, is another's.
+
+    begun: numbers of processes that are this one's all the same, as a template that was begun early.
     """
     memory, memory_from = _total_memory(root), MACHINE
     for folder in _folders(root, "memory"):
@@ -38,7 +40,7 @@ def read_limits(root: str = "/") -> Limits:
             if allowed is not None and allowed < memory:
                 memory, memory_from = allowed, f"{name} of cgroup {_shown(root, folder)}"
     processes, processes_from, others = None, "", 0
-    own = threads_of(os.getpid(), root)
+    own = sum(threads_of(pid, root) for pid in (os.getpid(), *begun))
     for folder in _folders(root, "pids"):
         for name in PIDS:
             allowed = _number(os.path.join(folder, name))

@@ -204,7 +204,7 @@ class TaskRun(Supervised):
 
     @property
     def reads_topics(self) -> bool:
-        return self._spec.plugin.kind == "sink" and not self.is_over
+        return self._spec.plugin.kind == "sink" and self.child is not None and not self.is_over
 
     def reshare(self, member: int, members: int) -> None:
         """It is reader `member` of `members` of its connector's topics; told when that is news."""
@@ -224,7 +224,9 @@ class TaskRun(Supervised):
             self._look_in(self._facilities.poll_warn_ms / 1000)
 
     def set_target(self, target: TargetState) -> None:
-        if self.child is not None and not self.is_over:
+        if self.child is None:  # it waits for its turn
+            self._spec = replace(self._spec, target=target.value)
+        elif not self.is_over:
             self.child.send(Aim(target.value))
 
     def _look_in(self, seconds: float) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -12,12 +11,13 @@ from typing import Any, Literal
 from millstream.errors import NotFoundError, WorkerError
 from millstream.host.channel import Event, RunConnector, RunProbe, RunTask, SetLevels, Settings, Surroundings
 from millstream.identity import TargetState, TaskId
+from millstream.worker.admission import Admission
 from millstream.worker.answering import Answering
-from millstream.worker.budget import Budget, Needs, Taken, needs_of_connector, needs_of_task, taken_by
-from millstream.worker.children import Child
+from millstream.worker.budget import Budget, needs_of_connector, needs_of_task
 from millstream.worker.interpreter import Begun, allow_many_descriptors, modules_for
-from millstream.worker.limits import read_limits, threads_of
+from millstream.worker.limits import read_limits
 from millstream.worker.loop import Loop
+from millstream.worker.roster import together
 from millstream.worker.runs import ConnectorRun, Facilities, Launcher, ProbeRun, Supervised, TaskRun, failure
 from millstream.worker.shortage import shortage
 from millstream.worker.spawning import Spawner
@@ -28,9 +28,6 @@ log = logging.getLogger(__name__)
 
 SIMPLE_HEADERS = "org.apache.kafka.connect.storage.SimpleHeaderConverter"
 LAST_WAIT = 2.0
-COMING_AND_GOING_SECONDS = 5.0
-"""A connector that only says what its tasks do has ended by then, and needs no place in the budget."""
-
 OnEvent = Callable[[Event], None]
 """Called on the worker's one reader thread, in the order in which a child said things; must not block."""
 
@@ -88,10 +85,11 @@ class Worker:
         self._facilities = Facilities(
             self._loop, _launcher(setup, self._loop, bare), setup.connector_start_ms, setup.poll_warn_ms
         )
-        self._budget = Budget.of(read_limits(), setup.memory_limit, setup.client_threads)
+        begun = () if bare is None else (bare.process.pid,)
+        budget = Budget.of(read_limits(begun=begun), setup.memory_limit, setup.client_threads)
+        self._admission = Admission(budget, self._facilities)
+        self._connectors, self._tasks = self._admission.connectors, self._admission.tasks
         self._is_lost = False  # the loop's thread died, and its children with it
-        self._connectors: dict[str, ConnectorRun] = {}
-        self._tasks: dict[TaskId, TaskRun] = {}
         self._probes: set[ProbeRun] = set()
         self._definitions: dict[tuple[str, ...], Future[Any]] = {}
 
@@ -126,51 +124,48 @@ class Worker:
         def begin() -> None:
             run = ConnectorRun(self._facilities, replace(spec, around=_surroundings(self._setup)), on_event)
             run.given = needs_of_connector()
-            self._connectors[spec.connector] = run
+            self._connectors.put(spec.connector, run)
             run.begin()
 
         graceful = self._setup.graceful_ms / 1000
-        self._loop.post(lambda: _replace(self._connectors.get(spec.connector), graceful, begin))
+        self._loop.post(lambda: self._connectors.succeed(spec.connector, graceful, begin))
 
     def stop_connector(self, name: str, timeout: float = 5.0) -> "Future[None]":
         """Stop it; done when it is gone, killed after `timeout` seconds (§5.6)."""
-        return _call(self._loop, lambda: _stop([self._connectors.pop(name, None)], timeout))
+        return _call(self._loop, lambda: self._connectors.dismiss(name, timeout))
 
     def start_task(self, spec: RunTask, on_event: OnEvent) -> None:
         """Run a task; `on_event` hears RUNNING, PAUSED, FAILED, UNASSIGNED, and what the task tells."""
         task = TaskId(spec.connector, spec.task)
 
         def begin() -> None:
-            run = TaskRun(self._facilities, spec, on_event, lambda: share_out(self._tasks, spec.connector))
+            run = TaskRun(self._facilities, spec, on_event, lambda: share_out(self._tasks.present(), spec.connector))
+            self._tasks.put(task, run)
             setup = self._setup
             needs = needs_of_task(spec.plugin.kind, spec.connector_settings, setup.settings, setup.client_threads)
-            staying = _children(self._connectors.values(), self._loop.now() - COMING_AND_GOING_SECONDS)
-            taken = _taken([*_children(self._tasks.values()), *staying], self._budget)
-            allowed = self._budget.share(taken, needs)
-            self._tasks[task] = run
-            if allowed.refusal is not None:
-                run.fail(failure(f"task {task}: {allowed.refusal}"))
-            else:
-                run.given = replace(needs, queue=allowed.queue_bytes)
-                run.begin_with(_surroundings(setup, allowed.queue_bytes))
-                share_out(self._tasks, spec.connector)
+
+            def launch(queue_bytes: int) -> None:
+                run.begin_with(_surroundings(setup, queue_bytes))
+                share_out(self._tasks.present(), spec.connector)
+
+            self._admission.admit(run, spec.plugin, needs, launch)
 
         graceful = self._setup.graceful_ms / 1000
-        self._loop.post(lambda: _replace(self._tasks.get(task), graceful, begin))
+        self._loop.post(lambda: self._tasks.succeed(task, graceful, begin))
 
     def stop_tasks(self, ids: Iterable[TaskId], timeout: float | None = None) -> "Future[None]":
         """Stop these tasks; done when all are gone. `timeout` seconds for all together, by default the graceful one."""
         wanted = tuple(ids)
         seconds = self._setup.graceful_ms / 1000 if timeout is None else timeout
-        return _call(self._loop, lambda: _stop([self._tasks.pop(task, None) for task in wanted], seconds))
+        return _call(self._loop, lambda: together([self._tasks.dismiss(task, seconds) for task in wanted]))
 
     def set_target(self, connector: str, target: TargetState) -> None:
         """Pause, resume or stop the connector and every task of it that runs here."""
 
         def aim() -> None:
-            if connector in self._connectors:
-                self._connectors[connector].set_target(target)
-            for task, run in self._tasks.items():
+            if (own := self._connectors.get(connector)) is not None:
+                own.set_target(target)
+            for task, run in self._tasks.present().items():
                 if task.connector == connector:
                     run.set_target(target)
 
@@ -187,9 +182,10 @@ class Worker:
         seconds = self._setup.connector_start_ms / 1000 if timeout is None else timeout
 
         def ask() -> "Future[Any]":
-            if connector not in self._connectors:
+            run = self._connectors.get(connector)
+            if run is None:
                 raise NotFoundError(f"connector {connector!r} does not run on this worker")
-            return self._connectors[connector].ask("task_configs", {"max_tasks": max_tasks}, seconds)
+            return run.ask("task_configs", {"max_tasks": max_tasks}, seconds)
 
         return _call(self._loop, ask)
 
@@ -223,7 +219,7 @@ class Worker:
 
         def set_all() -> None:
             self._facilities.levels.update(levels)
-            for run in (*self._connectors.values(), *self._tasks.values()):
+            for run in (*self._connectors.present().values(), *self._tasks.present().values()):
                 if run.child is not None:
                     run.child.send(SetLevels(dict(levels)))
 
@@ -231,8 +227,8 @@ class Worker:
 
     def describe(self) -> Sequence[ChildView]:
         """Give what runs now: connectors, tasks, probes, templates, and how many threads were abandoned."""
-        views = [_view("connector", name, run) for name, run in sorted(self._connectors.copy().items())]
-        views += [_view("task", str(task), run) for task, run in sorted(self._tasks.copy().items())]
+        views = [_view("connector", name, run) for name, run in sorted(self._connectors.present().items())]
+        views += [_view("task", str(task), run) for task, run in sorted(self._tasks.present().items())]
         running = [probe for probe in self._probes.copy() if not probe.child.is_gone]
         views += [ChildView("probe", probe.label, "RUNNING", probe.child.pid, {}) for probe in running]
         launcher = self._facilities.launcher
@@ -249,10 +245,10 @@ class Worker:
         seconds = self._setup.graceful_ms / 1000 if timeout is None else timeout
 
         def stop_all() -> "Future[None]":
-            runs: list[Supervised | None] = [*self._tasks.values(), *self._connectors.values()]
+            runs = [run for roster in (self._tasks, self._connectors) for run in roster.all()]
             for probe in self._probes:
                 probe.child.kill("the worker is closing")
-            return _stop(runs, seconds)
+            return together([run.stop(seconds) for run in runs])
 
         if self._is_lost:
             log.warning("connectors and tasks cannot be asked to stop: the thread that they hang on has died")
@@ -271,14 +267,6 @@ def _surroundings(setup: WorkerSetup, queue_bytes: int = 0) -> Surroundings:
         memory_max_bytes=setup.task_memory_max_bytes,
         disabled=tuple(setup.disabled),
     )
-
-
-def _replace(former: Supervised | None, timeout: float, begin: Callable[[], None]) -> None:
-    """Begin when the one of the same name, if there is one, is gone: two at once would write twice."""
-    if former is None or former.is_settled:
-        begin()
-    else:
-        former.stop(timeout).add_done_callback(lambda _: begin())
 
 
 def _call(loop: Loop, ask: "Callable[[], Future[Any]]") -> "Future[Any]":
@@ -320,25 +308,6 @@ def _preload(setup: WorkerSetup) -> Preload:
     )
 
 
-def _stop(runs: "Sequence[Supervised | None]", timeout: float) -> "Future[None]":
-    """Stop all of them side by side; one that is not there is stopped already."""
-    done: Future[None] = Future()
-    waiting = [run.stop(timeout) for run in runs if run is not None]
-    left = len(waiting)
-    if not left:
-        done.set_result(None)
-
-    def one_less(_: "Future[None]") -> None:
-        nonlocal left
-        left -= 1
-        if not left:
-            done.set_result(None)
-
-    for each in waiting:
-        each.add_done_callback(one_less)
-    return done
-
-
 def _pass_on(done: "Future[Any]", answer: "Future[Any]") -> None:
     error = done.exception()
     if error is not None:
@@ -352,23 +321,5 @@ def _failed(known: "Future[Any]") -> bool:
 
 
 def _view(kind: str, name: str, run: Supervised) -> ChildView:
-    child = _child_of(run)
+    child = run.child if run.child is not None and not run.child.is_gone else None
     return ChildView(kind, name, run.state, child.pid if child else 0, run.metrics)
-
-
-def _children(runs: Iterable[Supervised], made_before: float = math.inf) -> list[tuple[Needs, Child]]:
-    """What those have been given that have a child, or are about to."""
-    having = [(run.given, _child_of(run)) for run in runs]
-    return [(given, child) for given, child in having if child is not None and child.made_at <= made_before]
-
-
-def _taken(having: Sequence[tuple[Needs, Child]], budget: Budget) -> Taken:
-    """Of threads what they have now where that is more, as far as it matters."""
-    if budget.limits.processes is None:
-        return taken_by([given for given, _ in having])
-    return taken_by([replace(given, threads=max(given.threads, threads_of(child.pid))) for given, child in having])
-
-
-def _child_of(run: Supervised) -> Child | None:
-    """What carries it now, or is about to, over or not."""
-    return run.child if run.child is not None and not run.child.is_gone else None

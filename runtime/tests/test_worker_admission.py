@@ -1,0 +1,138 @@
+"""What those that are stopping have is given to nobody before they have gone; two of one name never run at once."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from millstream.host.channel import StateChanged
+from millstream.identity import TargetState, TaskId
+from millstream.worker.budget import MB, WORKER_SHARE
+from millstream.worker.worker import Worker, WorkerSetup
+
+sys.path.insert(0, str(Path(__file__).parent / "plugins"))
+
+from watching import Ears, connector, is_running, task, wait_until
+
+STRINGS = "org.apache.kafka.connect.storage.StringConverter"
+HANGING = {"deed": "hang", "where": "poll"}
+
+
+@pytest.fixture
+def narrow(tmp_path: Path) -> Iterator[Worker]:
+    """Room for one task, and a second to stop it in."""
+    settings = {"bootstrap.servers": f"sqlite:{tmp_path}/log.db", "key.converter": STRINGS, "value.converter": STRINGS}
+    worker = Worker(WorkerSetup(settings, graceful_ms=1_000, memory_limit=WORKER_SHARE + 8 * MB))
+    worker.start()
+    yield worker
+    worker.close()
+
+
+class Looking(Ears):
+    """Notes whether a process was there when it first heard of a state."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__()
+        self.pid = pid
+        self.had_gone: bool | None = None
+
+    def __call__(self, event) -> None:
+        if isinstance(event, StateChanged) and self.had_gone is None:
+            self.had_gone = not is_running(self.pid)
+        super().__call__(event)
+
+
+def running(worker: Worker, name: str, **settings: str) -> int:
+    """Start a task; its process."""
+    ears = Ears()
+    worker.start_task(task(name, **settings), ears)
+    ears.until("RUNNING", 20)
+    return pid_of(worker, name)
+
+
+def pid_of(worker: Worker, name: str) -> int:
+    return next((view.pid for view in worker.describe() if view.kind == "task" and view.name == f"{name}-0"), 0)
+
+
+def test_a_task_for_which_there_is_room_once_others_have_gone_starts_when_they_have(narrow: Worker) -> None:
+    old = running(narrow, "old", **HANGING)
+    going = narrow.stop_tasks([TaskId("old", 0)])
+    ears = Looking(old)
+    narrow.start_task(task("new"), ears)
+    ears.until("RUNNING", 20)
+    assert ears.had_gone, "it was given what another still had"
+    assert going.done()
+
+
+def test_a_task_that_has_no_room_when_all_others_have_gone_has_failed_with_the_sum(narrow: Worker) -> None:
+    running(narrow, "old", **HANGING)
+    narrow.stop_tasks([TaskId("old", 0)])
+    first, second = Ears(), Ears()
+    narrow.start_task(task("first"), first)
+    narrow.start_task(task("second"), second)
+    assert "7 MB for those that run (1)" in second.until("FAILED", 20).trace
+    assert first.until("RUNNING", 20)
+
+
+def test_a_task_that_is_stopped_while_it_waits_for_room_never_starts(narrow: Worker) -> None:
+    running(narrow, "old", **HANGING)
+    going = narrow.stop_tasks([TaskId("old", 0)])
+    ears = Ears()
+    narrow.start_task(task("new"), ears)
+    narrow.stop_tasks([TaskId("new", 0)]).result(10)
+    assert not going.done()
+    going.result(10)
+    running(narrow, "third")
+    assert ears.states() == ["UNASSIGNED"]
+
+
+def test_a_task_that_is_paused_while_it_waits_for_room_is_paused_from_its_start(narrow: Worker) -> None:
+    running(narrow, "old", **HANGING)
+    narrow.stop_tasks([TaskId("old", 0)])
+    ears = Ears()
+    narrow.start_task(task("new"), ears)
+    narrow.set_target("new", TargetState.PAUSED)
+    ears.until("PAUSED", 20)
+    assert ears.states() == ["PAUSED"]
+
+
+def test_a_connector_that_is_stopping_is_counted_as_well(narrow: Worker) -> None:
+    ears = Ears()
+    narrow.start_connector(connector("held", deed="hang", where="stop"), ears)
+    ears.until("RUNNING", 20)
+    pid = next(view.pid for view in narrow.describe() if view.name == "held")
+    narrow.stop_connector("held", 1.0)
+    new = Looking(pid)
+    narrow.start_task(task("new"), new)
+    new.until("RUNNING", 20)
+    assert new.had_gone, "it was given what a connector still had"
+
+
+def test_of_one_task_that_is_started_twice_while_it_stops_there_are_never_two(narrow: Worker) -> None:
+    old = running(narrow, "same", **HANGING)
+    narrow.stop_tasks([TaskId("same", 0)])
+    first, second = Looking(old), Looking(old)
+    narrow.start_task(task("same"), first)
+    narrow.start_task(task("same"), second)
+    second.until("RUNNING", 20)
+    assert (first.had_gone, second.had_gone) == (True, True)
+    assert first.states()[-1] == "UNASSIGNED"
+    pid = pid_of(narrow, "same")
+    wait_until(lambda: children_of(pid) == [pid])
+
+
+def children_of(pid: int) -> list[int]:
+    """The children of the template that this child was forked from which carry a task: it keeps others ahead."""
+    parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and is_running(int(entry)):
+            try:
+                name, rest = Path(f"/proc/{entry}/stat").read_text().partition("(")[2].rsplit(")", 1)
+            except FileNotFoundError:
+                continue
+            if rest.split()[1] == parent and name != "millstream-next":
+                found.append(int(entry))
+    return found
