@@ -11,7 +11,7 @@ class PartHealth(NamedTuple):
 
     state:   as REST has it: `RUNNING`, `PAUSED`, `FAILED`, …
     worker:  `host:port` of the worker that runs it.
-    trace:   what it failed of; empty when it did not.
+    trace:   what it failed of; of one that is about to start, what goes on with it; else empty.
     """
 
     state: str

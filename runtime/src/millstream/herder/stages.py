@@ -1,7 +1,7 @@
 """What the herder is doing, in the words that Connect's clients know (§1.1), for answers that do not come in time."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -55,7 +55,7 @@ class Stages:
     def begin(self, words: str, connector: str | None = None, task: int | None = None) -> Stage:
         stage = Stage(words, self._clock.now_ms(), None, connector, task)
         with self._lock:
-            self._current.append(stage)
+            self._current = [*self._current, stage]
         return stage
 
     def complete(self, stage: Stage) -> None:
@@ -93,6 +93,12 @@ class Stages:
         with self._lock:
             own = [stage for stage in self._current if (stage.connector, stage.task) == wanted]
         return own[-1].summary() if own else None
+
+    def going(self) -> Mapping[tuple[str, int | None], Stage]:
+        """What goes on, by connector and task (None: the connector itself): of several the newest."""
+        with self._lock:
+            current = self._current
+        return {(stage.connector, stage.task): stage for stage in current if stage.connector is not None}
 
     def _newest(self) -> str | None:
         with self._lock:

@@ -1,13 +1,12 @@
 """Connectors: list, create, configure, start and stop."""
 
-from dataclasses import replace
 from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from millstream.errors import NotFoundError
-from millstream.herder.herder import ConnectorView, StateView
+from millstream.herder.herder import ConnectorView
 from millstream.herder.requests import (
     DeleteConnector,
     PatchConfig,
@@ -17,18 +16,17 @@ from millstream.herder.requests import (
     RestartTask,
     SetTarget,
 )
-from millstream.identity import State, Status, TargetState, TaskId
+from millstream.identity import TargetState, TaskId
 from millstream.rest import bodies, models
 from millstream.rest.asking import ask, flag, herder_of, name_of, task_of
 from millstream.rest.errors import RestError
 from millstream.rest.json import empty, respond
+from millstream.rest.states import States
 
 #: what Java's String.trim takes away
 BLANKS = "".join(map(chr, range(ord(" ") + 1)))
 #: what may stand in a segment of a path as it is; as Jersey's UriComponent, save that `/` and `%` are always encoded
 SEGMENT = "!$&'()*+,;=:@"
-
-ABOUT_TO_START = (State.UNASSIGNED, State.RESTARTING)
 
 
 def location(request: Request, name: str) -> dict[str, str]:
@@ -54,10 +52,9 @@ def _same_name(config: bodies.Config, name: str) -> bodies.Config:
 
 
 async def list_connectors(request: Request) -> Response:
-    snapshot = herder_of(request).snapshot()
     if "expand" in request.query_params:
-        return respond(models.expanded(snapshot, request.query_params.getlist("expand")))
-    return respond(list(snapshot.connectors))
+        return respond(models.expanded(States(herder_of(request)), request.query_params.getlist("expand")))
+    return respond(list(herder_of(request).snapshot().connectors))
 
 
 async def create(request: Request) -> Response:
@@ -98,48 +95,20 @@ async def delete(request: Request) -> Response:
 
 
 async def status(request: Request) -> Response:
-    name = name_of(request)
-    return respond(models.state_info(name, _state_of(request, name), _kind(request, name)))
+    name, states = name_of(request), States(herder_of(request))
+    state = states.of(name)
+    if state is None:
+        stage = states.stage(name)
+        raise NotFoundError(f"No status found for connector {name}" + (f". {stage}" if stage else ""))
+    return respond(models.state_info(name, state, states.kind(name)))
 
 
 async def task_status(request: Request) -> Response:
     name, task = name_of(request), task_of(request)
-    known = _tasks_of(request, name)
+    known = States(herder_of(request)).tasks(name)
     if task not in known:
         raise NotFoundError(f"No status found for task {name}-{task}")
     return respond(models.task_state(task, known[task]))
-
-
-def _state_of(request: Request, name: str) -> StateView:
-    """The state; of what is about to start, what goes on with it is said in place of a trace."""
-    herder = herder_of(request)
-    snapshot = herder.snapshot()
-    state = snapshot.states.get(name)
-    stage = herder.stages.concerning(name) if name in snapshot.connectors else None
-    if state is None:
-        raise NotFoundError(f"No status found for connector {name}" + (f". {stage}" if stage else ""))
-    return StateView(_saying(state.connector, stage), _tasks_of(request, name))
-
-
-def _tasks_of(request: Request, name: str) -> dict[int, Status]:
-    """The states of its tasks; one that was never seen to run is UNASSIGNED while it starts."""
-    herder = herder_of(request)
-    snapshot = herder.snapshot()
-    state, view = snapshot.states.get(name), snapshot.connectors.get(name)
-    known = dict(state.tasks) if state else {}
-    for task in range(len(view.tasks)) if view else ():
-        stage = herder.stages.concerning(name, task)
-        if stage is not None:
-            known[task] = _saying(known.get(task) or Status(State.UNASSIGNED, herder.identity.worker_id), stage)
-    return known
-
-
-def _saying(status: Status, stage: str | None) -> Status:
-    return replace(status, trace=stage) if status.state in ABOUT_TO_START and stage and not status.trace else status
-
-
-def _kind(request: Request, name: str) -> str:
-    return models.kind_of(herder_of(request).snapshot(), name)
 
 
 async def tasks(request: Request) -> Response:
@@ -151,7 +120,9 @@ async def restart(request: Request) -> Response:
     include_tasks, only_failed = flag(request, "includeTasks"), flag(request, "onlyFailed")
     planned = include_tasks or only_failed
     state = await ask(request, RestartConnector(name, include_tasks, only_failed, planned))
-    return respond(models.state_info(name, state, _kind(request, name)), 202) if planned else empty(204)
+    return (
+        respond(models.state_info(name, state, States(herder_of(request)).kind(name)), 202) if planned else empty(204)
+    )
 
 
 async def restart_task(request: Request) -> Response:

@@ -9,6 +9,7 @@ from millstream.herder.herder import Herder
 from millstream.identity import Status
 from millstream.inventory.inventory import Inventory
 from millstream.inventory.loading import load
+from millstream.rest.states import States
 from millstream.settings.plugins import Kind
 from millstream_api import Cluster, ConnectorHealth, RestExtension
 from millstream_api.cluster import PartHealth
@@ -74,8 +75,9 @@ class HerderCluster:
         return list(self._herder.snapshot().connectors)
 
     def health(self, connector: str) -> ConnectorHealth:
-        snapshot = self._herder.snapshot()
-        view, state = snapshot.connectors[connector], snapshot.states[connector]
+        states = States(self._herder)
+        view = states.snapshot.connectors[connector]
+        state = states.of_known(view)
         tasks = {task: _health(status) for task, status in state.tasks.items()}
         kind: Literal["source", "sink"] = "sink" if view.kind == "sink" else "source"
         return ConnectorHealth(connector, kind, _health(state.connector), tasks)

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from millstream.herder.herder import ConnectorView, Snapshot, StateView, WorkerIdentity
+from millstream.herder.herder import ConnectorView, StateView, WorkerIdentity
 from millstream.identity import Status
 from millstream.inventory.inventory import Plugin
+from millstream.rest.states import States
 
 Json = dict[str, Any]
 
@@ -48,21 +49,17 @@ def _state(status: Status) -> Json:
     return shown
 
 
-def kind_of(snapshot: Snapshot, name: str) -> str:
-    view = snapshot.connectors.get(name)
-    return view.kind if view else "unknown"
-
-
-def expanded(snapshot: Snapshot, wanted: Sequence[str]) -> Json:
+def expanded(states: States, wanted: Sequence[str]) -> Json:
     """`GET /connectors?expand=…`: a connector without status is left out when status is wanted."""
     shown: Json = {}
-    for name, view in snapshot.connectors.items():
+    for name, view in states.snapshot.connectors.items():
         entry: Json = {}
         for part in wanted:
             if part == "status":
-                if name not in snapshot.states:
+                state = states.of(name)
+                if state is None:
                     break
-                entry["status"] = state_info(name, snapshot.states[name], view.kind)
+                entry["status"] = state_info(name, state, view.kind)
             elif part == "info":
                 entry["info"] = connector_info(view)
         else:

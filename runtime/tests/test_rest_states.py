@@ -1,0 +1,80 @@
+"""Status, the list of connectors and extensions tell the same of what is about to start."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from millstream.herder import configuring
+from millstream.rest.extensions import HerderCluster
+
+sys.path.insert(0, str(Path(__file__).parent / "plugins"))
+
+import hosted
+from herding import Herding, herding, until
+
+
+@pytest.fixture
+def gate() -> Iterator[str]:
+    """The name of a gate at which a connector with `deed=gate` waits; open at the end."""
+    hosted.GATES["view"] = threading.Event()
+    yield "view"
+    hosted.GATES["view"].set()
+
+
+def test_a_task_that_starts_is_told_alike_in_three_places(gate: str) -> None:
+    with herding() as alone:
+        alone.create("slow", deed="gate", where="task-start", path=gate)
+        until(lambda: alone.states("slow") == ["RUNNING", "UNASSIGNED"], "its task to be seen")
+        status = alone.rest.get("/connectors/slow/status").json()
+        assert status["tasks"][0]["trace"].startswith("The worker is currently starting task slow-0, which began at ")
+        assert _listed(alone, "slow") == status
+        task = HerderCluster(alone.herder).health("slow").tasks[0]
+        told = status["tasks"][0]
+        assert (task.state, task.worker, task.trace) == (told["state"], told["worker_id"], told["trace"])
+        hosted.GATES[gate].set()
+        until(lambda: alone.states("slow") == ["RUNNING", "RUNNING"], "it to run")
+        status = alone.rest.get("/connectors/slow/status").json()
+        assert "trace" not in status["tasks"][0]
+        assert _listed(alone, "slow") == status
+
+
+def test_a_connector_that_starts_for_the_first_time_is_not_listed_with_a_status_and_extensions_see_it_unassigned(
+    gate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(configuring, "TASKS_S", 0.05)
+    with herding() as alone:
+        alone.create("slow", deed="gate", path=gate)
+        assert alone.rest.get("/connectors/slow/status").status_code == 404
+        assert alone.rest.get("/connectors?expand=status").json() == {}
+        health = HerderCluster(alone.herder).health("slow")
+        assert (health.connector.state, health.connector.worker) == ("UNASSIGNED", "worker:8083")
+        assert health.connector.trace.startswith("The worker is currently starting the connector, which began at ")
+        assert health.tasks == {}
+        with pytest.raises(KeyError):
+            HerderCluster(alone.herder).health("unknown")
+        hosted.GATES[gate].set()
+        until(lambda: alone.states("slow") == ["RUNNING", "RUNNING"], "it to run")
+        assert HerderCluster(alone.herder).health("slow").connector.trace == ""
+
+
+def test_a_connector_that_starts_again_is_told_alike(gate: str) -> None:
+    hosted.GATES[gate].set()
+    with herding() as alone:
+        alone.create("again", deed="gate", path=gate)
+        until(lambda: alone.states("again") == ["RUNNING", "RUNNING"], "it to run")
+        hosted.GATES[gate].clear()
+        restarting = threading.Thread(target=lambda: alone.rest.post("/connectors/again/restart"))
+        restarting.start()
+        until(lambda: "starting the connector" in alone.rest.get("/connectors/again/status").text, "it to start again")
+        status = alone.rest.get("/connectors/again/status").json()
+        assert _listed(alone, "again") == status
+        assert HerderCluster(alone.herder).health("again").connector.trace == status["connector"]["trace"]
+        hosted.GATES[gate].set()
+        restarting.join()
+
+
+def _listed(alone: Herding, name: str) -> object:
+    return alone.rest.get("/connectors?expand=status").json()[name]["status"]
