@@ -2,7 +2,9 @@
 
 import json
 import logging
+import re
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -11,6 +13,7 @@ import pytest
 
 from millstream.errors import RemoteError
 from millstream.host.channel import LogLine, PluginTarget, RunConnector, RunProbe, RunTask, StateChanged
+from millstream.host.output import thread_ended
 from millstream.identity import TargetState, TaskId
 from millstream.worker.worker import Worker, WorkerSetup
 
@@ -108,6 +111,45 @@ def test_what_a_task_raises(worker, variable, caplog, where):
             assert f"cannot log in at db://ada:{variable}@host" in ears.until("FAILED").trace
         worker.stop_tasks([TaskId("leak", 0)]).result(10)
         wait_until(lambda: "did not log in" in caplog.text)
+    hush(all_of(ears, caplog))
+
+
+@pytest.fixture
+def own_hook(worker, monkeypatch) -> None:
+    """pytest has put its own in the place of what the worker set: in thread isolation they share the process."""
+    monkeypatch.setattr(threading, "excepthook", thread_ended)
+
+
+@pytest.mark.usefixtures("own_hook")
+def test_what_a_thread_of_a_plugin_logs_and_ends_by(worker, variable, caplog, capfd):
+    ears = Ears()
+    settings = given(variable, "thread")
+    with caplog.at_level(logging.INFO):
+        worker.start_task(RunTask("leak", 1, LEAKING, settings, settings), ears)
+        ears.until("RUNNING")
+        wait_until(lambda: "the thread 'reader' of the plugin has ended by" in caplog.text)
+        worker.stop_tasks([TaskId("leak", 1)]).result(10)
+    told = next(r.getMessage() for r in caplog.records if "has ended by" in r.getMessage())
+    assert f"has ended by RuntimeError: cannot log in at db://ada:{variable}@host with " in told
+    assert f"the password was {variable}; caused by KeyError: " in told
+    assert re.search(r"\(at .*leaking\.py:\d+ in leak\)$", told)
+    assert "\n" not in told
+    assert f"about to log in with {variable}" in caplog.text
+    hush(all_of(ears, caplog))
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_what_a_plugin_prints_in_its_process(worker, variable, caplog, request):
+    if request.node.callspec.params["worker"] == "thread":
+        return  # it prints past the worker, which isolation.md says
+    ears = Ears()
+    settings = given(variable, "print")
+    with caplog.at_level(logging.INFO):
+        worker.start_task(RunTask("leak", 2, LEAKING, settings, settings), ears)
+        ears.until("RUNNING")
+        wait_until(lambda: "could not log out" in caplog.text)
+        worker.stop_tasks([TaskId("leak", 2)]).result(10)
+    assert f"logged in with {variable}" in ears.lines()
     hush(all_of(ears, caplog))
 
 

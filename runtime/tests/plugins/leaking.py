@@ -1,6 +1,8 @@
 """Connectors that tell everybody the secret they were given, named as `leaking:Class`."""
 
 import logging
+import sys
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -47,7 +49,12 @@ class LeakingTask(SourceTask[LeakingConfig]):
         self._do("task-stop")
 
     def _do(self, where: str) -> None:
-        if self.config.where == where:
+        if where == "task-start" and self.config.where == "thread":
+            threading.Thread(target=leak, args=(self.config.password,), name="reader").start()
+        elif where == "task-start" and self.config.where == "print":
+            print(f"logged in with {self.config.password}")
+            print(f"could not log out with {self.config.password}", file=sys.stderr)
+        elif self.config.where == where:
             leak(self.config.password)
 
 

@@ -13,6 +13,7 @@ import resource
 import signal
 import socket
 import sys
+import threading
 from typing import NoReturn
 
 from millstream.errors import trace_of
@@ -61,11 +62,11 @@ class Prepared:
         if nothing:
             os.close(nothing)
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the process
-        sys.stdout = open(1, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115
-        sys.stderr = open(2, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115
+        sys.stdout, sys.stderr = output.Printed(1, self._veil), output.Printed(2, self._veil)
         self._end: ChildEnd | None = None
         _process(self._private)
         output.to_descriptor(self._private, self._veil)
+        threading.excepthook = output.thread_ended
 
     def speak_to(self, out: int, end: ChildEnd) -> None:
         """From now on 1, 2 and the private copy are this output.   end: knows what is not to be told there."""

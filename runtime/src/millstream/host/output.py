@@ -4,9 +4,15 @@ A marked line is RS, the level's number, US, the logger's name, US, the text wit
 without the mark was printed by somebody else: the plugin, librdkafka, an abort, faulthandler.
 """
 
+import io
 import logging
 import os
+import threading
 from collections.abc import Callable, Mapping
+
+from millstream.errors import headline_of, trace_of
+
+log = logging.getLogger(__name__)
 
 MARK = "\x1e"
 FIELD = "\x1f"
@@ -24,6 +30,37 @@ class _Marked(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         os.write(self._descriptor, marked(record.levelno, record.name, self._veil(text_of(record))))
+
+
+class Printed(io.TextIOWrapper):
+    """Standard output or error of a child, line by line: what a plugin prints, and tracebacks that Python prints.
+
+    veil: gives what may be told of a text.
+    """
+
+    def __init__(self, descriptor: int, veil: Callable[[str], str]) -> None:
+        bytes_out = io.BufferedWriter(io.FileIO(descriptor, "w", closefd=False))
+        super().__init__(bytes_out, "utf-8", "backslashreplace", line_buffering=True)
+        self._veil = veil
+
+    def write(self, text: str, /) -> int:
+        super().write(self._veil(text))
+        return len(text)
+
+
+def thread_ended(ended: threading.ExceptHookArgs) -> None:
+    """Tell in one line of the log that a thread which a plugin started has ended by an exception.
+
+    In the place of `threading.excepthook`, which prints a traceback to whoever looks at the worker's output.
+    """
+    error = ended.exc_value
+    if error is None or isinstance(error, SystemExit):  # of which Python says nothing, too
+        return
+    name = ended.thread.name if ended.thread is not None else "of no name"
+    trace = trace_of(error)
+    where = next((line.removeprefix("\tat ") for line in trace.split("\n") if line.startswith("\tat ")), "nowhere")
+    log.error("the thread %r of the plugin has ended by %s (at %s)", name, headline_of(trace), where)
+    log.debug("the thread %r of the plugin ended here", name, exc_info=error)
 
 
 def text_of(record: logging.LogRecord) -> str:

@@ -5,14 +5,15 @@ It cannot kill: a thread that does not end when it is asked is abandoned, as in 
 
 import logging
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from millstream.host import main
 from millstream.host.channel import ChildEnd
 from millstream.host.connector import MONITOR
-from millstream.host.output import text_of
+from millstream.host.output import text_of, thread_ended
 from millstream.lifecycle import Spawned, spawn
 from millstream.worker.children import Child
 from millstream.worker.loop import Loop
@@ -46,9 +47,12 @@ class ThreadLauncher:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._running: dict[str, list[ChildEnd]] = {}  # by label; an abandoned one may have a successor
+        self._left: dict[str, Callable[[str], str]] = {}  # veils of ended ones, whose plugins may have left threads
         self.abandoned = 0
         self._former_factory: Callable[..., logging.LogRecord] = logging.getLogRecordFactory()
         logging.setLogRecordFactory(self._labelled)
+        self._former_hook = threading.excepthook
+        threading.excepthook = thread_ended
 
     def warm(self) -> None:
         """Nothing can be made ready."""
@@ -81,9 +85,12 @@ class ThreadLauncher:
 
     def close(self) -> None:
         logging.setLogRecordFactory(self._former_factory)
+        if threading.excepthook is thread_ended:
+            threading.excepthook = self._former_hook
 
     def _ended(self, child: Child, end: ChildEnd, reason: str) -> None:
         label = child.run.label
+        self._left[label] = end.veil
         self._running[label] = [other for other in self._running[label] if other is not end]
         if not self._running[label]:
             del self._running[label]
@@ -97,12 +104,21 @@ class ThreadLauncher:
         self._loop.after(0, lambda: child.gone(None, "its thread did not end and was abandoned"))
 
     def _labelled(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        """Say whose a record is by the thread that logs it; one of a thread that a plugin started may be anybody's."""
         record = self._former_factory(*args, **kwargs)
         label = (record.threadName or "").removesuffix(MONITOR)
         ends = self._running.get(label)
-        if ends:
-            text = text_of(record)
-            for end in ends:
-                text = end.veil(text)
-            record.msg, record.args, record.exc_info = f"[{label}] {text}", (), None
+        told = text_of(record)
+        text = _veiled(told, [end.veil for end in ends] if ends else self._all_veils())
+        if ends or text != told:
+            record.msg, record.args, record.exc_info = f"[{label}] {text}" if ends else text, (), None
         return record
+
+    def _all_veils(self) -> list[Callable[[str], str]]:
+        return [*self._left.copy().values(), *(end.veil for ends in self._running.copy().values() for end in ends)]
+
+
+def _veiled(text: str, veils: Iterable[Callable[[str], str]]) -> str:
+    for veil in veils:
+        text = veil(text)
+    return text
