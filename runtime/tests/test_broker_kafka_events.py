@@ -1,14 +1,11 @@
 """What comes between the rows is said with its meaning and the remedy."""
 
-from typing import Any
-
 import pytest
 from confluent_kafka import KafkaError, Message
 
 from millstream.broker.kafka.commits import Gone
 from millstream.broker.kafka.consumer import Events
 from millstream.broker.kafka.failures import Watch
-from millstream.broker.kafka.places import Places
 from millstream.lifecycle import ManualClock
 from millstream_api.records import TopicPartition
 
@@ -18,10 +15,7 @@ HERE = TopicPartition("lines", 0)
 @pytest.fixture
 def events() -> Events:
     clock = ManualClock()
-    client: Any = None  # nothing is asked of it
-    places = Places(client, piecewise=False)
-    places.of[HERE] = 43
-    return Events(places, Watch("c", "127.0.0.1:1", clock), clock, Gone(clock))
+    return Events(Watch("c", "127.0.0.1:1", clock), clock, Gone(clock))
 
 
 def told(code: int, text: str) -> Message:
@@ -39,5 +33,5 @@ def test_a_task_that_was_too_slow_learns_which_setting_to_raise(
 
 
 def test_a_topic_that_begins_anew_is_said_with_both_offsets(events: Events, caplog: pytest.LogCaptureFixture) -> None:
-    events.went_back(HERE, 0)
+    events.went_back(HERE, 0, 43)
     assert "lines-0 goes on at offset 0, and had been read up to 43: the topic was deleted and made anew" in caplog.text

@@ -27,6 +27,7 @@ AWAY = r"bootstrap\.servers \S+ cannot be reached"
 DEAD_TEMPLATE = r"its template process \d+ died \(signal 9\)"
 BACK = "|".join(
     (
+        "was deleted and made anew: it is read from its start",
         r"-\d+ goes on at offset \d+, and had been read up to \d+: the topic was deleted",
         "' does not exist; it is waited for",
         "no longer has: it was deleted and made anew",

@@ -349,3 +349,73 @@ def test_a_topic_that_is_not_there_is_waited_for_and_named(
     again = Member(broker, f"group-{topic}", {}).subscribe(topic)
     until(lambda: again.poll(), "its rows", WAIT_S)
     again.consumer.close()
+
+
+MORE = 3_000
+FRESH = {"metadata.max.age.ms": "1000", "allow.auto.create.topics": "false"}
+
+
+def made_anew(kafka: Kafka, broker: Broker, topic: str) -> None:
+    """Deleted and made at once again with as many partitions: longer than it was read, when its reader looks."""
+    client = AdminClient(kafka.client())
+    client.delete_topics([topic])[topic].result(WAIT_S)
+    until(lambda: topic not in broker.admin(AdminSettings("test")).names(), "it to go", WAIT_S)
+    filled(broker, topic, 2, MORE)
+
+
+def test_a_reader_hears_that_a_topic_is_another_one_before_its_first_row(
+    kafka: Kafka, broker: Broker, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It hears that from a debug line of librdkafka, so that this is of the installed one."""
+    filled(broker, topic, 2, 1_000)
+    consumer = broker.consumer(ConsumerSettings("reader", None))
+    places = [TopicPartition(topic, partition) for partition in range(2)]
+    consumer.assign(dict.fromkeys(places, 0))
+    read: dict[TopicPartition, list[int]] = {place: [] for place in places}
+
+    def poll() -> list[int]:
+        for incoming in consumer.poll(500, 0.1):
+            read[TopicPartition(incoming.topic, incoming.partition)] += [int(value or b"") for value in incoming.values]
+        return [len(rows) for rows in read.values()]
+
+    until(lambda: poll() == [1_000] * 2, "the former rows", WAIT_S)
+    made_anew(kafka, broker, topic)
+    until(lambda: poll() == [1_000 + MORE] * 2, "every row of the new one", WAIT_S)
+    assert read == {place: [*range(1_000), *range(MORE)] for place in places}
+    assert [consumer.position(place) for place in places] == [MORE] * 2
+    for place in places:
+        said = f"{topic}-{place.partition} goes on at offset 0, and had been read up to 1000: the topic was deleted"
+        assert said in caplog.text
+    consumer.close()
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["by name", "by pattern"])
+@PROTOCOLS
+def test_of_a_topic_that_was_made_anew_longer_than_it_was_read_no_row_is_passed_over(
+    kafka: Kafka, broker: Broker, topic: str, protocol: dict[str, str], named: bool
+) -> None:
+    filled(broker, topic, 2, 1_000)
+    group = f"group-{topic}"
+    member = Member(broker, group, {**protocol, **FRESH})
+    listener = RebalanceListener(member._assigned, member._revoked, member._lost)
+    member.consumer.subscribe([topic] if named else None, None if named else re.compile(topic), listener)
+    first, second = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    until(lambda: member.poll() == 0 and sum(map(len, member.read.values())) == 2_000, "the former rows", WAIT_S)
+    member.consumer.commit_now({first: 1_000, second: 1_000})
+    member.consumer.pause([second])
+    member.read.clear()
+    made_anew(kafka, broker, topic)
+
+    def every_row() -> bool:
+        member.poll()
+        return {place: len(set(rows)) for place, rows in member.read.items()} == {first: MORE, second: MORE}
+
+    until(every_row, "every row of the new one", WAIT_S)
+    for rows in member.read.values():
+        assert rows[0] == 0
+        assert sorted(set(rows)) == list(range(MORE))
+    assert {place: member.consumer.position(place) for place in member.mine} == {first: MORE, second: MORE}
+    admin = broker.admin(AdminSettings("test"))
+    assert all(offset <= MORE for offset in admin.group_offsets(group).values())
+    member.consumer.close()
+    assert admin.group_offsets(group) == {first: MORE, second: MORE}

@@ -69,6 +69,12 @@ class Gone:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._until: dict[str, float] = {}
+        self.anew: set[str] = set()  # which certainly are: those that wait for it to be heard
+
+    def made_anew(self, topic: str) -> None:
+        """It is another one in the same name now."""
+        self.anew.add(topic)
+        self.noticed(topic)
 
     def noticed(self, topic: str) -> None:
         self._until[topic] = self._clock.monotonic() + GONE_SECONDS
@@ -76,6 +82,7 @@ class Gone:
     def over(self, topics: Iterable[str]) -> None:
         for topic in topics:
             self._until.pop(topic, None)
+            self.anew.discard(topic)
 
     def has(self, topic: str) -> bool:
         return self._until.get(topic, 0.0) > self._clock.monotonic()
@@ -99,31 +106,29 @@ class Committing:
         self._group = group
         self._commits = commits
         self._questions = questions
+        self._ever: set[TopicPartition] = set()  # of which a position was committed
 
     def commit(self, offsets: Mapping[TopicPartition, int], done: Done | None = None) -> None:
         self._need_group()
-        offsets = self._gone.left(offsets)
-        if not offsets:
-            raise UnknownTopicError(f"{DOING}: their topics were deleted, and are made anew or not yet")
+        possible = self._gone.left(offsets)
+        if not possible:
+            raise _of_gone(offsets)
         try:
-            self._client.commit(offsets=_ats(offsets), asynchronous=True)
+            self._client.commit(offsets=_ats(possible), asynchronous=True)
         except KafkaException as error:
             raise explained(error, DOING) from error
-        self._commits.asked(offsets, done)
+        self._ever.update(possible)
+        if done is not None and len(possible) < len(offsets):
+            done = _in_part(done, _of_gone(offsets.keys() - possible.keys()))
+        self._commits.asked(possible, done)
 
     def commit_now(self, offsets: Mapping[TopicPartition, int]) -> None:
         self._need_group()
-        offsets = self._gone.left(offsets)
-        if not offsets:
-            return
-        try:
-            answers = self._client.commit(offsets=_ats(offsets), asynchronous=False)
-        except KafkaException as error:
-            raise explained(error, DOING) from error
-        for at in answers or ():
-            if at.error is not None:
-                self._commits.heard(at.error, at.topic)
-                raise explained(at.error, f"committing the position of {at.topic}-{at.partition}")
+        possible = self._gone.left(offsets)
+        if possible:
+            self._commit_now(possible)
+        if len(possible) < len(offsets):
+            raise _of_gone(offsets.keys() - possible.keys())
 
     def committed(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         self._need_group()
@@ -132,9 +137,44 @@ class Committing:
     def end_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         return {partition: self._questions.bounds(partition)[1] for partition in partitions}
 
+    def _commit_now(self, offsets: Mapping[TopicPartition, int]) -> None:
+        try:
+            answers = self._client.commit(offsets=_ats(offsets), asynchronous=False)
+        except KafkaException as error:
+            raise explained(error, DOING) from error
+        self._ever.update(offsets)
+        for at in answers or ():
+            if at.error is not None:
+                self._commits.heard(at.error, at.topic)
+                raise explained(at.error, f"committing the position of {at.topic}-{at.partition}")
+
+    def _commit_anew(self, partitions: Iterable[TopicPartition]) -> None:
+        """They begin anew: a position in the former ones may have come to the brokers when these were there already."""
+        first = dict.fromkeys(self._ever.intersection(partitions), 0)
+        if not first:
+            return
+
+        def answered(error: Exception | None) -> None:
+            if error is not None:
+                log.warning("The positions of the former topic may be committed yet: %s", error)
+
+        try:
+            self.commit(first, answered)
+        except BrokerError as error:
+            answered(error)
+
     def _need_group(self) -> None:
         if self._group is None:
             raise IllegalStateError("a consumer without a group has no committed positions")
+
+
+def _of_gone(partitions: Iterable[TopicPartition]) -> UnknownTopicError:
+    topics = ", ".join(sorted({partition.topic for partition in partitions}))
+    return UnknownTopicError(f"{DOING}: of {topics}: deleted, and made anew or not yet; not committed")
+
+
+def _in_part(done: Done, left: UnknownTopicError) -> Done:
+    return lambda error: done(error or left)
 
 
 def _ats(offsets: Mapping[TopicPartition, int]) -> list[At]:

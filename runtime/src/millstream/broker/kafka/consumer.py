@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from millstream.broker.kafka.commits import Commits, Committing, Gone
 from millstream.broker.kafka.failures import UNKNOWN, Watch, explained
+from millstream.broker.kafka.lines import Listening
 from millstream.broker.kafka.making import Making
 from millstream.broker.kafka.membership import SAY_AGAIN_SECONDS, Membership
 from millstream.broker.kafka.places import Places, Questions
@@ -51,9 +52,8 @@ class Steering:
 class Events:
     """What comes between the rows: ends of partitions, troubles."""
 
-    def __init__(self, places: Places, watch: Watch, clock: Clock, gone: Gone) -> None:
+    def __init__(self, watch: Watch, clock: Clock, gone: Gone) -> None:
         self._gone = gone
-        self._places = places
         self._watch = watch
         self._clock = clock
         self._missing: dict[str, float] = {}
@@ -84,14 +84,23 @@ class Events:
             self._watch.heard(error)
         return True
 
-    def went_back(self, partition: TopicPartition, offset: int) -> None:
-        """A row came from before the place that was reached, and nobody had sought it."""
+    def went_back(self, partition: TopicPartition, offset: int, reached: int) -> None:
+        """It goes on before the place that was reached, and nobody had sought that."""
         self._gone.over([partition.topic])
         log.warning(
             "%s-%d goes on at offset %d, and had been read up to %d: the topic was deleted and made anew, or its log "
             "was cut. What was not read before that is gone; what is there now is read from that offset on",
-            *(partition.topic, partition.partition, offset, self._places.of[partition]),
+            *(partition.topic, partition.partition, offset, reached),
         )
+
+    def dealt_out(self, topics: Collection[str]) -> None:
+        for topic in sorted(self._gone.anew.intersection(topics)):
+            if self._gone.has(topic):
+                log.warning(
+                    "topic %r was deleted and made anew: it is read from its start; what was not read of the former "
+                    "one is gone",
+                    topic,
+                )
 
     def wait_for(self, topic: str) -> None:
         now = self._clock.monotonic()
@@ -105,7 +114,7 @@ class KafkaConsumer(Steering, Committing):
         gone = Gone(clock)
         commits = Commits(gone)
         java, more = _composed(making, settings)
-        client = making.consumer(java, {**more, "on_commit": commits.answered}, watch)
+        client = making.consumer(java, {**more, "on_commit": commits.answered}, watch, Listening(gone.made_anew))
         questions = Questions(client, watch, making.api_seconds("consumer", settings.overrides), clock)
         questions.made_anew = gone.has
         places = Places(client, settings.group is not None and _piecewise(making, java))
@@ -114,7 +123,7 @@ class KafkaConsumer(Steering, Committing):
         self._settings = settings
         self._watch = watch
         self._clock = clock
-        self._events = Events(places, watch, clock, gone)
+        self._events = Events(watch, clock, gone)
         self._member = Membership(client, places, questions, java, self._events.wait_for)
         self._session = int(java.get("session.timeout.ms", SESSION_MS)) / 1000
         self._looked = clock.monotonic()
@@ -130,7 +139,9 @@ class KafkaConsumer(Steering, Committing):
         self._one_topic = pattern is None and len(topics or ()) == 1
 
         def assigned(partitions: Collection[TopicPartition]) -> None:
-            self._gone.over({partition.topic for partition in partitions})
+            topics = {partition.topic for partition in partitions}
+            self._events.dealt_out(topics)
+            self._gone.over(topics)
             listener.assigned(partitions)
 
         self._member.subscribe(topics, pattern, replace(listener, assigned=assigned), self._clock)
@@ -155,6 +166,8 @@ class KafkaConsumer(Steering, Committing):
         while True:
             self._member.follow()
             messages = self._read(max_rows, deadline)
+            if self._gone.anew:
+                messages = self._begun_anew(messages)
             if self._stood_still() and self._settings.group is not None:
                 self._places.read_again(self._places.of)
                 messages = [message for message in messages if message.error() is not None]
@@ -170,6 +183,23 @@ class KafkaConsumer(Steering, Committing):
                 if woken:
                     self._wake.clear()
                 return rows
+
+    def _begun_anew(self, messages: list[Message]) -> list[Message]:
+        """Topics are others in the same names: every row is one to be read, and those in hand are of either.
+
+        Positions in the former may have been committed for those that have their names now.   Gives what is left.
+        """
+        of, known = self._places.of, self._gone.anew
+        reached = {partition: offset for partition, offset in of.items() if partition.topic in known}
+        anew = {partition.topic for partition in reached}
+        if not anew:
+            return messages  # once they are dealt out, they are read from their start
+        self._gone.anew.difference_update(anew)
+        self._member.begin_anew(list(reached))
+        for partition, offset in reached.items():
+            self._events.went_back(partition, 0, offset)
+        self._commit_anew(reached)
+        return [message for message in messages if message.topic() not in anew]
 
     def _stood_still(self) -> bool:
         """Whether so long that others may have the partitions: what was fetched before that is theirs then.
@@ -233,7 +263,7 @@ class KafkaConsumer(Steering, Committing):
                 self._places.dropped(partition)
             elif partition in of:  # else it went while they were under way
                 if rows.offsets[0] < of[partition]:
-                    self._events.went_back(partition, rows.offsets[0])
+                    self._events.went_back(partition, rows.offsets[0], of[partition])
                 of[partition] = rows.offsets[-1] + 1
                 given.append(rows)
         for partition, offset in ends.items():

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from millstream.broker.kafka.failures import Watch, error_of
-from millstream.broker.kafka.lines import librdkafka
+from millstream.broker.kafka.lines import Listening, librdkafka
 from millstream.errors import ConfigError
 from millstream.settings.client import Client, client_definitions
 from millstream.settings.librdkafka import translate
@@ -43,8 +43,9 @@ class Making:
         made: Producer = self._made(Producer, "producer", self.translated("producer", java), more, watch)
         return made
 
-    def consumer(self, java: Mapping[str, str], more: Mapping[str, Any], watch: Watch) -> Consumer:
-        made: Consumer = self._made(Consumer, "consumer", self.translated("consumer", java), more, watch)
+    def consumer(self, java: Mapping[str, str], more: Mapping[str, Any], watch: Watch, lines: Listening) -> Consumer:
+        settings = {**more, "debug": "metadata", "logger": lines}
+        made: Consumer = self._made(Consumer, "consumer", self.translated("consumer", java), settings, watch)
         return made
 
     def admin(self, java: Mapping[str, str], watch: Watch) -> AdminClient:
@@ -86,7 +87,7 @@ class Making:
         self, kind: Any, client: Client, settings: Mapping[str, str], more: Mapping[str, Any], watch: Watch
     ) -> Any:
         try:
-            return kind({**settings, **more, "error_cb": watch.heard}, logger=librdkafka)
+            return kind({"logger": librdkafka, **settings, **more, "error_cb": watch.heard})
         except KafkaException as error:
             said = error_of(error).str()
             raise ConfigError({f"{client} client": f"the settings of the {client} are not possible: {said}"}) from error

@@ -80,6 +80,22 @@ class Membership:
         if failure is not None:
             raise failure
 
+    def begin_anew(self, partitions: Sequence[TopicPartition]) -> None:
+        """Their topic is another one in the same name: its former partitions went, and its own came."""
+
+        def start() -> None:
+            self._places.resume(partitions)
+            for partition in partitions:
+                self._places.seek(partition, 0)
+
+        listener = self._listener
+        if listener is not None:
+            self._noting(lambda: listener.revoked(partitions))
+        self._noting(start)
+        if listener is not None:
+            self._noting(lambda: listener.assigned(partitions))
+        self._remember(self._places.catch_up)
+
     def closed(self) -> None:
         """The client is closed; what it did not revoke is told now."""
         mine, self._places.of = list(self._places.of), {}

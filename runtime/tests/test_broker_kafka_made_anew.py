@@ -1,0 +1,196 @@
+"""A topic that is deleted and made anew under its reader: nothing of the former one is taken for the new one's."""
+
+import logging
+from collections.abc import Collection
+
+import pytest
+from confluent_kafka import KafkaError, Message
+from consumer_bench import (
+    COUNT,
+    FIRST,
+    SECOND,
+    Member,
+    stand_still,
+    without_group,
+)
+
+from millstream.errors import BrokerError, UnknownTopicError
+from millstream_api.records import TopicPartition
+
+
+@pytest.fixture
+def member() -> Member:
+    """Has the first partition."""
+    member = Member()
+    member.client.rebalance("assign", FIRST)
+    return member
+
+
+ABSENT = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, "unknown")
+
+
+def test_a_position_in_a_topic_that_is_gone_is_not_committed_for_the_one_made_anew(member: Member) -> None:
+    member.poll()
+    told: list[Exception | None] = []
+    member.consumer.commit({FIRST: 4}, told.append)
+    member.client.answer(0, ABSENT)
+    assert [type(error) for error in told] == [UnknownTopicError]
+    for commit in (member.consumer.commit, member.consumer.commit_now):
+        with pytest.raises(UnknownTopicError, match="of t: deleted, and made anew or not yet"):
+            commit({FIRST: 4})
+    assert len(member.client.asked) == 1
+    member.client.rebalance("revoke", FIRST)
+    member.client.rebalance("assign", FIRST)
+    member.consumer.commit_now({FIRST: 2})
+    assert [at.offset for ats, _ in member.client.asked for at in ats] == [4, 2]
+
+
+def test_a_broker_that_does_not_know_a_topic_yet_keeps_positions_from_being_committed_for_a_minute(
+    member: Member,
+) -> None:
+    member.consumer.commit({FIRST: 0})
+    member.client.answer(0, ABSENT)
+    stand_still(member, 60.0)
+    member.consumer.commit_now({FIRST: 4})
+    assert len(member.client.asked) == 2
+
+
+def test_of_a_topic_that_was_made_anew_no_position_is_gone_on_from(member: Member) -> None:
+    """With fewer partitions: some positions of the former one were taken for the new one's."""
+    member.poll_all()
+    member.read.clear()
+    member.consumer.commit({FIRST: COUNT})
+    member.client.committed_at[FIRST] = COUNT
+    member.client.answer(0, ABSENT)
+    member.client.rebalance("revoke", FIRST)
+    member.client.rebalance("assign", FIRST)
+    member.poll_all()
+    assert member.read == {FIRST: list(range(COUNT))}
+
+
+OTHER = TopicPartition("other", 0)
+
+
+def test_what_could_not_be_committed_with_the_rest_is_not_told_as_committed(member: Member) -> None:
+    member.client.rebalance("assign", OTHER)
+    told: list[Exception | None] = []
+    member.consumer.commit({FIRST: 1})
+    member.client.answer(0, ABSENT)
+    member.consumer.commit({FIRST: 4, OTHER: 3}, told.append)
+    member.client.answer(1)
+    assert [type(error) for error in told] == [UnknownTopicError]
+    with pytest.raises(UnknownTopicError, match="of t: deleted"):
+        member.consumer.commit_now({FIRST: 4, OTHER: 3})
+    assert [[(at.topic, at.offset) for at in ats] for ats, _ in member.client.asked[1:]] == [[("other", 3)]] * 2
+
+
+def changed(member: Member, topic: str = "t", before: str = "0JMqBdzBRVyCnkM/A6hlUQ") -> None:
+    """What librdkafka logs when the metadata give another id."""
+    said = f"[thrd:main]: Topic {topic} changed id from {before} to 2bUDLCwKRJqHvAQyzlQbUg"
+    member.client.lines.log(logging.DEBUG, "%s [%s] %s", "METADATA", "c#consumer-1", said)
+
+
+def test_a_topic_that_is_another_one_in_the_same_name_is_read_from_its_start(
+    member: Member, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rows that come with the news may be of the former one or of the new one, from anywhere."""
+    calls: list[tuple[str, int]] = []
+    member.on_revoked = lambda partitions: calls.append(("revoked", member.consumer.position(FIRST)))
+    member.on_assigned = lambda partitions: calls.append(("assigned", member.consumer.position(FIRST)))
+    member.poll()
+    member.consumer.commit({FIRST: 4})
+    member.client.inside = [lambda messages: changed(member)]
+    member.poll()
+    assert member.read == {FIRST: [0, 1, 2, 3]}
+    assert calls == [("revoked", 4), ("assigned", 0)]
+    assert "read from its start" not in caplog.text  # it is said once
+    assert "t-0 goes on at offset 0, and had been read up to 4: the topic was deleted and made anew" in caplog.text
+    member.poll_all()
+    assert member.read == {FIRST: [0, 1, 2, 3, *range(COUNT)]}
+    assert [[(at.offset) for at in ats] for ats, _ in member.client.asked] == [[4], [0]]
+
+
+def test_a_position_in_the_former_topic_is_not_committed_once_it_is_known_to_be_another(member: Member) -> None:
+    refused: list[BrokerError] = []
+
+    def commit(partitions: Collection[TopicPartition]) -> None:
+        try:
+            member.consumer.commit_now(dict.fromkeys(partitions, 4))
+        except BrokerError as error:
+            refused.append(error)
+
+    member.on_revoked = commit
+    member.poll()
+    member.client.inside = [lambda messages: changed(member)]
+    member.poll()
+    assert [type(error) for error in refused] == [UnknownTopicError]
+    member.consumer.commit_now({FIRST: 1})
+    assert [[(at.offset) for at in ats] for ats, _ in member.client.asked] == [[1]]
+
+
+def test_a_paused_partition_of_a_topic_made_anew_is_read_unless_it_is_paused_anew(member: Member) -> None:
+    member.client.rebalance("assign", SECOND)
+    member.poll()
+    member.consumer.pause([FIRST, SECOND])
+    member.on_assigned = lambda partitions: member.consumer.pause([SECOND])
+    changed(member)
+    member.read.clear()
+    member.poll_all()
+    member.poll_all()
+    assert member.read == {FIRST: list(range(COUNT))}
+
+
+def test_a_topic_made_anew_while_nobody_had_its_partitions_is_read_from_its_start_when_they_come() -> None:
+    member = Member()
+    changed(member)
+    member.poll()
+    member.client.committed_at[FIRST] = 7
+    member.client.rebalance("assign", FIRST)
+    member.poll_all()
+    assert member.read == {FIRST: list(range(COUNT))}
+
+
+def test_partitions_that_are_dealt_out_behind_the_news_do_not_begin_twice(
+    member: Member, caplog: pytest.LogCaptureFixture
+) -> None:
+    def dealt_out(messages: list[Message]) -> None:
+        changed(member)
+        member.client.rebalance("revoke", FIRST)
+        member.client.rebalance("assign", FIRST)
+        messages.clear()
+
+    member.poll()
+    member.client.inside = [dealt_out]
+    member.poll_all()
+    assert member.read == {FIRST: [0, 1, 2, 3, *range(COUNT)]}
+    assert "topic 't' was deleted and made anew: it is read from its start" in caplog.text
+    assert "goes on at offset" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("topic", "before"), [("t", "AAAAAAAAAAAAAAAAAAAAAA"), ("t2", "0JMqBdzBRVyCnkM/A6hlUQ")], ids=["first id", "other"]
+)
+def test_the_first_id_of_a_topic_and_another_topics_move_nothing(member: Member, topic: str, before: str) -> None:
+    member.poll()
+    changed(member, topic, before)
+    member.poll_all()
+    assert member.read == {FIRST: list(range(COUNT))}
+
+
+def test_who_has_no_group_reads_a_topic_made_anew_from_its_start() -> None:
+    consumer, client, _ = without_group()
+    consumer.poll(4, 0)
+    said = "[thrd:main]: Topic t changed id from 0JMqBdzBRVyCnkM/A6hlUQ to 2bUDLCwKRJqHvAQyzlQbUg"
+    client.inside = [lambda messages: client.lines.log(logging.DEBUG, "%s [%s] %s", "METADATA", "c", said)]
+    assert consumer.poll(4, 0) == []
+    (rows,) = consumer.poll(4, 0)
+    assert list(rows.offsets) == [0, 1, 2, 3]
+
+
+def test_what_is_no_debug_line_is_logged_and_what_is_one_is_not(
+    member: Member, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    member.client.lines.log(logging.WARNING, "%s [%s] %s", "FAIL", "c#consumer-1", "the broker is away")
+    member.client.lines.log(logging.DEBUG, "%s [%s] %s", "METADATA", "c#consumer-1", "1 brokers")
+    assert [record.getMessage() for record in caplog.records] == ["FAIL [c#consumer-1] the broker is away"]
