@@ -2,6 +2,8 @@
 
 import gc
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,8 @@ for package in (millstream_api, millstream_conformance):
     for name in package.__all__:
         getattr(package, name)
 
+#: suite, what is right, what is wrong instead, the test that must fail
+Wrong = tuple[str, str, str, str]
 #: a run needs none of them; the first two are imported anew each time
 LEAN = (
     "-W",
@@ -112,3 +116,21 @@ def run_apart(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
 
 def failures(result: pytest.RunResult) -> set[str]:
     return {line.split("::")[-1].split(" ")[0].split("[")[0] for line in result.outlines if line.startswith("FAILED")}
+
+
+def named(rows: Sequence[Wrong]) -> Any:
+    """The rows as a test's parameters, called by the test that must fail."""
+    return pytest.mark.parametrize("row", rows, ids=[f"{row[3]}-{number}" for number, row in enumerate(rows)])
+
+
+def passes(pytester: pytest.Pytester, plugin: str, suite: str, module: str = "counting") -> None:
+    result = run(pytester, plugin, suite, module)
+    assert failures(result) == set()
+    assert result.ret == 0
+
+
+def fails_there(pytester: pytest.Pytester, plugin: str, row: Wrong, module: str) -> None:
+    """With one thing wrong instead of right, the test that is for it fails."""
+    suite, right, wrong, test = row
+    assert right in plugin
+    assert test in failures(run(pytester, plugin.replace(right, wrong), suite, module))

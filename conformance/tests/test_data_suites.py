@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from kit_bench import failures, run
+from kit_bench import Wrong, fails_there, named, passes
 
 pytest_plugins = ["pytester"]
 
@@ -23,7 +23,6 @@ NAMES = {}
 def scratch(value):
     """What is kept aside for a moment, as if this were one thread's."""
     KEPT[:] = [value]
-    for _ in range(500): pass
     return KEPT[0]
 
 class Tagged(Converter[Config]):
@@ -128,8 +127,7 @@ BATCH = "return [batch.replace(values=values)]"
 ODDS = 'return [value is not None and value["id"] % 2 == 1 for value in batch.values]'
 ROW_IS_ODD = 'return record.value is not None and record.value["id"] % 2 == 1'
 COUNTED = "self.calls = getattr(self, 'calls', 0) + 1; "
-#: suite, what is right, what is wrong instead, the test that must fail
-WRONG = [
+WRONG: list[Wrong] = [
     # a converter that changes what it is given, in writing and in reading
     (CONVERTER, "    return json.dumps", "    if isinstance(value, list): value.clear()\n    return json.dumps",
      BACK),
@@ -201,16 +199,22 @@ WRONG = [
 
 @pytest.mark.parametrize("kind", SUITES)
 def test_a_plugin_that_does_it_right_passes(pytester: pytest.Pytester, kind: str) -> None:
-    result = run(pytester, PLUGIN, SUITES[kind], "data")
-    assert failures(result) == set()
-    assert result.ret == 0
+    passes(pytester, PLUGIN, SUITES[kind], "data")
 
 
-@pytest.mark.parametrize(
-    ("suite", "right", "wrong", "test"), WRONG, ids=[f"{row[3]}-{n}" for n, row in enumerate(WRONG)]
-)
-def test_a_plugin_that_is_wrong_fails_where_it_is_wrong(
-    pytester: pytest.Pytester, suite: str, right: str, wrong: str, test: str
-) -> None:
-    assert right in PLUGIN
-    assert test in failures(run(pytester, PLUGIN.replace(right, wrong), suite, "data"))
+@named(WRONG)
+def test_a_plugin_that_is_wrong_fails_where_it_is_wrong(pytester: pytest.Pytester, row: Wrong) -> None:
+    fails_there(pytester, PLUGIN, row, "data")
+
+
+def test_a_converter_that_locks_what_it_keeps_aside_passes(pytester: pytest.Pytester) -> None:
+    aside = "    KEPT[:] = [value]\n    return KEPT[0]"
+    locked = "    with LOCK:\n        KEPT[:] = [value]\n        return KEPT[0]"
+    plugin = PLUGIN.replace("tag + write(subject.schema, value)", "tag + write(subject.schema, scratch(value))")
+    assert aside in plugin
+    passes(
+        pytester,
+        plugin.replace(aside, locked).replace("KEPT = []", "KEPT, LOCK = [], threading.Lock()"),
+        CONVERTER,
+        "data",
+    )

@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from kit_bench import failures, run
+from kit_bench import Wrong, fails_there, named, passes
 
 pytest_plugins = ["pytester"]
 
@@ -123,8 +123,7 @@ CHANGES_THE_LAST = """\
             record.value.clear()
         records = self.last = []
 """
-#: suite, what is right, what is wrong instead, the test that must fail
-WRONG = [
+WRONG: list[Wrong] = [
     (SOURCE, AWAY, "raise", NO_RETRY),
     (SOURCE, AWAY, "lines = []", NO_RETRY),
     (SOURCE, '{"line": self.at}', '{"line": self.at - 1}', "test_restarted_behind_everything_it_gives_nothing_again"),
@@ -160,16 +159,9 @@ WRONG = [
 
 @pytest.mark.parametrize("suite", [SOURCE, SINK], ids=["source", "sink"])
 def test_a_connector_that_does_it_right_passes(pytester: pytest.Pytester, suite: str) -> None:
-    result = run(pytester, PLUGIN, suite, "outsides")
-    assert failures(result) == set()
-    assert result.ret == 0
+    passes(pytester, PLUGIN, suite, "outsides")
 
 
-@pytest.mark.parametrize(
-    ("suite", "right", "wrong", "test"), WRONG, ids=[f"{number}-{row[3]}" for number, row in enumerate(WRONG)]
-)
-def test_a_connector_that_is_wrong_fails_where_it_is_wrong(
-    pytester: pytest.Pytester, suite: str, right: str, wrong: str, test: str
-) -> None:
-    assert right in PLUGIN
-    assert test in failures(run(pytester, PLUGIN.replace(right, wrong), suite, "outsides"))
+@named(WRONG)
+def test_a_connector_that_is_wrong_fails_where_it_is_wrong(pytester: pytest.Pytester, row: Wrong) -> None:
+    fails_there(pytester, PLUGIN, row, "outsides")
