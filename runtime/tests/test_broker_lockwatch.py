@@ -52,6 +52,18 @@ def threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name == "lock-watch"]
 
 
+def wait_until_free(path: Path, holder: "subprocess.Popen[str]", told: Callable[[], bool]) -> None:
+    """Wait for a lock, and have its holder go once that is told."""
+    lock = FileLock(str(path))
+    waiting = threading.Thread(target=lock.acquire)
+    waiting.start()
+    task_bench.eventually(told)
+    holder.communicate("")
+    waiting.join(10)
+    assert not waiting.is_alive()
+    lock.close()
+
+
 def test_a_holder_that_is_stopped_is_named_once_while_its_lock_is_waited_for(
     tmp_path: Path, holding: Callable[[], "subprocess.Popen[str]"], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -79,13 +91,7 @@ def test_a_holder_that_runs_is_named_too(
     tmp_path: Path, holding: Callable[[], "subprocess.Popen[str]"], caplog: pytest.LogCaptureFixture
 ) -> None:
     process = holding()
-    lock = FileLock(str(tmp_path / "lock"))
-    waiting = threading.Thread(target=lock.acquire)
-    waiting.start()
-    task_bench.eventually(lambda: f"pid {process.pid}; see what it does" in caplog.text)
-    process.communicate("")
-    waiting.join(10)
-    lock.close()
+    wait_until_free(tmp_path / "lock", process, lambda: f"pid {process.pid}; see what it does" in caplog.text)
 
 
 def test_where_the_system_does_not_tell_the_holder_the_line_says_how_to_find_it(
@@ -95,14 +101,8 @@ def test_where_the_system_does_not_tell_the_holder_the_line_says_how_to_find_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(lockwatch, "flock_holder", lambda inode: None)
-    process = holding()
-    lock = FileLock(str(tmp_path / "lock"))
-    waiting = threading.Thread(target=lock.acquire)
-    waiting.start()
-    task_bench.eventually(lambda: f"`lsof {tmp_path / 'lock'}` names it; continue it if it is stopped" in caplog.text)
-    process.communicate("")
-    waiting.join(10)
-    lock.close()
+    path = tmp_path / "lock"
+    wait_until_free(path, holding(), lambda: f"`lsof {path}` names it; continue it if it is stopped" in caplog.text)
 
 
 def test_short_waits_say_nothing_and_their_thread_ends(
