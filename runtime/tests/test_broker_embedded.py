@@ -1,4 +1,4 @@
-"""The embedded log by itself: owners and epochs, what can be wrong with its file, retention, a full disk."""
+"""The embedded log by itself: owners and epochs, what can be wrong with its file, a full disk, shared connections."""
 
 import logging
 import os
@@ -10,11 +10,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from embedded_bench import NOBODY, T0, ignore, open_and_read, read, write
 
 from millstream.broker.connect import open_broker
 from millstream.broker.embedded import filesystem, groups
 from millstream.broker.embedded.consumer import Tail
-from millstream.broker.embedded.log import EmbeddedBroker, compact, open_embedded
+from millstream.broker.embedded.log import EmbeddedBroker, open_embedded
 from millstream.broker.embedded.schema import APPLICATION_ID
 from millstream.broker.ports import (
     AdminSettings,
@@ -24,23 +25,10 @@ from millstream.broker.ports import (
     Outgoing,
     ProducerSettings,
     RebalanceListener,
-    SinkGroup,
 )
 from millstream.errors import BrokerError, ConfigError, FencedError, IllegalStateError
 from millstream.lifecycle import ManualClock
 from millstream_api.records import TopicPartition
-
-T0 = TopicPartition("t", 0)
-NOBODY = RebalanceListener(lambda _: None, lambda _: None, lambda _: None)
-
-
-def ignore(delivered: Delivered) -> None:
-    assert not delivered.failures
-
-
-def open_and_read(path: str) -> list[bytes | None]:
-    with closing(open_embedded(f"sqlite:{path}")) as broker:
-        return read(broker)
 
 
 @pytest.fixture
@@ -57,26 +45,6 @@ def clock() -> ManualClock:
 def broker(path: str, clock: ManualClock) -> Iterator[EmbeddedBroker]:
     with closing(open_embedded(f"sqlite:{path}", {}, clock)) as broker:
         yield broker
-
-
-def write(broker: EmbeddedBroker, values: list[bytes], epoch: int | None = None, topic: str = "t") -> None:
-    producer = broker.producer(ProducerSettings("p", epoch=epoch))
-    try:
-        producer.begin()
-        producer.send(Outgoing(topic, values), ignore)
-        producer.commit()
-    finally:
-        producer.close(1)
-
-
-def read(broker: EmbeddedBroker, start: int = 0) -> list[bytes | None]:
-    consumer = broker.consumer(ConsumerSettings("c"))
-    consumer.assign({T0: start})
-    found: list[bytes | None] = []
-    while polled := consumer.poll(1000, 0):
-        found.extend(value for incoming in polled for value in incoming.values)
-    consumer.close()
-    return found
 
 
 def test_a_second_worker_is_told_who_has_the_log(broker: EmbeddedBroker, path: str) -> None:
@@ -273,94 +241,6 @@ def test_a_lock_of_another_program_is_named_and_can_be_waited_out(broker: Embedd
     assert producer.flush(1) == 0
     producer.close(1)
     assert read(broker) == [b"a", b"b"]
-
-
-def test_retention_removes_whole_batches_by_age(broker: EmbeddedBroker, clock: ManualClock) -> None:
-    for _ in range(70):
-        write(broker, [b"old"])
-    clock.advance(8 * 24 * 3600)
-    write(broker, [b"new", b"newer"])
-    assert broker.retain([]) == 70
-    assert read(broker) == [b"new", b"newer"]
-    with closing(broker.admin(AdminSettings("a"))) as admin:
-        assert admin.beginning_offsets([T0]) == {T0: 70}
-        assert admin.end_offsets([T0]) == {T0: 72}
-
-
-def test_retention_removes_by_size(path: str, clock: ManualClock) -> None:
-    with closing(open_embedded(f"sqlite:{path}", {"log.retention.bytes": "2500"}, clock)) as broker:
-        for number in range(5):
-            write(broker, [b"%d" % number * 1000])
-        assert broker.retain([]) == 3
-        assert len(read(broker)) == 2
-
-
-def test_retention_waits_for_sinks_that_exist_and_for_no_other(broker: EmbeddedBroker, clock: ManualClock) -> None:
-    for number in range(4):
-        write(broker, [b"%d" % number])
-    sink = broker.consumer(ConsumerSettings("c", "connect-sink"))
-    sink.subscribe(["t"], None, NOBODY)
-    sink.poll(1, 0)
-    clock.advance(8 * 24 * 3600)
-    assert broker.retain([SinkGroup("connect-sink")]) == 0
-    sink.commit_now({T0: 2})
-    assert broker.retain([SinkGroup("connect-sink")]) == 2
-    assert read(broker) == [b"2", b"3"]
-    assert broker.retain([]) == 2
-    assert read(broker) == []
-    sink.close()
-
-
-def test_retention_goes_by_what_the_sinks_are_to_read_whether_they_ran_or_not(
-    broker: EmbeddedBroker, clock: ManualClock
-) -> None:
-    write(broker, [b"a"])
-    with closing(broker.consumer(ConsumerSettings("c", "moved"))) as sink:
-        sink.subscribe(["t"], None, NOBODY)
-        sink.poll(1, 0)
-    clock.advance(8 * 24 * 3600)
-    assert broker.retain([SinkGroup("never-ran", ["t"])]) == 0
-    assert broker.retain([SinkGroup("never-ran", pattern=re.compile("[s-u]"))]) == 0
-    assert broker.retain([SinkGroup("moved")]) == 0
-    assert broker.retain([SinkGroup("moved", ["other"]), SinkGroup("never-ran", pattern=re.compile("x.*"))]) == 1
-
-
-def test_a_tombstone_goes_after_a_day(broker: EmbeddedBroker, clock: ManualClock) -> None:
-    with closing(broker.admin(AdminSettings("a"))) as admin:
-        admin.create_topics([NewTopic("c", 1, -1, {"cleanup.policy": "compact"})])
-    producer = broker.producer(ProducerSettings("p"))
-    producer.send(Outgoing("c", [b"1", None], [b"a", b"b"]), ignore)
-    producer.close(1)
-    clock.advance(25 * 3600)
-    broker.retain([])
-    consumer = broker.consumer(ConsumerSettings("c"))
-    consumer.assign({TopicPartition("c", 0): "beginning"})
-    (incoming,) = consumer.poll(10, 0)
-    assert list(incoming.keys or ()) == [b"a"]
-    assert consumer.position(TopicPartition("c", 0)) == 2
-    consumer.close()
-
-
-def test_compact_gives_freed_pages_back_offline(path: str, clock: ManualClock) -> None:
-    with closing(open_embedded(f"sqlite:{path}", {}, clock)) as broker:
-        for _ in range(20):
-            write(broker, [os.urandom(50_000)])
-        clock.advance(8 * 24 * 3600)
-        write(broker, [b"kept"])
-        broker.retain([])
-        owner = broker.own()
-        with pytest.raises(BrokerError, match="in use by pid"):
-            compact(f"sqlite:{path}")
-        owner.release()
-    before, after = compact(f"sqlite:{path}")[path]
-    assert after < before / 2
-    with closing(open_embedded(f"sqlite:{path}")) as broker:
-        assert read(broker) == [b"kept"]
-
-
-def test_compact_needs_a_log(path: str) -> None:
-    with pytest.raises(BrokerError, match="there is no log at"):
-        compact(f"sqlite:{path}")
 
 
 def test_members_share_partitions_by_ranges_and_reshare() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from embedded_bench import NOBODY, T0, ignore, read, write
 
 from millstream.broker.embedded import cursors, groups, reading, store
 from millstream.broker.embedded.catalog import Catalog, Topic
@@ -21,7 +22,6 @@ from millstream.broker.embedded.log import EmbeddedBroker, open_embedded
 from millstream.broker.ports import (
     AdminSettings,
     ConsumerSettings,
-    Delivered,
     NewTopic,
     Outgoing,
     ProducerSettings,
@@ -33,13 +33,7 @@ from millstream.errors import BrokerError
 from millstream.lifecycle import ManualClock
 from millstream_api.records import TopicPartition
 
-T0 = TopicPartition("t", 0)
 SINK = SinkGroup("g", ["t"])
-NOBODY = RebalanceListener(lambda _: None, lambda _: None, lambda _: None)
-
-
-def ignore(delivered: Delivered) -> None:
-    assert not delivered.failures
 
 
 @pytest.fixture
@@ -51,25 +45,6 @@ def clock() -> ManualClock:
 def broker(tmp_path: Path, clock: ManualClock) -> Iterator[EmbeddedBroker]:
     with closing(open_embedded(f"sqlite:{tmp_path / 'log.db'}", {}, clock)) as broker:
         yield broker
-
-
-def write(broker: EmbeddedBroker, values: list[bytes]) -> None:
-    producer = broker.producer(ProducerSettings("p"))
-    try:
-        producer.begin()
-        producer.send(Outgoing("t", values), ignore)
-        producer.commit()
-    finally:
-        producer.close(1)
-
-
-def read(broker: EmbeddedBroker) -> list[bytes | None]:
-    with closing(broker.consumer(ConsumerSettings("c"))) as consumer:
-        consumer.assign({T0: 0})
-        found: list[bytes | None] = []
-        while polled := consumer.poll(1000, 0):
-            found.extend(value for incoming in polled for value in incoming.values)
-        return found
 
 
 def test_a_row_committed_while_the_end_is_looked_up_is_not_skipped(
