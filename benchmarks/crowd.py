@@ -6,12 +6,11 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
@@ -26,9 +25,8 @@ BROKER = ("-Xms512m", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxDirectMemorySize=256m")
 STRINGS = "org.apache.kafka.connect.storage.StringConverter"
 RETAINED = {"segment.bytes": str(16 << 20), "retention.bytes": str(32 << 20), "file.delete.delay.ms": "1000"}
 MB = 1 << 20
-PATIENCE_S = 300.0
+PATIENCE_S, EVERY_S = 300.0, 0.05
 running.PATIENCE_S = 120.0  # of a request: a machine that does nothing else may be slow
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,25 @@ class Crowd:
         return [f"{kind}-{number}" for number in range(half) for kind in ("source", "sink")]
 
     def tasks_of(self, name: str) -> int:
-        half, number = self.connectors // 2, int(name.rpartition("-")[2])
-        return self.tasks // 2 // half + (number < self.tasks // 2 % half)
+        return share(self.tasks // 2, self.connectors // 2, number_of(name))
+
+    def config(self, name: str, folder: Path) -> dict[str, str]:
+        """folder: where its tasks find what they need."""
+        kind = "Source" if name.startswith("source") else "Sink"
+        return {"connector.class": f"millstream_many:Many{kind}", "control": str(folder), "called": name}
+
+    def topic_settings(self) -> dict[str, str]:
+        return RETAINED
+
+
+def share(whole: int, among: int, number: int) -> int:
+    """Of so many things the share of one of those that have them."""
+    return whole // among + (number < whole % among)
+
+
+def number_of(name: str) -> int:
+    """Of a connector: a source and the sink of its rows have the same."""
+    return int(name.rpartition("-")[2])
 
 
 @dataclass
@@ -62,18 +77,16 @@ class Stage:
         """Each with as many partitions as it has readers."""
         admin = AdminClient(self.kafka.client())
         sinks = [name for name in self.crowd.names() if name.startswith("sink")]
-        wanted = [NewTopic(topic_of(name), self.crowd.tasks_of(name), 1, config=RETAINED) for name in sinks]
+        config = self.crowd.topic_settings()
+        wanted = [NewTopic(topic_of(name), self.crowd.tasks_of(name), 1, config=config) for name in sinks]
         for made in admin.create_topics(wanted).values():
             made.result(60)
 
     def config(self, name: str, **more: str) -> dict[str, str]:
-        kind = "Source" if name.startswith("source") else "Sink"
         return {
-            "connector.class": f"millstream_many:Many{kind}",
             "tasks.max": str(self.crowd.tasks_of(name)),
-            "control": str(self.control),
-            "called": name,
-            "topic" if kind == "Source" else "topics": topic_of(name),
+            "topic" if name.startswith("source") else "topics": topic_of(name),
+            **self.crowd.config(name, self.control),
             **more,
         }
 
@@ -118,7 +131,7 @@ class Stage:
 
 
 def topic_of(name: str) -> str:
-    return f"rows-{name.rpartition('-')[2]}"
+    return f"rows-{number_of(name)}"
 
 
 @contextmanager
@@ -126,8 +139,9 @@ def staged(
     folder: Path, crowd: Crowd, prefix: Sequence[str] = (), listener: str = "PLAINTEXT", **properties: str
 ) -> Iterator[Stage]:
     """Everything that a crowd needs, with the worker started; gone at the end. prefix: of the worker's command."""
-    plugin, control = folder / "plugin", folder / "control"
-    control.mkdir(parents=True)
+    plugin, control, temporary = folder / "plugin", folder / "control", folder / "tmp"
+    for made in (control, temporary):
+        made.mkdir(parents=True)
     installed(plugin)
     kafka = Kafka.start(AsProcess(), {"authorizer.class.name": "", "log.retention.check.interval.ms": "5000"}, BROKER)
     try:
@@ -140,7 +154,8 @@ def staged(
             **{name.replace("_", "."): text for name, text in properties.items()},
         }
         path = os.pathsep.join(filter(None, (str(plugin), os.environ.get("PYTHONPATH"))))
-        worker = WorkerProcess(folder / "worker", settings, environment={"PYTHONPATH": path})
+        environment = {"PYTHONPATH": path, "TMPDIR": str(temporary)}
+        worker = WorkerProcess(folder / "worker", settings, environment=environment)
         worker.prefix = list(prefix)
         stage = Stage(folder, kafka, crowd, worker, control)
         stage.topics()
@@ -183,6 +198,7 @@ class Census:
     fds_worker: int
     fds_sockets: int
     fds_templates: int
+    rss_templates: float
     rss_worker: float
     pss_worker: float
     pss_templates: float
@@ -214,7 +230,7 @@ def _census(worker: WorkerProcess) -> Census:
     dead = [child for child in (*root.children(), *below) if _status(child) == psutil.STATUS_ZOMBIE]
     living = [child for child in below if _status(child) != psutil.STATUS_ZOMBIE]
     rollup = [_memory(child.pid) for child in living]
-    own = _memory(root.pid)
+    own, above = _memory(root.pid), [_memory(each.pid) for each in templates]
     links = [_link(path) for path in Path(f"/proc/{root.pid}/fd").iterdir()]
     times = [_cpu(each) for each in (root, *templates, *living)]
     return Census(
@@ -227,9 +243,10 @@ def _census(worker: WorkerProcess) -> Census:
         fds_worker=len(links),
         fds_sockets=sum(link.startswith("socket:") for link in links),
         fds_templates=sum(_entries(f"/proc/{each.pid}/fd") for each in templates),
+        rss_templates=sum(rss for rss, _ in above),
         rss_worker=own[0],
         pss_worker=own[1],
-        pss_templates=sum(_memory(each.pid)[1] for each in templates),
+        pss_templates=sum(pss for _, pss in above),
         pss_tasks=sum(pss for _, pss in rollup),
         maps_worker=_lines(f"/proc/{root.pid}/maps"),
         cpu_s=sum(times),
@@ -285,18 +302,6 @@ def _link(path: Path) -> str:
     with suppress(OSError):
         return os.readlink(path)
     return ""
-
-
-def await_(condition: Callable[[], T], what: str, patience: float = PATIENCE_S) -> T:
-    """The first true value of `condition`, asked every 50 ms."""
-    deadline = time.monotonic() + patience
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {patience:.0f} s for {what}; last: {value!r}")
-        time.sleep(0.05)
 
 
 def summary(times: Sequence[float]) -> dict[str, float]:

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from crowd import MB, Crowd, Stage, await_, census, staged
+from crowd import EVERY_S, MB, PATIENCE_S, Crowd, Stage, census, staged
 from machine import keep, machine, said
+from running import until
 
 ROOT = Path("/sys/fs/cgroup")
 NAME = "millstream-small-machine"
@@ -80,7 +81,7 @@ def group(memory: int, pids: int) -> Iterator[Group]:
         yield made
     finally:
         for folder in {made.memory, made.pids}:
-            await_(lambda folder=folder: not (folder / "cgroup.procs").read_text(), "the cgroup to be empty", 60)
+            until(lambda folder=folder: not (folder / "cgroup.procs").read_text(), "the cgroup to be empty", 60)
             folder.rmdir()
 
 
@@ -99,7 +100,12 @@ def measure(stage: Stage, where: Group, seconds: float) -> dict[str, Any]:
 
     began = time.monotonic()
     stage.create_all()
-    await_(lambda: stage.count("RUNNING") + stage.count("FAILED") == stage.crowd.tasks, "all tasks to start or fail")
+    until(
+        lambda: stage.count("RUNNING") + stage.count("FAILED") == stage.crowd.tasks,
+        "all tasks to start or fail",
+        PATIENCE_S,
+        EVERY_S,
+    )
     rows["start_s"] = round(time.monotonic() - began, 2)
     note("started", 5)
     rows["refusals"] = refusals(stage)

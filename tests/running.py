@@ -28,8 +28,8 @@ PROPERTIES = {
 }
 
 
-def until(condition: Callable[[], T], what: str = "it", patience: float = PATIENCE_S) -> T:
-    """The first true value of `condition`, asked every 10 ms; fails with `what` when it does not come."""
+def until(condition: Callable[[], T], what: str = "it", patience: float = PATIENCE_S, every_s: float = 0.01) -> T:
+    """The first true value of `condition`, asked every so often; fails with `what` when it does not come."""
     deadline = time.monotonic() + patience
     while True:
         value = condition()
@@ -37,7 +37,7 @@ def until(condition: Callable[[], T], what: str = "it", patience: float = PATIEN
             return value
         if time.monotonic() > deadline:
             pytest.fail(f"waited {patience:.0f} s for {what}; last: {value!r}")
-        time.sleep(0.01)
+        time.sleep(every_s)
 
 
 @dataclass
@@ -154,7 +154,7 @@ def processes(worker: WorkerProcess) -> dict[int, tuple[int, str]]:
         if not entry.name.isdigit():
             continue
         try:
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
             if "millstream" in command and fields[0] != "Z" and (entry / "cwd").readlink() == worker.folder:
                 found[int(entry.name)] = (int(fields[1]), command)
