@@ -1,4 +1,5 @@
 import socket
+import sys
 import threading
 
 import pytest
@@ -66,7 +67,9 @@ def test_a_message_of_another_version_is_unknown_and_no_error():
     assert decode(b'{"is":"Sing","song":"la"}') == Unknown("Sing", {"song": "la"})
 
 
-@pytest.mark.parametrize("line", [b"", b"null", b"[1]", b'{"state":"x"}', b"\xff"])
+@pytest.mark.parametrize(
+    "line", [b"", b"null", b"[1]", b'{"state":"x"}', b"\xff", b'{"is":[]}', b'{"is":{}}', b"[" * 100_000]
+)
 def test_what_is_no_message_is_refused_with_its_beginning(line):
     with pytest.raises(ValueError, match="is no message of the channel: expected a JSON object with 'is'"):
         decode(line)
@@ -75,6 +78,31 @@ def test_what_is_no_message_is_refused_with_its_beginning(line):
 def test_a_message_that_lacks_a_field_is_refused_by_name():
     with pytest.raises(ValueError, match="the message StateChanged lacks 'state'"):
         decode(b'{"is":"StateChanged"}')
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b'{"is":"StateChanged","state":5}', "StateChanged has state=5: expected str"),
+        (b'{"is":"StateChanged","state":"FAILED","failure":"it"}', "failure='it': expected Failure or NoneType"),
+        (b'{"is":"Hello","pid":"1"}', "Hello has pid='1': expected int"),
+        (b'{"is":"Counted","values":[1]}', r"Counted has values=\[1\]: expected dict"),
+        (b'{"is":"Progressed","done":1,"total":"x"}', "Progressed has total='x': expected NoneType or int"),
+        (b'{"is":"Ended","rested":"yes"}', "Ended has rested='yes': expected bool"),
+    ],
+)
+def test_a_field_of_the_wrong_kind_is_refused_with_what_it_holds(line, told):
+    with pytest.raises(ValueError, match=told):
+        decode(line)
+
+
+def test_lines_before_one_without_end_are_not_lost_and_small_pieces_take_no_more_than_they_hold():
+    cutter = Lines()
+    assert cutter.feed(b"a\nb\nc") == [b"a", b"b"]
+    for _ in range(100_000):
+        assert cutter.feed(b"x") == []
+    assert sys.getsizeof(cutter._begun) < 200_000
+    assert cutter.feed(b"\n\n") == [b"c" + b"x" * 100_000, b""]
 
 
 def test_a_line_without_end_is_refused():

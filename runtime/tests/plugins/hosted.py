@@ -5,6 +5,9 @@ import gc
 import logging
 import os
 import signal
+import socket
+import stat
+import subprocess
 import sys
 import threading
 import time
@@ -75,6 +78,52 @@ def _children(config: HostedConfig) -> None:
         out.write(str(pid))
 
 
+def _run(config: HostedConfig) -> None:
+    """Runs a script, with arguments, to its end."""
+    subprocess.run([sys.executable, *config.path.split()], check=True)
+
+
+def _channel() -> int:
+    """The descriptor on which this process's own half speaks to the worker."""
+    opened = [number for number in map(int, os.listdir("/proc/self/fd")) if number > 2]
+    return next(number for number in opened if _is_socket(number))
+
+
+def _is_socket(number: int) -> bool:
+    try:
+        return stat.S_ISSOCK(os.fstat(number).st_mode)
+    except OSError:  # it was the listing's own
+        return False
+
+
+def _babble(config: HostedConfig) -> None:
+    """Says on the channel what a file holds."""
+    with open(config.path, "rb") as said, socket.socket(fileno=os.dup(_channel())) as channel:
+        channel.sendall(said.read())
+    time.sleep(600)
+
+
+def _babble_on(config: HostedConfig) -> None:
+    deadline = time.monotonic() + 60
+    with open(config.path, "rb") as said, socket.socket(fileno=os.dup(_channel())) as channel:
+        line = said.read()
+        while time.monotonic() < deadline:
+            channel.sendall(line)
+
+
+def _cut(config: HostedConfig) -> None:
+    """Ends in the middle of a message."""
+    os.write(_channel(), b'{"is":"StateChanged","sta')
+    os._exit(7)
+
+
+def _leave_a_flood(_: HostedConfig) -> None:
+    """Ends, and leaves one who is in no group of its own and goes on printing."""
+    subprocess.Popen(["timeout", "60", "yes"], start_new_session=True)
+    time.sleep(0.2)
+    os._exit(7)
+
+
 def _poll(_: HostedConfig) -> None:
     """Makes as many objects as a few polls of messages, and says how often the collector looked at them meanwhile."""
     looks: list[str] = []
@@ -109,6 +158,11 @@ DEEDS: dict[str, Any] = {
     "signals": lambda c: [signal.signal(n, signal.SIG_IGN) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)],
     "long-line": lambda c: print("y" * 10_000_000),
     "fork": _children,
+    "run": _run,
+    "babble": _babble,
+    "babble-on": _babble_on,
+    "cut": _cut,
+    "leave-a-flood": _leave_a_flood,
     "modules": _modules,
 }
 

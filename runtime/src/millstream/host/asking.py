@@ -20,12 +20,16 @@ class Asking:
         self._open: dict[int, Done] = {}
 
     def put(self, what: str, arguments: Mapping[str, Any], done: Done) -> None:
-        """Ask; `done` comes once, on the listening thread, and must not block."""
+        """Ask; `done` comes once, on the listening thread, and must not block. Raises what `encode` raises."""
         with self._lock:
             self._number += 1
             number = self._number
             self._open[number] = done
-        self._end.tell(Ask(number, what, arguments))
+        try:
+            self._end.tell(Ask(number, what, arguments))
+        except BaseException:
+            self._forget(number)
+            raise
 
     def ask(self, what: str, arguments: Mapping[str, Any], timeout: float) -> Any:
         """Ask, and wait for the answer. Raises what the worker raised, WorkerError after `timeout` seconds."""
@@ -44,7 +48,10 @@ class Asking:
         return answers[0].result
 
     def answered(self, answer: Answer) -> None:
-        with self._lock:
-            done = self._open.pop(answer.number, None)
+        done = self._forget(answer.number)
         if done is not None:
             done(answer)
+
+    def _forget(self, number: int) -> Done | None:
+        with self._lock:
+            return self._open.pop(number, None)

@@ -15,7 +15,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 from millstream.errors import RemoteError, java_name, message_of, trace_of
 
@@ -312,6 +313,27 @@ _KINDS: dict[str, type[Any]] = {
 }  # fmt: skip
 
 
+def _types(annotation: Any) -> frozenset[type[Any]]:
+    """What JSON makes of a field of this kind; nothing: it may be anything."""
+    if annotation is Any:
+        return frozenset()
+    if isinstance(annotation, UnionType):
+        return frozenset().union(*map(_types, get_args(annotation)))
+    kind = get_origin(annotation) or annotation
+    return _OF_JSON.get(kind, frozenset({kind}))
+
+
+_OF_JSON: dict[Any, frozenset[type[Any]]] = {
+    Mapping: frozenset({dict}),
+    Sequence: frozenset({list}),
+    float: frozenset({float, int}),
+}
+_EXPECTED = {
+    kind: {part.name: _types(part.type) for part in fields(kind)}
+    for kind in (*_KINDS.values(), PluginTarget, Surroundings, Failure)
+}
+
+
 def encode(message: Message) -> bytes:
     """Give the message as one line. Raises TypeError or ValueError for a content that is not JSON-clean."""
     return json.dumps({"is": type(message).__name__, **_plain(message)}, separators=(",", ":")).encode() + b"\n"
@@ -322,9 +344,9 @@ def decode(line: bytes) -> Message:
     try:
         content = json.loads(line)
         kind = content.pop("is")
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        known = _KINDS.get(kind)
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise ValueError(f"{line[:80]!r} is no message of the channel: expected a JSON object with 'is'") from error
-    known = _KINDS.get(kind)
     if known is None:
         return Unknown(str(kind), content)
     message: Message = _build(known, content)
@@ -342,7 +364,11 @@ def _build(kind: type[Any], content: Mapping[str, Any]) -> Any:
         if part.name in content:
             nested = part.metadata.get("of")
             value = content[part.name]
-            given[part.name] = _build(nested, value) if nested and isinstance(value, dict) else value
+            given[part.name] = built = _build(nested, value) if nested and isinstance(value, dict) else value
+            expected = _EXPECTED[kind][part.name]
+            if expected and type(built) not in expected:
+                right = " or ".join(sorted(each.__name__ for each in expected))
+                raise ValueError(f"the message {kind.__name__} has {part.name}={value!r:.80}: expected {right}")
         elif part.default is MISSING and part.default_factory is MISSING:
             raise ValueError(f"the message {kind.__name__} lacks {part.name!r}: {str(dict(content))[:200]}")
     return kind(**given)
@@ -352,22 +378,21 @@ class Lines:
     """Cuts a stream into lines, whatever pieces it comes in."""
 
     def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._begun = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes) -> Sequence[bytes]:
         """Give the lines that `data` completes. Raises ValueError when a line grows beyond 64 MB."""
-        *whole, rest = data.split(b"\n")
-        for line in whole:
-            self._pieces.append(line)
-            yield b"".join(self._pieces)
-            self._pieces.clear()
-            self._size = 0
-        if rest:
-            self._pieces.append(rest)
-            self._size += len(rest)
-            if self._size > MAX_LINE:
-                raise ValueError(f"a line of the channel is longer than {MAX_LINE} bytes: {self._pieces[0][:80]!r}")
+        first, *others = data.split(b"\n")
+        self._begun += first
+        if not others:
+            whole: list[bytes] = []
+        else:
+            *rest, begun = others
+            whole = [bytes(self._begun), *rest]
+            self._begun = bytearray(begun)
+        if len(self._begun) > MAX_LINE:
+            raise ValueError(f"a line of the channel is longer than {MAX_LINE} bytes: {bytes(self._begun[:80])!r}")
+        return whole
 
 
 class ChildEnd:

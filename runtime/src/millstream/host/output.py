@@ -84,7 +84,8 @@ def unmarked(line: str) -> tuple[int, str, str] | None:
         return None
     level, _, rest = line[1:].partition(FIELD)
     logger, found, text = rest.partition(FIELD)
-    return (int(level), logger, text.replace(LINE_END, "\n")) if found and level.isdigit() else None
+    is_level = level.isascii() and level.isdigit() and len(level) < 4  # "²" is a digit, and no number
+    return (int(level), logger, text.replace(LINE_END, "\n")) if found and is_level else None
 
 
 def ready() -> None:

@@ -80,6 +80,7 @@ class Child:
         self.body: Body | None = None
         self.is_gone = False
         self._ending = False
+        self._is_senseless = False
         self._loop = loop
         self._owner = owner
         self._pending_signals: list[int] = []
@@ -126,7 +127,7 @@ class Child:
         self.close_far_ends()
         self._ending = True
         try:
-            self._channel.read()
+            self._channel.read_rest()
             self._on_output(EVENT_READ)
         finally:
             self.is_gone = True
@@ -186,9 +187,13 @@ class Child:
 
     def _on_line(self, line: bytes) -> None:
         self.heard_at = self._loop.now()
+        if self._is_senseless:
+            return
         try:
             message = decode(line)
         except ValueError as error:
+            self._is_senseless = True  # said once, however much of it there is
+            self._channel.ignore()
             log.error("[%s] the child is ended: %s", self.run.label, error)
             self.kill(f"its half of the channel said what nobody understands: {error}")
             return
@@ -198,8 +203,12 @@ class Child:
         self._owner.heard(message)
 
     def _on_output(self, _: int) -> None:
-        """One read a turn: a flood of one child must not hold up the others. After the end: all that is left."""
-        while not self.is_gone:
+        """One read a turn: a flood of one child must not hold up the others.
+
+        After the end all that is left, which is a pipe full: what the child had started may hold the pipe, and go on.
+        """
+        left = FLOOD_PIPE if self._ending else 1
+        while not self.is_gone and left > 0:
             try:
                 data = os.read(self._reading, FLOOD_PIPE if self._is_wide else PIPE)
             except BlockingIOError:
@@ -207,11 +216,10 @@ class Child:
             if not data:
                 self._loop.forget(self._reading)
                 return
+            left -= len(data)
             self.output.feed(data)
             if len(data) >= PIPE and not self._is_wide:
                 self._is_wide = _widened(self._reading)
-            if self._writing >= 0 or not self._ending:
-                return
 
     def _release(self) -> None:
         self._channel.close()

@@ -1,5 +1,6 @@
 """The worker's end of one channel: never waits, and gives up on a child that does not read."""
 
+import contextlib
 import logging
 import socket
 from collections.abc import Callable
@@ -12,6 +13,8 @@ log = logging.getLogger(__name__)
 
 MAX_UNREAD = 8 * 1024 * 1024
 UNREAD_SECONDS = 30.0
+MOST_LEFT = 8 * 1024 * 1024
+"""Bytes that the socket of a child that has ended may hold: many times what Linux gives one."""
 
 
 class ParentEnd:
@@ -31,6 +34,7 @@ class ParentEnd:
         self._unsent = bytearray()
         self._waits = False
         self._is_open = True
+        self._is_hopeless = False
         stream.setblocking(False)
         loop.watch(stream, self._ready)
 
@@ -41,22 +45,40 @@ class ParentEnd:
         if len(self._unsent) > MAX_UNREAD:
             self._not_read()
 
-    def read(self) -> None:
-        """Take what has come, all of it."""
-        while self._is_open:
-            try:
-                size = self._stream.recv_into(self._loop.buffer)
-            except (BlockingIOError, ConnectionResetError):
+    def ignore(self) -> None:
+        """Nothing that comes from now on is worth keeping: it is being ended."""
+        self._is_hopeless = True
+        self._lines = Lines()
+
+    def read_rest(self) -> None:
+        """The child has ended: take what it left, but not all that one who still has its end may go on saying."""
+        for _ in range(MOST_LEFT // len(self._loop.buffer)):
+            if not self._read():
                 return
-            if not size:
-                self._loop.forget(self._stream)
-                return
-            try:
-                for line in self._lines.feed(bytes(self._loop.buffer[:size])):
-                    self._on_line(line)
-            except ValueError as error:
-                self._give_up(str(error))
-                return
+
+    def _read(self) -> bool:
+        """Take what has come, once; false: there is no more now."""
+        if not self._is_open:
+            return False
+        try:
+            size = self._stream.recv_into(self._loop.buffer)
+        except (BlockingIOError, ConnectionResetError):
+            return False
+        if not size:
+            self._loop.forget(self._stream)
+            return False
+        if self._is_hopeless:
+            return True
+        try:
+            lines = self._lines.feed(bytes(self._loop.buffer[:size]))
+        except ValueError as error:
+            self.ignore()
+            self._give_up(str(error))
+            return True
+        with contextlib.ExitStack() as heard:  # all of them, whatever one raises
+            for line in reversed(lines):
+                heard.callback(self._on_line, line)
+        return True
 
     def close(self) -> None:
         self._is_open = False
@@ -67,7 +89,7 @@ class ParentEnd:
         if events & EVENT_WRITE:
             self._flush()
         if events & EVENT_READ:
-            self.read()
+            self._read()  # once a turn: one that tells a lot must not hold up the others
 
     def _flush(self) -> None:
         waited, self._waits = self._waits, False

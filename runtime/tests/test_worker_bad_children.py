@@ -1,0 +1,131 @@
+"""Children that say what nobody understands, say too much, end in the middle, or do not end; and what they leave."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from millstream.host.output import FIELD, MARK, marked, unmarked
+from millstream.worker.worker import Worker, WorkerSetup
+
+PLUGINS = Path(__file__).parent / "plugins"
+sys.path.insert(0, str(PLUGINS))
+
+from watching import Ears, connector, is_running, wait_until  # noqa: E402
+
+PATIENCE_S = 25.0
+FAILED_STARTS = 50
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory) -> Iterator[Worker]:
+    log = tmp_path_factory.mktemp("log") / "log.db"
+    running = Worker(WorkerSetup({"bootstrap.servers": f"sqlite:{log}"}, connector_start_ms=60_000, graceful_ms=2_000))
+    running.start()
+    yield running
+    running.close()
+
+
+def started(worker: Worker, name: str, /, **settings: str) -> Ears:
+    ears = Ears()
+    worker.start_connector(connector(name, **settings), ears)
+    return ears
+
+
+def pid_of(worker: Worker, name: str, kind: str = "connector") -> int:
+    return next((view.pid for view in worker.describe() if (view.kind, view.name) == (kind, name)), 0)
+
+
+def descriptors_of(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (b"what is this?\n" * 1_000, "b'what is this?' is no message of the channel"),
+        (b"[" * 200_000 + b"\n", "is no message of the channel"),
+        (b'{"is":[]}\n', "is no message of the channel"),
+        (b'{"is":"StateChanged","state":["RUNNING"]}\n', "the message StateChanged has state=['RUNNING']"),
+        (b"x" * (65 << 20), "a line of the channel is longer than 67108864 bytes"),
+    ],
+)
+def test_a_child_that_says_what_nobody_understands_is_ended_and_failed_with_what_it_said(
+    shared, tmp_path, caplog, said, told
+):
+    path = tmp_path / "said"
+    path.write_bytes(said)
+    ears = started(shared, "babbling", deed="babble", path=str(path))
+    trace = ears.until("FAILED", PATIENCE_S).trace
+    assert told in trace
+    assert "starting in" in trace
+    assert sum("the child is ended" in text for text in caplog.messages) <= 1
+    started(shared, "beside").until("RUNNING", PATIENCE_S)
+    shared.stop_connector("beside").result(10)
+
+
+def test_a_child_that_ends_in_the_middle_of_a_message_is_failed_by_how_it_ended(shared):
+    assert "ended itself with exit code 7" in started(shared, "cut", deed="cut").until("FAILED", PATIENCE_S).trace
+
+
+def test_a_child_that_tells_without_end_does_not_hold_up_the_others_and_can_be_stopped(shared, tmp_path):
+    path = tmp_path / "said"
+    path.write_bytes((b'{"is":"Sing","song":"' + b"la" * 5_000 + b'"}\n') * 10)
+    started(shared, "singing", deed="babble-on", path=str(path))
+    wait_until(lambda: pid_of(shared, "singing") > 0, PATIENCE_S)
+    pid = pid_of(shared, "singing")
+    started(shared, "beside").until("RUNNING", PATIENCE_S)
+    shared.stop_connector("beside").result(10)
+    shared.stop_connector("singing", 0.1).result(10)
+    assert not is_running(pid)
+
+
+def test_what_a_child_left_behind_may_print_without_end_and_its_end_is_told(shared):
+    ears = started(shared, "flooding", deed="leave-a-flood")
+    assert "ended itself with exit code 7" in ears.until("FAILED", PATIENCE_S).trace
+    started(shared, "beside").until("RUNNING", PATIENCE_S)
+    shared.stop_connector("beside").result(10)
+
+
+def test_a_child_that_is_stopped_by_a_signal_is_ended_when_its_time_to_stop_is_over(shared):
+    ears = started(shared, "halted")
+    ears.until("RUNNING", PATIENCE_S)
+    pid = pid_of(shared, "halted")
+    os.kill(pid, signal.SIGSTOP)
+    began = time.monotonic()
+    shared.stop_connector("halted", 0.2).result(15)
+    assert time.monotonic() - began < 8  # its stack is waited for, two seconds
+    assert not is_running(pid)
+    assert ears.states() == ["RUNNING", "UNASSIGNED"]
+
+
+@pytest.mark.parametrize("deed", ["raise", "exit", "segv", "cut"])
+def test_starts_that_fail_leave_no_descriptor_behind(shared, deed):
+    started(shared, "first").until("RUNNING", PATIENCE_S)
+    template, own = pid_of(shared, "hosted", "template"), os.getpid()
+    started(shared, "one", deed=deed).until("FAILED", PATIENCE_S)
+    wait_until(lambda: pid_of(shared, "one") == 0, PATIENCE_S)
+    before = descriptors_of(template), descriptors_of(own)
+    for number in range(FAILED_STARTS):
+        started(shared, f"failed-{number}", deed=deed).until("FAILED", PATIENCE_S)
+    wait_until(lambda: descriptors_of(own) <= before[1], PATIENCE_S)
+    assert descriptors_of(template) <= before[0] + 1  # the line of one ahead of the next
+    shared.stop_connector("first").result(10)
+
+
+@given(st.text())
+def test_whatever_a_child_prints_is_a_line(text):
+    unmarked(MARK + text)
+    unmarked(MARK + text + FIELD + "logger" + FIELD + text)
+
+
+@pytest.mark.parametrize("level", ["²", "9" * 5000, "-1", "1000"])
+def test_what_is_no_level_is_no_entry_of_the_log(level):
+    assert unmarked(f"{MARK}{level}{FIELD}logger{FIELD}text") is None
+    assert unmarked(marked(30, "logger", "text").decode().rstrip("\n")) == (30, "logger", "text")
