@@ -1,5 +1,6 @@
 """What the tests of the worker share: a worker, specifications, and ears that can wait."""
 
+import heapq
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from millstream.host.channel import (
     RunTask,
     StateChanged,
 )
+from millstream.lifecycle import ManualClock
+from millstream.worker.loop import Loop
 
 
 class Ears:
@@ -50,6 +53,22 @@ class Ears:
 
     def until_reconfigured(self) -> None:
         self.wait(lambda: any(isinstance(event, Reconfigure) for event in self.events))
+
+
+class Turning:
+    """A loop on a clock of ours, without its thread: what is due in a time is done when the test lets it pass."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.loop = Loop(self.clock)
+
+    def pass_time(self, seconds: float) -> None:
+        end = self.clock.monotonic() + seconds
+        while self.loop._timers and self.loop._timers[0][0] <= end:
+            due, _, timer = heapq.heappop(self.loop._timers)
+            self.clock.advance(max(due - self.clock.monotonic(), 0.0))
+            timer.fire()
+        self.clock.advance(end - self.clock.monotonic())
 
 
 def target(name: str, distribution: str = "hosted") -> PluginTarget:

@@ -6,6 +6,7 @@ import os
 import signal
 
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 
 _libc = ctypes.CDLL(None)
 
@@ -18,6 +19,11 @@ def die_with_parent(number: int, parent: int) -> None:
     _libc.prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
     if os.getppid() != parent:
         os._exit(0)
+
+
+def adopt(wanted: bool) -> None:
+    """Let what descendants of this process leave behind become its child, or that of whoever adopts above it."""
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, int(wanted), 0, 0, 0)
 
 
 def die_with_pipe(reading: int) -> None:

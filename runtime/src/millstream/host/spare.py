@@ -6,6 +6,7 @@ the template keeps them, so that a request outlives a spare that does not.
 
 import contextlib
 import ctypes
+import errno
 import gc
 import os
 import signal
@@ -155,6 +156,7 @@ def be_spare(line: socket.socket, disabled: Sequence[str]) -> NoReturn:
     """
     from millstream.host import child, rehearsal  # imported by the preload: names, not loads
 
+    code = 70
     try:
         former = named(NAME)
         prepared = child.Prepared()
@@ -165,19 +167,34 @@ def be_spare(line: socket.socket, disabled: Sequence[str]) -> NoReturn:
         signal.alarm(0)
         gc.collect()
         gc.freeze()
-        line.send(READY)
-        said, descriptors, _, _ = socket.recv_fds(line, 64, 2)
-        if said == TAKE and len(descriptors) == 2:
-            line.send(TAKEN)
-            line.close()
+        request = _request(line)
+        if request is not None:
             named(former)
-            child.run(descriptors[0], descriptors[1], prepared)
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # the template is gone
+            child.run(*request, prepared)
+        code = 0
     except BaseException:  # noqa: BLE001 - the last line of a process: it is said, and it ends
         os.write(2, traceback.format_exc().encode())
     finally:
-        os._exit(0)
+        os._exit(code)
+
+
+def _request(line: socket.socket) -> tuple[int, int] | None:
+    """Wait for a request, and take it; None: the template has let this one go, or is gone."""
+    try:
+        line.send(READY)
+        said, descriptors, _, _ = socket.recv_fds(line, 64, 2)
+    except (BrokenPipeError, ConnectionResetError):
+        return None
+    if said != TAKE:
+        return None
+    if len(descriptors) != 2:  # the template keeps its own, and forks anew
+        raise OSError(errno.EMFILE, f"the next child received {len(descriptors)} of the 2 descriptors of its request")
+    try:
+        line.send(TAKEN)
+    except (BrokenPipeError, ConnectionResetError):
+        return None
+    line.close()
+    return descriptors[0], descriptors[1]
 
 
 def named(name: bytes) -> bytes:

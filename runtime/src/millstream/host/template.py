@@ -16,9 +16,11 @@ When the worker's end closes, or the worker dies, the groups of all children are
 """
 
 import contextlib
+import errno
 import gc
 import importlib
 import json
+import logging
 import math
 import os
 import select
@@ -30,8 +32,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from millstream.host import output
 from millstream.host.freezing import freeze
-from millstream.host.orphan import die_with_parent
+from millstream.host.orphan import adopt, die_with_parent
 from millstream.host.spare import Spares, be_spare
 from millstream.lifecycle import SystemClock
 
@@ -59,6 +62,7 @@ class Template:
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, lambda *_: self._go())
+        adopt(True)  # else a daemon of a plugin would be the worker's while that waits for a template
         while True:
             line = self._spares.line
             ready = self._ready(line)
@@ -94,12 +98,19 @@ class Template:
             self._go()
         request = json.loads(packet)
         if "fork" in request:
-            if not self._spares.give(request["fork"], descriptors):
-                self._fork(request["fork"], descriptors)
+            self._take(request["fork"], descriptors)
         elif "template" in request:
             self._beget(descriptors)
         elif "signal" in request and request["signal"] in self._children:
             _signal(request["signal"], request["number"])
+
+    def _take(self, number: int, descriptors: list[int]) -> None:
+        if len(descriptors) != 2:  # the kernel gives what this process has numbers left for
+            _close(descriptors)
+            text = f"{len(descriptors)} of the 2 descriptors of the request could be received"
+            self._say({"refused": number, "errno": errno.EMFILE, "error": text})
+        elif not self._spares.give(number, descriptors):
+            self._fork(number, descriptors)
 
     def _fork(self, number: int, descriptors: list[int]) -> None:
         from millstream.host import child  # imported by the preload: a name, not a load
@@ -110,8 +121,7 @@ class Template:
             self._say({"refused": number, "errno": error.errno, "error": str(error)})
         else:
             self._forked(number, pid)
-        for descriptor in descriptors:
-            os.close(descriptor)
+        _close(descriptors)
 
     def _forked(self, number: int, pid: int) -> None:
         self._children.add(pid)
@@ -140,50 +150,63 @@ class Template:
         return pid
 
     def _leave(self) -> None:
-        """What was forked is no template any more, and in a session of its own."""
+        """What was forked is no template any more, and in a session of its own; that first, for who would kill it."""
+        os.setsid()
         self._children.clear()
         self._spares.leave()
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        os.setsid()
         for descriptor in (self._control.detach(), self._woken, self._wake):
             os.close(descriptor)
 
     def _beget(self, descriptors: list[int]) -> None:
         """Fork a template that is the worker's child, as this one is: by a process between that ends at once.
 
-        It goes on when that has ended, and the kernel has given it to the worker. What goes wrong closes its control
-        socket, from which the worker hears of it.
+        It goes on when that has ended, and the kernel has given it to the worker. What goes wrong is said where it
+        printed, and closes its control socket: then the worker makes an interpreter.
         """
         try:
+            if len(descriptors) != 2:
+                raise OSError(errno.EMFILE, f"{len(descriptors)} of its 2 descriptors could be received")
             may_go, go = os.pipe()
-        except OSError:  # of this machine's descriptors none is left: the worker makes an interpreter, or says so
-            for descriptor in descriptors:
-                os.close(descriptor)
+        except OSError as error:
+            complain(f"no template can be forked here: {error}")
+            _close(descriptors)
             return
+        adopt(False)  # what `between` leaves is the worker's
         try:
             between = os.fork()
-        except OSError:
+        except OSError as error:
+            complain(f"no template can be forked here: {error}")
             between = -1
         if between == 0:
-            try:
-                self._leave()
-                if os.fork() == 0:
-                    os.close(go)
-                    _be_begotten(may_go, descriptors, self._worker)
-            finally:
-                os._exit(0)
-        for descriptor in (*descriptors, may_go):
-            os.close(descriptor)
+            self._be_between(may_go, go, descriptors)
         if between > 0:
             os.waitpid(between, 0)
+        adopt(True)
+        _close([*descriptors, may_go])
+        if between > 0:
             with contextlib.suppress(BrokenPipeError):
                 os.write(go, b"\0")
         os.close(go)
 
+    def _be_between(self, may_go: int, go: int, descriptors: list[int]) -> NoReturn:
+        try:
+            self._leave()
+            if os.fork() == 0:
+                os.close(go)
+                _be_begotten(may_go, descriptors, self._worker)
+        except BaseException:  # noqa: BLE001 - the last line of a process: it is said, and it ends
+            complain(traceback.format_exc())
+        finally:
+            os._exit(0)
+
     def _reap(self) -> None:
-        """Report each child that ended, after its group is killed: whatever it started goes with it."""
+        """Report each child that ended, after its group is killed: whatever it started goes with it.
+
+        Others that end here are daemons of plugins: this process has become their parent, and knows nothing of them.
+        """
         while True:
             try:
                 ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -191,8 +214,9 @@ class Template:
                 return
             if ended is None:
                 return
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(ended.si_pid, signal.SIGKILL)
+            if ended.si_pid in self._children or ended.si_pid in self._spares.processes():
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(ended.si_pid, signal.SIGKILL)
             _, status = os.waitpid(ended.si_pid, 0)
             self._spares.ended(ended.si_pid)
             if ended.si_pid in self._children:
@@ -216,15 +240,29 @@ class Template:
 def _be_begotten(may_go: int, descriptors: list[int], worker: int) -> NoReturn:
     """Be a template, with a control socket and an output of its own, once this process is the worker's child."""
     os.setsid()
+    control, printed = descriptors
+    for stream in (1, 2):  # from here on what goes wrong is said as this template's
+        os.dup2(printed, stream)
+    os.close(printed)
     if not os.read(may_go, 1):
+        complain("the template that forked this one has ended")
         os._exit(0)
     os.close(may_go)
+    if os.getppid() != worker:
+        complain(f"the kernel has made it the child of process {os.getppid()}, not of its worker {worker}")
     die_with_parent(signal.SIGKILL, worker)
-    control, output = descriptors
-    for stream in (1, 2):
-        os.dup2(output, stream)
-    os.close(output)
     be_template(socket.socket(fileno=control), worker, {"here": os.getpid()})
+
+
+def complain(text: str) -> None:
+    """Say it in the worker's log."""
+    with contextlib.suppress(OSError):  # nobody reads there any more
+        os.write(2, output.marked(logging.WARNING, __name__, text))
+
+
+def _close(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _signal(pid: int, number: int) -> None:

@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -24,7 +24,8 @@ from millstream.worker.children import Child
 from millstream.worker.interpreter import Adopted, Adopting, Begun, Line, Process, begin_interpreter, reaped
 from millstream.worker.logs import Output
 from millstream.worker.loop import Loop, Timer
-from millstream.worker.shortage import shortage
+from millstream.worker.outbox import Outbox
+from millstream.worker.shortage import WORKER, shortage
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class ForkedProcess:
         return self._pid
 
     def signal(self, number: int) -> None:
-        self._template.say({"signal": self._pid, "number": int(number)})
+        self._template.outbox.put({"signal": self._pid, "number": int(number)})
 
     def stack(self) -> None:
         return None
@@ -82,6 +83,10 @@ class Owner(Protocol):
 
     def ended(self, template: "Template") -> None:
         """It is gone; its children have not heard of it yet."""
+        ...
+
+    def troubled(self, why: str) -> None:
+        """The bare one, without which there is no other, is not as it should be."""
         ...
 
 
@@ -109,8 +114,9 @@ class Template:
         self._unborn: list[Line] = []
         self._printed = _Printed(loop, name or "bare", line.reading)
         self._control = line.control
+        self.outbox = Outbox(loop, self._control, name or "bare")
         loop.watch(self._control, self._on_packet)
-        self.say(dict(preload))
+        self.outbox.put(dict(preload))
         self._overdue = loop.after(READY_SECONDS, self._too_late)
         self._idle = _Idle(loop, self.end)
         self._rest()
@@ -130,12 +136,6 @@ class Template:
         if self.is_ready:
             self._ask_all()
 
-    def say(self, packet: dict[str, Any], descriptors: Iterable[int] = ()) -> None:
-        try:
-            socket.send_fds(self._control, [json.dumps(packet).encode()], list(descriptors))
-        except OSError as error:
-            log.debug("template %s does not hear: %s", self.name or "bare", error)
-
     def take_waiting(self) -> list[Child]:
         """Give the children that have no process yet, to be forked elsewhere."""
         waiting = [child for number, child in self._waiting.items() if number not in self._asked]
@@ -150,16 +150,14 @@ class Template:
     def _ask_all(self) -> None:
         unborn, self._unborn = self._unborn, []
         for line in unborn:
-            self.say({"template": True}, line.far_ends())
-            line.close_far_ends()
+            self.outbox.put({"template": True}, line.far_ends, line.close_far_ends, partial(_unsent, line))
         self._rest()
-        for number, child in self._waiting.items():
+        for number, child in list(self._waiting.items()):
             if number not in self._asked:
                 self._asked.add(number)
-                channel, writing = child.far_ends()
                 child.on_hello = partial(self._begun, number)
-                self.say({"fork": number}, (channel.fileno(), writing))
-                child.close_far_ends()
+                refused = partial(self._refused, number)
+                self.outbox.put({"fork": number}, partial(_far_ends, child), child.close_far_ends, refused)
 
     def _on_packet(self, _: int) -> None:
         try:
@@ -180,10 +178,7 @@ class Template:
         elif "forked" in told:
             self._begun(told["forked"], told["pid"])
         elif "refused" in told:
-            self._asked.discard(told["refused"])
-            child, error = self._waiting.pop(told["refused"]), OSError(told["errno"], told["error"])
-            child.gone(None, shortage("process", error))
-            self._rest()
+            self._refused(told["refused"], OSError(told["errno"], told["error"]), "its template")
         elif "exited" in told and told["exited"] in self.children:
             self.children.pop(told["exited"]).gone(told["code"])
             self._rest()
@@ -195,6 +190,13 @@ class Template:
             self._asked.discard(number)
             self.children[pid] = child
             child.carried_by(ForkedProcess(self, pid))
+
+    def _refused(self, number: int, error: OSError, whose: str = WORKER) -> None:
+        self._asked.discard(number)
+        child = self._waiting.pop(number, None)
+        self._rest()
+        if child is not None:  # it may have heard of the template's end meanwhile
+            child.gone(None, shortage("process", error, whose))
 
     def _ready(self, told: dict[str, Any]) -> None:
         if self.unfit:  # it was told too late, and is being killed: what waits is forked elsewhere
@@ -216,11 +218,8 @@ class Template:
 
     def _too_late(self) -> None:
         if not self.name:  # nothing could stand in for this one
-            log.warning(
-                "the bare template is not ready after %.0f s: it looks for plugins, and loads %s",
-                READY_SECONDS,
-                ", ".join(dict.fromkeys(self.preload["converters"])) or "no converter",
-            )
+            loads = ", ".join(dict.fromkeys(self.preload["converters"])) or "no converter"
+            self._owner.troubled(f"is not ready after {READY_SECONDS:.0f} s: it looks for plugins, and loads {loads}")
             return
         if self.process is None:  # it waits for the bare one, which says so
             return
@@ -231,6 +230,7 @@ class Template:
         self._overdue.cancel()
         self._idle.over()  # once it is over nothing may end it again: its descriptors' numbers are others' by then
         self._loop.forget(self._control)
+        self.outbox.close()
         self._printed.finish()
         self.line.close()
         for line in self._unborn:
@@ -238,7 +238,7 @@ class Template:
         ended = ""
         if self.process is not None:
             ended = _how(reaped(self.process))
-            if not self.is_ready and not self.unfit:
+            if self.is_wanted and not self.is_ready and not self.unfit:
                 self.unfit = f"importing it ended the process ({ended})"
         orphans, self.children = self.children, {}
         for pid in orphans:
@@ -309,13 +309,14 @@ class Templates:
         self._expected: set[Template] = set()
         self._running: dict[str, Template] = {}
         self._unfit: set[str] = set()
+        self._trouble = ""
 
     def warm(self) -> None:
         """Start the bare template before somebody waits for it."""
         try:
             self._template(BARE, ())
         except OSError as error:
-            log.warning("the bare template is started when it is needed: %s", shortage("process", error))
+            self.troubled(f"is started when it is needed: {shortage('process', error)}")
 
     def launch(self, child: Child) -> None:
         plugin = child.run.plugin
@@ -352,11 +353,19 @@ class Templates:
         if template.process is None and template.is_wanted:
             log.info("template %s could not be forked; it becomes an interpreter of its own", template.name)
             self._succeed(template)
-        elif template.unfit and template.name:
+        elif template.unfit and not template.name:
+            self.troubled(f"cannot serve, and who waited for it has failed: {template.unfit}")
+        elif template.unfit:
             log.warning("no template for %s: %s; its children start without one", template.name, template.unfit)
             self._unfit.add(template.name)
             for child in template.take_waiting():
                 self._fork(BARE, (), child)
+
+    def troubled(self, why: str) -> None:
+        """Once for a cause: each start may meet it."""
+        if why != self._trouble:
+            self._trouble = why
+            log.warning("the bare template %s", why)
 
     def _succeed(self, template: Template) -> None:
         children = template.take_waiting()
@@ -396,6 +405,17 @@ class Templates:
         self._adopting.expect()
         bare.beget(template.line)
         return template
+
+
+def _far_ends(child: Child) -> Sequence[int]:
+    channel, writing = child.far_ends()
+    return channel.fileno(), writing
+
+
+def _unsent(line: Line, error: OSError) -> None:
+    """Whoever waits for it hears that it is closed, and is an interpreter of its own."""
+    log.info("no template can be asked to fork another: %s", error)
+    line.close_far_ends()
 
 
 def _modules_of(plugin: PluginTarget) -> Sequence[str]:

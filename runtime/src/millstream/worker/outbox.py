@@ -1,0 +1,125 @@
+"""What a template is asked: packets in order, by a thread that never waits for it."""
+
+import errno
+import json
+import logging
+import os
+import socket
+from array import array
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from millstream.worker.loop import Loop
+
+log = logging.getLogger(__name__)
+
+AGAIN_SECONDS = 0.05
+SHORT_SECONDS = 30.0
+"""For so long a request that the kernel has no room for is tried again."""
+GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ECONNREFUSED})
+SHORT = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})
+"""The kernel's limits: ETOOMANYREFS are more descriptors on their way than a process may have open (`ulimit -n`)."""
+
+
+@dataclass(slots=True)
+class _Request:
+    packet: bytes
+    descriptors: Callable[[], Sequence[int]]
+    sent: Callable[[], None]
+    refused: Callable[[OSError], None]
+
+
+def _no_descriptors() -> Sequence[int]:
+    return ()
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
+class Outbox:
+    """The worker's way to one template. On the loop's thread only.
+
+    name: of the template, for the log.
+    """
+
+    def __init__(self, loop: Loop, control: socket.socket, name: str) -> None:
+        self._loop = loop
+        self._control = control
+        self._name = name
+        self._unsent: deque[_Request] = deque()
+        self._waits = False
+        self._is_open = True
+        self._short_since: float | None = None
+
+    def put(
+        self,
+        packet: dict[str, Any],
+        descriptors: Callable[[], Sequence[int]] = _no_descriptors,
+        sent: Callable[[], None] = _nothing,
+        refused: Callable[[OSError], None] | None = None,
+    ) -> None:
+        """Send it as soon as the template has room, after all that was put before.
+
+        descriptors: that go with it, asked for when it goes.   sent: called then.
+        refused:     called soon when it cannot go, and will not be tried again.
+        """
+        if not self._is_open:
+            return
+        self._unsent.append(_Request(json.dumps(packet).encode(), descriptors, sent, refused or self._complain))
+        if not self._waits:
+            self._flush()
+
+    def close(self) -> None:
+        """The template is over: who waits for it hears that from its owner."""
+        self._is_open = False
+        self._unsent.clear()
+
+    def _flush(self) -> None:
+        self._waits = False
+        while self._unsent:
+            request = self._unsent[0]
+            try:
+                self._send(request)
+            except OSError as error:
+                if error.errno in GONE:
+                    log.debug("template %s does not hear: %s", self._name, error)
+                    self._unsent.clear()  # its end comes as an event
+                    return
+                if error.errno == errno.EAGAIN or self._is_worth_waiting_for(error):
+                    self._waits = True
+                    self._loop.after(AGAIN_SECONDS, self._flush)
+                    return
+                self._short_since = None
+                self._unsent.popleft()
+                self._loop.after(0.0, partial(request.refused, error))
+            else:
+                self._short_since = None
+                self._unsent.popleft()
+                request.sent()
+
+    def _send(self, request: _Request) -> None:
+        """Not by `socket.send_fds`, which drops the flags that it is given. Source: CPython 3.11, Lib/socket.py."""
+        descriptors = array("i", request.descriptors())
+        carried = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)] if descriptors else []
+        self._control.sendmsg([request.packet], carried, socket.MSG_DONTWAIT)
+
+    def _is_worth_waiting_for(self, error: OSError) -> bool:
+        if error.errno not in SHORT:
+            return False
+        now = self._loop.now()
+        if self._short_since is None:
+            self._short_since = now
+            log.warning(
+                "template %s cannot be asked for a process now: %s; it is tried again for %.0f s",
+                self._name,
+                os.strerror(error.errno or 0),
+                SHORT_SECONDS,
+            )
+        return now - self._short_since < SHORT_SECONDS
+
+    def _complain(self, error: OSError) -> None:
+        log.error("template %s could not be told something: %s", self._name, error)

@@ -1,0 +1,124 @@
+"""What a template is asked: in order, without waiting for it, and what becomes of what cannot go."""
+
+import errno
+import json
+import os
+import socket
+import sys
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from millstream.worker.outbox import AGAIN_SECONDS, SHORT_SECONDS, Outbox
+
+sys.path.insert(0, str(Path(__file__).parent / "plugins"))
+
+from watching import Turning
+
+MANY = 2_000
+
+
+class Short:
+    """A kernel that has no room for descriptors, for so many attempts."""
+
+    def __init__(self, attempts: int, number: int = errno.ETOOMANYREFS) -> None:
+        self.attempts = attempts
+        self.number = number
+        self.sent: list[tuple[Any, list[int]]] = []
+
+    def sendmsg(self, buffers: Sequence[bytes], carried: Sequence[tuple[int, int, array]], flags: int) -> int:
+        if self.attempts:
+            self.attempts -= 1
+            raise OSError(self.number, os.strerror(self.number))
+        self.sent.append((json.loads(buffers[0]), [each for _, _, held in carried for each in held]))
+        return 1
+
+
+@pytest.fixture
+def turning() -> Iterator[Turning]:
+    made = Turning()
+    yield made
+    made.loop.close()
+
+
+def test_a_template_that_reads_nothing_holds_nobody_up_and_hears_all_in_order_later(turning):
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    far.setblocking(False)
+    held = os.open(os.devnull, os.O_RDONLY)
+    sent: list[int] = []
+    outbox = Outbox(turning.loop, near, "t")
+    for number in range(MANY):
+        outbox.put({"fork": number}, lambda: (held,), lambda number=number: sent.append(number))
+    assert 0 < len(sent) < MANY, "the kernel holds them all: it is to be more"
+    heard = []
+    while len(heard) < MANY:
+        try:
+            packet, descriptors, _, _ = socket.recv_fds(far, 1 << 12, 2)
+        except BlockingIOError:
+            turning.pass_time(AGAIN_SECONDS)
+            continue
+        heard.append(json.loads(packet)["fork"])
+        assert len(descriptors) == 1
+        os.close(descriptors[0])
+    assert heard == sent == list(range(MANY))
+    for each in (near, far):
+        each.close()
+    os.close(held)
+
+
+@pytest.mark.parametrize("number", [errno.ETOOMANYREFS, errno.ENOBUFS])
+def test_what_the_kernel_has_no_room_for_is_tried_again_and_said_once(turning, caplog, number):
+    control = Short(10, number)
+    outbox = Outbox(turning.loop, control, "t")
+    sent: list[str] = []
+    outbox.put({"fork": 1}, lambda: (5, 6), lambda: sent.append("first"))
+    outbox.put({"signal": 2})
+    assert control.sent == []
+    turning.pass_time(10 * AGAIN_SECONDS)
+    assert control.sent == [({"fork": 1}, [5, 6]), ({"signal": 2}, [])]
+    assert sent == ["first"]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert f"template t cannot be asked for a process now: {os.strerror(number)}" in caplog.text
+
+
+def test_what_there_is_no_room_for_in_time_is_refused_and_the_next_has_its_own_time(turning):
+    control = Short(10_000)
+    outbox = Outbox(turning.loop, control, "t")
+    refused: list[tuple[str, int | None]] = []
+    for name in ("first", "second"):
+        outbox.put({}, lambda: (5,), refused=lambda error, name=name: refused.append((name, error.errno)))
+    turning.pass_time(SHORT_SECONDS + 1)
+    assert refused == [("first", errno.ETOOMANYREFS)]
+    turning.pass_time(SHORT_SECONDS)
+    assert refused == [("first", errno.ETOOMANYREFS), ("second", errno.ETOOMANYREFS)]
+
+
+def test_what_can_never_go_is_refused_at_once_and_the_others_go(turning):
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    outbox = Outbox(turning.loop, near, "t")
+    refused: list[int | None] = []
+    outbox.put({"fork": 1}, lambda: (-1,), refused=lambda error: refused.append(error.errno))
+    outbox.put({"fork": 2})
+    turning.pass_time(0)
+    assert refused == [errno.EBADF]
+    assert json.loads(far.recv(99)) == {"fork": 2}
+    near.close()
+    far.close()
+
+
+def test_a_template_that_is_gone_is_told_nothing_and_its_end_is_left_to_others(turning, caplog):
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    far.close()
+    outbox = Outbox(turning.loop, near, "t")
+    refused: list[OSError] = []
+    outbox.put({"fork": 1}, refused=refused.append)
+    turning.pass_time(1)
+    near.close()
+    outbox.close()
+    outbox.put({"signal": 1}, refused=refused.append)
+    turning.pass_time(1)
+    assert refused == []
+    assert caplog.text == ""
