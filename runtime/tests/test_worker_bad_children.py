@@ -2,22 +2,28 @@
 
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from selectors import EVENT_READ
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from millstream.host.channel import LogLine, Message
 from millstream.host.output import FIELD, MARK, marked, unmarked
+from millstream.worker import children
+from millstream.worker.children import Child, Ending
+from millstream.worker.parent_end import ParentEnd
 from millstream.worker.worker import Worker, WorkerSetup
 
 PLUGINS = Path(__file__).parent / "plugins"
 sys.path.insert(0, str(PLUGINS))
 
-from watching import Ears, connector, is_running, wait_until  # noqa: E402
+from watching import Ears, Turning, connector, is_running, wait_until  # noqa: E402
 
 PATIENCE_S = 25.0
 FAILED_STARTS = 50
@@ -117,6 +123,74 @@ def test_starts_that_fail_leave_no_descriptor_behind(shared, deed):
     wait_until(lambda: descriptors_of(own) <= before[1], PATIENCE_S)
     assert descriptors_of(template) <= before[0] + 1  # the line of one ahead of the next
     shared.stop_connector("first").result(10)
+
+
+class Endless:
+    """A channel on which somebody says something whenever it is read."""
+
+    LINE = b'{"is":"Sing","song":"la"}\n'
+
+    def __init__(self) -> None:
+        self.near, self.far = socket.socketpair()
+        self.reads = 0
+
+    def fileno(self) -> int:
+        return self.near.fileno()
+
+    def setblocking(self, blocking: bool) -> None:
+        self.near.setblocking(blocking)
+
+    def recv_into(self, buffer: memoryview) -> int:
+        self.reads += 1
+        assert self.reads < 10_000, "it is read for ever"
+        buffer[: len(self.LINE)] = self.LINE
+        return len(self.LINE)
+
+    def close(self) -> None:
+        self.near.close()
+        self.far.close()
+
+
+def test_a_channel_on_which_more_and_more_is_said_is_read_once_a_turn_and_not_for_ever_at_the_end():
+    turning, stream, heard = Turning(), Endless(), []
+    end = ParentEnd(turning.loop, stream, heard.append, pytest.fail)
+    end._ready(EVENT_READ)
+    assert (stream.reads, len(heard)) == (1, 1)
+    end.read_rest()
+    assert stream.reads == len(heard) < 100
+    end.close()
+    turning.loop.close()
+
+
+class Owner:
+    def __init__(self) -> None:
+        self.endings: list[Ending] = []
+
+    def heard(self, message: Message) -> None:
+        pass
+
+    def logged(self, line: LogLine) -> None:
+        pass
+
+    def ended(self, ending: Ending) -> None:
+        self.endings.append(ending)
+
+
+def test_the_end_of_a_child_is_told_while_what_it_left_prints_and_prints(monkeypatch):
+    turning, owner, reads = Turning(), Owner(), []
+
+    def endless(descriptor: int, size: int) -> bytes:
+        reads.append(size)
+        assert len(reads) < 10_000, "it is read for ever"
+        return b"y\n" * 2_000
+
+    child = Child(turning.loop, connector("flooding"), owner)
+    monkeypatch.setattr(children.os, "read", endless)
+    child.gone(7)
+    monkeypatch.undo()
+    assert [ending.code for ending in owner.endings] == [7]
+    assert len(reads) * 4_000 < 2 * children.FLOOD_PIPE
+    turning.loop.close()
 
 
 @given(st.text())

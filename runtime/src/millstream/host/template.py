@@ -20,7 +20,6 @@ import errno
 import gc
 import importlib
 import json
-import logging
 import math
 import os
 import select
@@ -32,7 +31,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from millstream.host import output
+from millstream.host.begotten import beget
 from millstream.host.freezing import freeze
 from millstream.host.orphan import adopt, die_with_parent
 from millstream.host.spare import Spares, be_spare
@@ -100,7 +99,7 @@ class Template:
         if "fork" in request:
             self._take(request["fork"], descriptors)
         elif "template" in request:
-            self._beget(descriptors)
+            beget(descriptors, self._leave, self._worker, be_template)
         elif "signal" in request and request["signal"] in self._children:
             _signal(request["signal"], request["number"])
 
@@ -160,48 +159,6 @@ class Template:
         for descriptor in (self._control.detach(), self._woken, self._wake):
             os.close(descriptor)
 
-    def _beget(self, descriptors: list[int]) -> None:
-        """Fork a template that is the worker's child, as this one is: by a process between that ends at once.
-
-        It goes on when that has ended, and the kernel has given it to the worker. What goes wrong is said where it
-        printed, and closes its control socket: then the worker makes an interpreter.
-        """
-        try:
-            if len(descriptors) != 2:
-                raise OSError(errno.EMFILE, f"{len(descriptors)} of its 2 descriptors could be received")
-            may_go, go = os.pipe()
-        except OSError as error:
-            complain(f"no template can be forked here: {error}")
-            _close(descriptors)
-            return
-        adopt(False)  # what `between` leaves is the worker's
-        try:
-            between = os.fork()
-        except OSError as error:
-            complain(f"no template can be forked here: {error}")
-            between = -1
-        if between == 0:
-            self._be_between(may_go, go, descriptors)
-        if between > 0:
-            os.waitpid(between, 0)
-        adopt(True)
-        _close([*descriptors, may_go])
-        if between > 0:
-            with contextlib.suppress(BrokenPipeError):
-                os.write(go, b"\0")
-        os.close(go)
-
-    def _be_between(self, may_go: int, go: int, descriptors: list[int]) -> NoReturn:
-        try:
-            self._leave()
-            if os.fork() == 0:
-                os.close(go)
-                _be_begotten(may_go, descriptors, self._worker)
-        except BaseException:  # noqa: BLE001 - the last line of a process: it is said, and it ends
-            complain(traceback.format_exc())
-        finally:
-            os._exit(0)
-
     def _reap(self) -> None:
         """Report each child that ended, after its group is killed: whatever it started goes with it.
 
@@ -235,29 +192,6 @@ class Template:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     kill(pid, signal.SIGKILL)
         os._exit(0)
-
-
-def _be_begotten(may_go: int, descriptors: list[int], worker: int) -> NoReturn:
-    """Be a template, with a control socket and an output of its own, once this process is the worker's child."""
-    os.setsid()
-    control, printed = descriptors
-    for stream in (1, 2):  # from here on what goes wrong is said as this template's
-        os.dup2(printed, stream)
-    os.close(printed)
-    if not os.read(may_go, 1):
-        complain("the template that forked this one has ended")
-        os._exit(0)
-    os.close(may_go)
-    if os.getppid() != worker:
-        complain(f"the kernel has made it the child of process {os.getppid()}, not of its worker {worker}")
-    die_with_parent(signal.SIGKILL, worker)
-    be_template(socket.socket(fileno=control), worker, {"here": os.getpid()})
-
-
-def complain(text: str) -> None:
-    """Say it in the worker's log."""
-    with contextlib.suppress(OSError):  # nobody reads there any more
-        os.write(2, output.marked(logging.WARNING, __name__, text))
 
 
 def _close(descriptors: Sequence[int]) -> None:

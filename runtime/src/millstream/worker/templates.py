@@ -85,8 +85,9 @@ class Owner(Protocol):
         """It is gone; its children have not heard of it yet."""
         ...
 
-    def troubled(self, why: str) -> None:
-        """The bare one, without which there is no other, is not as it should be."""
+    @property
+    def troubled(self) -> Callable[[str], None]:
+        """Told why the bare one, without which there is no other, is not as it should be."""
         ...
 
 
@@ -295,6 +296,18 @@ class _Printed:
             self._loop.forget(self._reading)
 
 
+class _Troubles:
+    """What ails the bare template, said once for a cause: each start may meet it."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, why: str) -> None:
+        if why != self._last:
+            self._last = why
+            log.warning("the bare template %s", why)
+
+
 class Templates:
     """Forks children from the template of their plugin's distribution.
 
@@ -302,6 +315,7 @@ class Templates:
     """
 
     def __init__(self, loop: Loop, preload: Preload, bare: Begun | None = None) -> None:
+        self.troubled = _Troubles()
         self._loop = loop
         self._preload = preload
         self._begun = bare
@@ -309,7 +323,6 @@ class Templates:
         self._expected: set[Template] = set()
         self._running: dict[str, Template] = {}
         self._unfit: set[str] = set()
-        self._trouble = ""
 
     def warm(self) -> None:
         """Start the bare template before somebody waits for it."""
@@ -360,12 +373,6 @@ class Templates:
             self._unfit.add(template.name)
             for child in template.take_waiting():
                 self._fork(BARE, (), child)
-
-    def troubled(self, why: str) -> None:
-        """Once for a cause: each start may meet it."""
-        if why != self._trouble:
-            self._trouble = why
-            log.warning("the bare template %s", why)
 
     def _succeed(self, template: Template) -> None:
         children = template.take_waiting()
