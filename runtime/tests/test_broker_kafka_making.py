@@ -73,6 +73,12 @@ def test_what_a_member_reads_ahead_and_asks_for_at_once_is_a_quarter_of_its_shar
     assert beside == {"queued.max.messages.kbytes": 1024, "queued.min.messages": 2048}
 
 
+def test_a_large_share_is_rows_for_longer_than_librdkafka_rests_when_it_has_enough():
+    _, beside = _composed(making(), ConsumerSettings("m", "g", queue_bytes=64 << 20))
+    rest_ms = int(making().translated("consumer", {})["fetch.queue.backoff.ms"])
+    assert beside["queued.min.messages"] >= 1_500 * 2 * rest_ms  # 1.5 million rows a second
+
+
 def test_what_an_operator_lets_a_member_fetch_stays_as_it_is():
     said = making(**{"consumer.fetch.max.bytes": "50000000", "consumer.max.partition.fetch.bytes": "3000000"})
     member, _ = _composed(said, ConsumerSettings("m", "g", queue_bytes=4 << 20))

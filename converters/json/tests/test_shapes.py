@@ -214,6 +214,8 @@ def decoded(decode: Any, rows: list[bytes]) -> list[tuple[Any, Any]] | str:
 @example([HEAD + b'["a"}', HEAD + b'"b"]}', HEAD + b'"c","d"}'])
 @example([HEAD + b'"a"}' + HEAD + b'"b"', b"}"])
 @example([HEAD + b'"a"}', HEAD[:-1], b':"b"}'])
+@example([HEAD + b'""],["a"}'])
+@example([HEAD + b"}", HEAD + b'"a","b"}'])
 def test_a_column_of_strings_reads_as_its_rows_do_one_by_one(rows: list[bytes]) -> None:
     whole, single = (JsonConverter(JsonConverterConfig.parse({"converter.type": "value"})) for _ in range(2))
     decode = whole.decoder(Subject("t", None, "value"))

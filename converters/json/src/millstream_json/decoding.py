@@ -4,6 +4,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -65,12 +66,14 @@ def _strings(texts: Sequence[bytes]) -> Sequence[str]:
     """Parse payloads that are strings in one call, half of what a call each costs; Odd when one of them is not.
 
     Exactly one string each: no JSON string holds a line end, so that none reaches over the separators, and as there is
-    nothing but strings no list or object does; so many values then need all the commas of the separators.
+    nothing but strings no list or object does; so many values then need all the commas of the separators. The brackets
+    come with a string each, so that one join makes the array, without a copy of all the text.
     """
-    nodes: list[str] = _loads(b"".join((b"[", b",\n".join(texts), b"]")))
-    if len(nodes) != len(texts):
+    nodes: list[str] = _loads(b",\n".join([b'[""', *texts, b'""]']))
+    if len(nodes) != len(texts) + 2:
         raise Odd("a payload that is not one value")
     _join_text(nodes)  # raises unless every one is text
+    del nodes[-1], nodes[0]
     return nodes
 
 
@@ -146,9 +149,9 @@ class EnvelopeDecoder:
         size = len(head)
         rows: Any = values  # a None among them raises TypeError or AttributeError, both of REFUSALS
         if size <= _SHORT_HEAD:
-            texts = [row[size:-1] for row in rows]
+            texts = list(map(itemgetter(slice(size, -1)), rows))
             # a row shorter than its head would make the left side longer: equal are they row by row alone
-            if b"".join((head, (b"}" + head).join(texts), b"}")) != b"".join(rows):
+            if (b"}" + head).join([b"", *texts, b""]) != b"".join([b"}", *rows, head]):
                 raise Odd("another envelope")
         else:
             texts = [row[size:-1] for row in rows if row.startswith(head) and row[-1] == _BRACE]

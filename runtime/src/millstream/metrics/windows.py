@@ -23,18 +23,19 @@ class Window:
     Moments are monotonic seconds. One thread records; another may read, and sees a value at most one batch old.
     """
 
-    __slots__ = ("_samples", "_seconds", "_wanted")
+    __slots__ = ("_kept", "_samples", "_seconds", "_wanted")
 
     def __init__(self, seconds: float = 30.0, samples: int = 2) -> None:
         self._seconds = max(seconds, 0.001)
         self._wanted = max(samples, 1)
+        self._kept = self._wanted * self._seconds
         self._samples: list[Sample] = []
 
     def record(self, value: float, now: float) -> None:
-        self._forget(now)
-        if not self._samples or now - self._samples[-1].started >= self._seconds:
-            self._samples = [*self._samples, Sample(now)][-self._wanted :]
-        sample = self._samples[-1]
+        samples = self._samples
+        if not samples or now - samples[-1].started >= self._seconds or samples[0].started <= now - self._kept:
+            samples = self._renewed(now)
+        sample = samples[-1]
         sample.total += value
         sample.count += 1
         if value > sample.highest:
@@ -68,13 +69,16 @@ class Window:
         return min((sample.lowest for sample in self._live(now) if sample.count), default=NAN)
 
     def _live(self, now: float) -> list[Sample]:
-        horizon = now - self._wanted * self._seconds
+        horizon = now - self._kept
         return [sample for sample in self._samples if sample.started > horizon]
 
-    def _forget(self, now: float) -> None:
-        live = self._live(now)
-        if len(live) != len(self._samples):
-            self._samples = live
+    def _renewed(self, now: float) -> list[Sample]:
+        """Forget what is too old, begin a new window when the last is over."""
+        samples = self._live(now)
+        if not samples or now - samples[-1].started >= self._seconds:
+            samples = [*samples, Sample(now)][-self._wanted :]
+        self._samples = samples
+        return samples
 
 
 class Shares:

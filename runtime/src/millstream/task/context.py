@@ -159,10 +159,14 @@ class SinkWishes:
             context._paused &= partitions
 
     def paused(self) -> frozenset[TopicPartition]:
+        if not self._context._paused:  # nearly always, and asked before each poll
+            return frozenset()
         with self._context._lock:
             return frozenset(self._context._paused)
 
     def take_seeks(self) -> dict[TopicPartition, int]:
+        if not self._context._seeks:  # as above; what comes this moment is taken before the next poll
+            return {}
         with self._context._lock:
             seeks, self._context._seeks = self._context._seeks, {}
         return seeks

@@ -146,7 +146,7 @@ class SinkTaskMetrics(TaskMetrics):
         now = self._clock.monotonic()
         self._put_ms.record(duration_ms, now)
         self._sent.add(rows, now)
-        self.batch(rows)
+        self._sizes.record(rows, now)
 
     def active(self, rows: int) -> None:
         """`rows` are consumed and not committed: over all partitions, consumed less committed offset, never below 0."""
