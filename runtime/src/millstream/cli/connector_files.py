@@ -9,6 +9,12 @@ from millstream.errors import ConfigError
 from millstream.herder.requests import INITIAL_STATES, CreateConnector
 from millstream.settings.properties import read_properties
 
+#: a file is read at each start; with configs kept in memory, as on Kafka, each would rewind the connector
+NO_OFFSETS = (
+    "initial_offsets cannot stand in a connector file, which is read at each start of the worker: create {0!r} by"
+    " POST /connectors with them, or move it by PATCH /connectors/{0}/offsets while it is stopped"
+)
+
 
 def read_connectors(paths: Sequence[Path]) -> Mapping[str, tuple[Path, CreateConnector]]:
     """Read the files, by connector in their order. Raises ConfigError that names a file, or two with one connector."""
@@ -51,6 +57,8 @@ def _request(path: Path, given: dict[str, Any]) -> CreateConnector:
     if state is not None and str(state).upper() not in INITIAL_STATES:
         expected = ", ".join(INITIAL_STATES)
         raise ConfigError({"initial_state": f"{path}: {state!r} is no initial_state; expected {expected}"})
+    if given.get("initial_offsets"):
+        raise ConfigError({"initial_offsets": f"{path}: {NO_OFFSETS.format(name)}"})
     made = _named(path, config)
     return CreateConnector(made.name, made.config, None if state is None else INITIAL_STATES[str(state).upper()])
 
