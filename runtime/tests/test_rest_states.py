@@ -76,5 +76,38 @@ def test_a_connector_that_starts_again_is_told_alike(gate: str) -> None:
         restarting.join()
 
 
+def test_a_monitor_that_does_not_come_back_is_told_with_its_place_until_it_does(
+    gate: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with herding(poll_warn_ms=200) as alone:
+        alone.create("deaf", "hosted:Watching", deed="gate", where="monitor", path=gate)
+        until(lambda: alone.states("deaf") == ["RUNNING", "RUNNING"], "it to run")
+        told = until(lambda: _trace(alone, "deaf"), "the place of the monitor to be told")
+        assert told.startswith("The worker is currently waiting for the monitor of connector deaf, which began at ")
+        assert 'hosted.py", line' in told
+        assert "in monitor" in told
+        assert "host/connector.py" not in told
+        assert _listed(alone, "deaf") == alone.rest.get("/connectors/deaf/status").json()
+        assert caplog.text.count("the monitor has not come back to its context for 0 s") == 1
+        hosted.GATES[gate].set()
+        until(lambda: not _trace(alone, "deaf"), "it to be told no longer")
+        assert alone.states("deaf")[0] == "RUNNING"
+        assert "monitor" not in (alone.herder.stages.concerning("deaf") or "")
+
+
+def test_a_monitor_that_does_not_come_back_is_told_no_longer_once_its_connector_is_paused(gate: str) -> None:
+    with herding(poll_warn_ms=200) as alone:
+        alone.create("deaf", "hosted:Watching", deed="gate", where="monitor", path=gate)
+        until(lambda: _trace(alone, "deaf"), "the place of the monitor to be told")
+        alone.rest.request("PUT", "/connectors/deaf/pause")
+        until(lambda: alone.states("deaf")[0] == "PAUSED", "it to be paused")
+        assert _trace(alone, "deaf") == ""
+
+
+def _trace(alone: Herding, name: str) -> str:
+    answer = alone.rest.get(f"/connectors/{name}/status").json()
+    return str(answer.get("connector", {}).get("trace", ""))
+
+
 def _listed(alone: Herding, name: str) -> object:
     return alone.rest.get("/connectors?expand=status").json()[name]["status"]

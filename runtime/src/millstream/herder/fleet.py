@@ -13,7 +13,7 @@ from millstream.herder.leases import Leases
 from millstream.herder.procedures import Procedure
 from millstream.herder.stages import Stage
 from millstream.herder.tasks import Tasks
-from millstream.host.channel import Event, Reconfigure, Resolved, RunConnector, StateChanged
+from millstream.host.channel import Event, Lasting, Reconfigure, Resolved, RunConnector, StateChanged
 from millstream.identity import State, TargetState, TaskId
 from millstream.inventory.inventory import Plugin
 from millstream.storage.config_state import ConfigState
@@ -31,6 +31,7 @@ class Incarnation:
     """One start of a connector; what an earlier one still tells is not heard.
 
     starting:    goes on until `start` has returned, or failed.
+    monitor:     goes on while its monitor has been in one call of the plugin for long.
     settled:     set once it is known how the start went: tasks are started, or it failed, or it is not to run.
     fingerprint: of settings that came from config providers; None: none did.
     failed:      this start of it, or what came after; a status may still tell of an earlier one.
@@ -42,6 +43,7 @@ class Incarnation:
     retry_s: float = RETRY_S
     fingerprint: str | None = None
     failed: bool = False
+    monitor: Stage | None = None
 
     def settle(self) -> None:
         if not self.settled.done():
@@ -84,6 +86,7 @@ class Fleet:
         incarnation = self._connectors.pop(name, None)
         if incarnation is not None:
             self._crew.stages.complete(incarnation.starting)
+            self._monitor_is_back(incarnation)
             incarnation.settle()
             with self._crew.stages.of(f"stopping connector {name}", name):
                 yield self._crew.worker.stop_connector(name)
@@ -126,12 +129,20 @@ class Fleet:
         if isinstance(event, Resolved):
             incarnation.fingerprint = event.fingerprint
             self._leases.heard(name, event.ttls)
+        elif isinstance(event, Lasting):
+            self._monitor_is_back(incarnation)
+            if event.seconds:
+                incarnation.monitor = self._crew.stages.begin(
+                    f"waiting for the monitor of connector {name}", name, lasting_s=event.seconds
+                )
+                incarnation.monitor = self._crew.stages.locate(incarnation.monitor, event.stack)
         elif isinstance(event, Reconfigure):
             self._ask_for_tasks(name, incarnation)
         elif isinstance(event, StateChanged):
             state = State[event.state]
             incarnation.failed = state is State.FAILED
             self._crew.stages.complete(incarnation.starting)
+            self._monitor_is_back(incarnation)
             self._tell(name, state, version, event.trace)
             if not incarnation.settled.done() and state in (State.RUNNING, State.FAILED):
                 self._crew.metrics.connectors.ended(state is State.RUNNING)
@@ -139,6 +150,12 @@ class Fleet:
                 self._ask_for_tasks(name, incarnation)
             else:
                 incarnation.settle()
+
+    def _monitor_is_back(self, incarnation: Incarnation) -> None:
+        """Or it is no longer waited for."""
+        if incarnation.monitor is not None:
+            self._crew.stages.complete(incarnation.monitor)
+            incarnation.monitor = None
 
     def _reconfigure(self, name: str, incarnation: Incarnation) -> Procedure:
         """Ask the connector what its tasks are to do, and have them do it."""

@@ -52,8 +52,9 @@ class Stages:
         self._current: list[Stage] = []
         self._last: Stage | None = None
 
-    def begin(self, words: str, connector: str | None = None, task: int | None = None) -> Stage:
-        stage = Stage(words, self._clock.now_ms(), None, connector, task)
+    def begin(self, words: str, connector: str | None = None, task: int | None = None, lasting_s: float = 0.0) -> Stage:
+        """lasting_s: for how long it has gone on already."""
+        stage = Stage(words, self._clock.now_ms() - round(lasting_s * 1000), None, connector, task)
         with self._lock:
             self._current = [*self._current, stage]
         return stage

@@ -5,8 +5,8 @@ know is an `Unknown`, so that a template that outlives an upgrade of the files o
 Errors travel as type, message and trace (`Failure`).
 
     worker ─▶ child   RunTask | RunConnector | RunProbe (the first line), Aim, Stop, SetLevels, Ask, Answer
-    child ─▶ worker   Hello, StateChanged, TopicSeen, Counted, Progressed, Reconfigure, Resolved, Ask, Answer,
-                      Ended
+    child ─▶ worker   Hello, StateChanged, TopicSeen, Counted, Progressed, Lasting, Reconfigure, Resolved, Ask,
+                      Answer, Ended
 """
 
 import contextlib
@@ -73,6 +73,7 @@ class Surroundings:
     levels:           log levels by logger name (`root` for the root), numbers of `logging`.
     queue_bytes:      the task's share of memory for producer or consumer queues; 0: not divided.
     memory_max_bytes: RLIMIT_DATA of the child; 0: none.
+    lasting_ms:       a call of the plugin that is longer is told.
     disabled:         distributions or entry points that the inventory leaves out.
     """
 
@@ -81,6 +82,7 @@ class Surroundings:
     levels: Mapping[str, int] = field(default_factory=dict)
     queue_bytes: int = 0
     memory_max_bytes: int = 0
+    lasting_ms: int = 60_000
     disabled: Sequence[str] = ()
 
 
@@ -255,9 +257,9 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class Lasting:
-    """A task has been in one call of its plugin for long. Made by the worker, for those who watch the task.
+    """A task, or a connector's monitor, has been in one call of its plugin for long. Of a task the worker makes it.
 
-    stack: where it is; empty if that could not be had.
+    seconds: 0: a monitor that was is no longer.   stack: where it is; empty if that could not be had.
     """
 
     seconds: float
@@ -299,7 +301,7 @@ class Unknown:
 Run = RunTask | RunConnector | RunProbe
 Message = (
     Run | Aim | Stop | Cancel | Reshare | SetLevels | Ask | Answer | Hello | StateChanged | TopicSeen | Counted
-    | Progressed | LogLine | Reconfigure | Resolved | Ended | Unknown
+    | Progressed | LogLine | Lasting | Reconfigure | Resolved | Ended | Unknown
 )  # fmt: skip
 Event = StateChanged | TopicSeen | Counted | Progressed | LogLine | Lasting | Reconfigure | Resolved
 """What the owner of a connector or task hears from the worker."""
@@ -308,7 +310,7 @@ _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
         RunTask, RunConnector, RunProbe, Aim, Stop, Cancel, Reshare, SetLevels, Ask, Answer, Hello, StateChanged,
-        TopicSeen, Counted, Progressed, LogLine, Reconfigure, Resolved, Ended,
+        TopicSeen, Counted, Progressed, LogLine, Lasting, Reconfigure, Resolved, Ended,
     )
 }  # fmt: skip
 

@@ -24,9 +24,10 @@ from millstream.host.channel import (
     Stop,
 )
 from millstream.host.installed import Places, parsed, plugin_class
+from millstream.host.monitoring import Attendance
 from millstream.host.stored import StoredOffsets
 from millstream.identity import State, TargetState
-from millstream.lifecycle import Spawned, StopToken, spawn
+from millstream.lifecycle import Spawned, StopToken, SystemClock, spawn
 from millstream.settings.substitution import Resolution, variables
 from millstream_api import Connector, Place
 
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 RELOAD = "config.action.reload"
 REST_SECONDS = 10.0  # without a question, a connector that has nothing to watch lets its process go
 MONITOR = " monitor"  # its thread has the child's name and this
+LOOK_SECONDS = 1.0  # how often it is looked whether the monitor comes back to its context
 MONITOR_SECONDS = 3.0  # for a monitor to see that it is time to stop; the worker kills after 5
 
 
@@ -52,37 +54,45 @@ class _Failed:
 class _Context:
     """The connector's context; its methods are called on any thread."""
 
-    def __init__(self, body: "ConnectorBody", stop: StopToken, stored: StoredOffsets) -> None:
+    def __init__(self, body: "ConnectorBody", stop: StopToken, stored: StoredOffsets, monitor: Attendance) -> None:
         self._body = body
         self._stop = stop
         self._stored = stored
+        self._monitor = monitor
 
     def wait(self, seconds: float) -> bool:
-        return self._stop.wait(seconds)
+        with self._monitor.seen():
+            return self._stop.wait(seconds)
 
     def fail(self, error: Exception) -> None:
-        self._body.put(_Failed(error))
+        with self._monitor.seen():
+            self._body.put(_Failed(error))
 
     def progress(self, done: int, total: int | None = None, unit: str = "records", of: str = "") -> None:
-        self._body.end.tell(Progressed(done, total, unit, of))
+        with self._monitor.seen():
+            self._body.end.tell(Progressed(done, total, unit, of))
 
     def request_reconfiguration(self) -> None:
-        self._body.end.tell(Reconfigure())
+        with self._monitor.seen():
+            self._body.end.tell(Reconfigure())
 
     def offset(self, partition: Place) -> Place | None:
-        return self._stored.offsets([partition])[0]
+        with self._monitor.seen():
+            return self._stored.offsets([partition])[0]
 
     def offsets(self, partitions: Iterable[Place]) -> Sequence[Place | None]:
-        return self._stored.offsets(list(partitions))
+        with self._monitor.seen():
+            return self._stored.offsets(list(partitions))
 
 
 class Instance:
     """One object of the plugin's class, from `start` to `stop`; both are called once on it (Java starts it again)."""
 
-    def __init__(self, plugin: Connector[Any], stop: StopToken, label: str) -> None:
+    def __init__(self, plugin: Connector[Any], stop: StopToken, label: str, attendance: Attendance) -> None:
         self.plugin = plugin
         self._stop = stop
         self._label = label
+        self.attendance = attendance
         self._monitor: Spawned | None = None
 
     def start(self, on_failure: Callable[[BaseException], None]) -> None:
@@ -94,9 +104,14 @@ class Instance:
             if error is not None and not self._stop.is_set:
                 on_failure(error)
 
-        self._monitor = spawn(
-            f"{self._label}{MONITOR}", lambda _: self.plugin.monitor(), stop=self._stop, on_death=ended
-        )
+        self._monitor = spawn(f"{self._label}{MONITOR}", lambda _: self._watch(), stop=self._stop, on_death=ended)
+
+    def _watch(self) -> None:
+        self.attendance.begin()
+        try:
+            self.plugin.monitor()
+        finally:
+            self.attendance.end()
 
     def halt(self) -> None:
         """Stop it; what its `stop` raises goes up."""
@@ -120,6 +135,9 @@ class ConnectorBody:
         self._asking = Asking(end)
         self._stored = StoredOffsets(run.connector, self._places, self._asking)
         self._instance: Instance | None = None
+        self._clock = SystemClock()
+        self._lasting_s = run.around.lasting_ms / 1000
+        self._look_s = min(LOOK_SECONDS, self._lasting_s)
 
     def hear(self, message: Message) -> None:
         if isinstance(message, Answer):
@@ -135,13 +153,19 @@ class ConnectorBody:
     def run(self) -> bool:
         """Until the worker says Stop, the connector fails, or it has nothing to do until it is asked (true)."""
         kind = plugin_class(self._run.plugin)
-        may_rest = kind.start is Connector.start and kind.monitor is Connector.monitor
+        watches = kind.monitor is not Connector.monitor
+        may_rest = kind.start is Connector.start and not watches
+        patience = REST_SECONDS if may_rest else self._look_s if watches else None
         try:
             self._aim(kind, TargetState(self._run.target))
             while True:
+                if watches and self._instance is not None:
+                    self._instance.attendance.look(self.end.tell)
                 try:
-                    thing = self._todo.get(timeout=REST_SECONDS if may_rest else None)
+                    thing = self._todo.get(timeout=patience)
                 except Empty:
+                    if watches:
+                        continue
                     self._halt()
                     return True
                 if isinstance(thing, Stop):
@@ -172,7 +196,8 @@ class ConnectorBody:
         if target is TargetState.STARTED:
             if self._instance is None:
                 self._stop = StopToken()
-                self._instance = Instance(self._made(kind), self._stop, self._run.label)
+                attendance = Attendance(self._clock, self._lasting_s)
+                self._instance = Instance(self._made(kind, attendance), self._stop, self._run.label, attendance)
                 self._instance.start(lambda error: self.put(_Failed(error)))
             self._tell(State.RUNNING)
         elif target is TargetState.PAUSED:
@@ -182,13 +207,13 @@ class ConnectorBody:
             self._halt_quietly()  # an exception while stopping is STOPPED all the same (§5.1)
             self._tell(State.STOPPED)
 
-    def _made(self, kind: type[Connector[Any]]) -> Connector[Any]:
+    def _made(self, kind: type[Connector[Any]], attendance: Attendance) -> Connector[Any]:
         raw = self._run.settings
         resolution = self._places.resolution(raw)
         if resolution.settings != raw:
             self.end.tell(told_of(resolution))
         config = parsed(kind.config_class, resolution.settings, raw)
-        return kind(config, _Context(self, self._stop, self._stored))
+        return kind(config, _Context(self, self._stop, self._stored, attendance))
 
     def _halt(self) -> None:
         instance, self._instance = self._instance, None

@@ -99,7 +99,7 @@ async def status(request: Request) -> Response:
     state = states.of(name)
     if state is None:
         stage = states.stage(name)
-        raise NotFoundError(f"No status found for connector {name}" + (f". {stage}" if stage else ""))
+        raise NotFoundError(f"No status found for connector {name}" + (f". {stage.summary()}" if stage else ""))
     return respond(models.state_info(name, state, states.kind(name)))
 
 

@@ -1,5 +1,5 @@
-"""The states that `status`, the list of connectors and extensions tell alike: of what is about to start, what goes on
-with it stands in place of a trace."""
+"""The states that `status`, the list of connectors and extensions tell alike: of what is about to start, and of a
+connector whose monitor does not come back, what goes on with it stands in place of a trace."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,10 +26,9 @@ class States:
         view = self.snapshot.connectors.get(name)
         return view.kind if view else "unknown"
 
-    def stage(self, name: str) -> str | None:
+    def stage(self, name: str) -> Stage | None:
         """What goes on with a connector that there is."""
-        going = self._going.get((name, None)) if name in self.snapshot.connectors else None
-        return going.summary() if going else None
+        return self._going.get((name, None)) if name in self.snapshot.connectors else None
 
     def of(self, name: str) -> StateView | None:
         """None before the first start of a connector has returned, and once it is deleted."""
@@ -48,9 +47,11 @@ class States:
         for task in range(len(view.tasks)) if view else ():
             going = self._going.get((name, task))
             if going is not None:
-                known[task] = _saying(known.get(task) or Status(State.UNASSIGNED, self._worker_id), going.summary())
+                known[task] = _saying(known.get(task) or Status(State.UNASSIGNED, self._worker_id), going)
         return known
 
 
-def _saying(status: Status, stage: str | None) -> Status:
-    return replace(status, trace=stage) if status.state in ABOUT_TO_START and stage and not status.trace else status
+def _saying(status: Status, stage: Stage | None) -> Status:
+    if stage is None or status.trace or not (status.state in ABOUT_TO_START or stage.where):
+        return status
+    return replace(status, trace=stage.summary())

@@ -134,7 +134,7 @@ class Supervised:
         elif isinstance(message, Counted):
             self.metrics = message.values
             self._on_event(message)
-        elif isinstance(message, TopicSeen | Progressed | Reconfigure | Resolved):
+        elif isinstance(message, TopicSeen | Progressed | Lasting | Reconfigure | Resolved):
             self._on_event(message)
         else:
             log.debug("[%s] said %r", self.label, message)

@@ -265,6 +265,7 @@ def _surroundings(setup: WorkerSetup, queue_bytes: int = 0) -> Surroundings:
         epoch=setup.epoch,
         queue_bytes=queue_bytes,
         memory_max_bytes=setup.task_memory_max_bytes,
+        lasting_ms=setup.poll_warn_ms,
         disabled=tuple(setup.disabled),
     )
 
