@@ -56,7 +56,9 @@ def test_an_unknown_topic_names_those_there_are(tmp_path: Path) -> None:
 def test_a_log_that_is_not_there_is_not_made_by_who_wants_to_read_it(tmp_path: Path, command: tuple[str, ...]) -> None:
     done = run(tmp_path, *command, "--bootstrap", "sqlite:misspelt.db")
     assert done.returncode == 1
-    assert "there is no log at sqlite:misspelt.db; a worker makes one, and `millstream produce`" in done.stderr
+    assert (
+        f"there is no log at sqlite:{tmp_path}/misspelt.db; a worker makes one, and `millstream produce`" in done.stderr
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -5,7 +5,6 @@ import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from pathlib import Path
 from time import monotonic
 
 from starlette.types import ASGIApp
@@ -28,7 +27,7 @@ from millstream.rest.server import RestServer, Served
 from millstream.rest.tls import server_context
 from millstream.settings.memory import parse_size
 from millstream.settings.plugins import Kind
-from millstream.settings.reading import bootstrap_of, worker_config
+from millstream.settings.reading import bootstrap_of, expanded, worker_config
 from millstream.settings.worker import StandaloneConfig
 from millstream.storage.kept_offsets import KeptOffsets
 from millstream.storage.offset_file import OffsetFile
@@ -183,7 +182,7 @@ def _offsets_file(config: StandaloneConfig, bootstrap: str) -> OffsetFile | None
     if not config.offset_storage_file_filename:
         problem = 'Missing required configuration "offset.storage.file.filename" which has no default value.'
         raise ConfigError({"offset.storage.file.filename": problem})
-    return OffsetFile(Path(config.offset_storage_file_filename).expanduser().absolute())
+    return OffsetFile(expanded("offset.storage.file.filename", config.offset_storage_file_filename).absolute())
 
 
 def _listed(text: str) -> list[str]:

@@ -2,46 +2,70 @@
 
 import json
 import re
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import click
 import httpx
 
-from millstream.cli.output import fail, json_option, print_json, print_table
+from millstream.cli.connector_files import read_connector
+from millstream.cli.output import fail, harmless, json_option, json_text, print_json, print_table, say
+from millstream.errors import ConfigError
 
 Found = TypeVar("Found")
 ADDRESS = "is --url the address of a Connect worker?"
 PASSWORD = re.compile(r"//[^/@]*@")
-TIMEOUT_S = 95.0  # a worker answers within 90 s, or says what it waits for
+TIMEOUT_S = 95  # a worker answers within 90 s, or says what it waits for
+MAX_PAGE = 200  # characters of an answer that is no JSON
 
 
 class ConnectClient:
     """The REST API at one URL. An error answer or no answer ends the command with the reason."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, timeout: float, cacert: Path | None) -> None:
         self._url = url.rstrip("/")
-        self._told = PASSWORD.sub("//[hidden]@", self._url)
-        self._client = httpx.Client(timeout=TIMEOUT_S)
+        self._told = hidden(self._url)
+        self._timeout = timeout
+        try:
+            context = ssl.create_default_context(cafile=cacert)
+            self._client = httpx.Client(timeout=timeout, verify=context)
+        except (OSError, ValueError, httpx.InvalidURL) as error:
+            what = f"--cacert {str(cacert)!r}" if cacert else "SSL_CERT_FILE, SSL_CERT_DIR or a proxy's variable"
+            fail(f"{what} cannot be used: {error}")
 
     def call(self, method: str, path: str, body: object = None, query: Mapping[str, str] | None = None) -> Any:
         """The answer's JSON, None when it has no body."""
+        content = None if body is None else json.dumps(body).encode()
+        headers = {} if content is None else {"Content-Type": "application/json"}
         try:
-            answer = self._client.request(method, self._url + path, json=body, params=dict(query or {}))
+            answer = self._client.request(
+                method, self._url + path, content=content, headers=headers, params=dict(query or {})
+            )
+        except httpx.TimeoutException:
+            fail(f"{method} {path}: {self._told!r} has not answered within {self._timeout:g} s (--timeout); {ADDRESS}")
         except (httpx.RequestError, httpx.InvalidURL) as error:
-            why = str(error).rstrip(".")
-            fail(f"no worker answered at {self._told!r}: {why}. Is it running, and {ADDRESS}")
+            fail(self._unanswered(str(error).rstrip(".")))
         if answer.is_error:
             fail(f"{method} {path}: {answer.status_code}: {_reason(answer)}")
         if not answer.is_success:
             fail(f"{self._told!r} answered {answer.status_code} to {method} {path}; {ADDRESS}")
         try:
             return answer.json() if answer.content else None
-        except ValueError:
+        except (ValueError, RecursionError):
             fail(f"{self._told!r} answered {method} {path} with something that is not JSON; {ADDRESS}")
+
+    def _unanswered(self, why: str) -> str:
+        if "CERTIFICATE_VERIFY_FAILED" in why:
+            return (
+                f"the certificate of {self._told!r} is not trusted: {why}. Name it, or its authority's, with --cacert"
+            )
+        if "WRONG_VERSION_NUMBER" in why:
+            return f"{self._told!r} does not speak TLS: {why}. Is it http, and not https?"
+        return f"no worker answered at {self._told!r}: {why}. Is it running, and {ADDRESS}"
 
     def shown(
         self, path: str, query: Mapping[str, str] | None = None, method: str = "GET", body: object = None
@@ -71,24 +95,67 @@ class Shown:
 
 def _reason(answer: httpx.Response) -> str:
     try:
-        return str(answer.json()["message"])
-    except (ValueError, KeyError, TypeError):
-        return answer.text.strip() or answer.reason_phrase
+        why = str(answer.json()["message"])
+    except (ValueError, LookupError, TypeError, RecursionError):  # not of a worker: a proxy's page
+        page = " ".join(answer.text.split())
+        cut = page if len(page) <= MAX_PAGE else f"{page[:MAX_PAGE]}…"
+        why = f"{cut or answer.reason_phrase}; {ADDRESS}"
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        why += " User and password are a part of it: https://user:password@host:port"
+    return why
+
+
+def hidden(url: str) -> str:
+    """The address without its password."""
+    return PASSWORD.sub("//[hidden]@", url)
 
 
 def path_of(name: str, *rest: str) -> str:
-    """`/connectors/NAME/…`, whatever characters the name has."""
-    return "/".join(["/connectors", quote(name, safe=""), *rest])
+    """`/connectors/NAME/…`, whatever characters the name has. Ends the command for a name that no path can hold."""
+    if name in ("", ".", ".."):
+        fail(f"{name!r} cannot be a connector's name in an address: it would mean another resource")
+    return "/".join(["/connectors", quote(name, safe="", errors="surrogateescape"), *rest])
+
+
+def _address(context: click.Context, option: click.Parameter, url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        sound = sound and url.isprintable() and not (parts.query or parts.fragment or url != url.strip())
+    except ValueError:  # a port that is none, a bracket that is not closed
+        sound = False
+    if not sound:
+        expected = "expected http://host:port or https://host:port, with a path if there is one before /connectors"
+        raise click.BadParameter(f"{hidden(url)!r} is no address of a REST API; {expected}")
+    return url
 
 
 @click.group()
 @click.option(
-    "--url", default="http://127.0.0.1:8083", show_default=True, envvar="MILLSTREAM_URL", help="The worker's REST API."
+    "--url",
+    default="http://127.0.0.1:8083",
+    show_default=True,
+    envvar="MILLSTREAM_URL",
+    callback=_address,
+    help="The worker's REST API.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    default=TIMEOUT_S,
+    show_default=True,
+    help="How long an answer is waited for.",
+)
+@click.option(
+    "--cacert",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The certificates that an https address is trusted by, in PEM; else the system's.",
 )
 @click.pass_context
-def connectors(ctx: click.Context, url: str) -> None:
+def connectors(ctx: click.Context, url: str, timeout: float, cacert: Path | None) -> None:
     """List, create, pause … over the REST API of any Connect worker."""
-    ctx.obj = ConnectClient(url)
+    ctx.obj = ConnectClient(url, timeout, cacert)
 
 
 @connectors.command("list")
@@ -139,66 +206,84 @@ def _first_line(trace: str | None) -> str:
 @json_option
 @click.pass_obj
 def create(client: ConnectClient, file: Path, as_json: bool) -> None:
-    """Create the connector of FILE: {"name": …, "config": {…}}, or a flat map with a name."""
-    try:
-        body = json.loads(file.read_bytes())
-    except ValueError as error:
-        fail(f"{file}: not JSON: {error}")
-    if isinstance(body, dict) and "config" not in body and "name" in body:
-        body = {"name": body["name"], "config": body}
-    shown = client.shown("/connectors", method="POST", body=body)
+    """Create the connector of FILE: {"name": …, "config": {…}}, a flat map with a name, or a properties file."""
+    shown = client.shown("/connectors", method="POST", body=_creation(file))
     if as_json:
         print_json(shown.answer)
     else:
-        click.echo(shown.found(lambda made: f"created {made['type']} {made['name']}"))
+        say(shown.found(lambda made: harmless(f"created {made['type']} {made['name']}")))
+
+
+def _creation(file: Path) -> Any:
+    if file.suffix == ".properties":
+        try:
+            made = read_connector(file)
+        except (ConfigError, OSError) as error:
+            fail(str(error))
+        return {"name": made.name, "config": dict(made.config)}
+    body = _read_json(file)
+    if isinstance(body, dict) and "config" not in body and "name" in body:
+        return {"name": body["name"], "config": body}
+    return body
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        value = json.loads(file.read_bytes())
+        json.dumps(value, allow_nan=False)
+        return value
+    except (ValueError, RecursionError) as error:
+        fail(f"{file}: not JSON: {error}")
+    except OSError as error:
+        fail(f"{file}: cannot be read: {error.strerror}")
 
 
 @connectors.command()
 @click.argument("name")
+@json_option
 @click.pass_obj
-def delete(client: ConnectClient, name: str) -> None:
+def delete(client: ConnectClient, name: str, as_json: bool) -> None:
     """Remove a connector. Its topics, files and offsets stay."""
-    client.call("DELETE", path_of(name))
-    click.echo(f"deleted {name}")
+    _tell(client.call("DELETE", path_of(name)), f"deleted {name}", as_json)
 
 
 @connectors.command()
 @click.argument("name")
+@json_option
 @click.pass_obj
-def pause(client: ConnectClient, name: str) -> None:
+def pause(client: ConnectClient, name: str, as_json: bool) -> None:
     """Keep the tasks, move no records."""
-    client.call("PUT", path_of(name, "pause"))
-    click.echo(f"pausing {name}")
+    _tell(client.call("PUT", path_of(name, "pause")), f"pausing {name}", as_json)
 
 
 @connectors.command()
 @click.argument("name")
+@json_option
 @click.pass_obj
-def resume(client: ConnectClient, name: str) -> None:
+def resume(client: ConnectClient, name: str, as_json: bool) -> None:
     """Go on after pause or stop."""
-    client.call("PUT", path_of(name, "resume"))
-    click.echo(f"resuming {name}")
+    _tell(client.call("PUT", path_of(name, "resume")), f"resuming {name}", as_json)
 
 
 @connectors.command()
 @click.argument("name")
+@json_option
 @click.pass_obj
-def stop(client: ConnectClient, name: str) -> None:
+def stop(client: ConnectClient, name: str, as_json: bool) -> None:
     """End the tasks, keep the connector; needed before its offsets can be changed."""
-    client.call("PUT", path_of(name, "stop"))
-    click.echo(f"stopping {name}")
+    _tell(client.call("PUT", path_of(name, "stop")), f"stopping {name}", as_json)
 
 
 @connectors.command()
 @click.argument("name")
 @click.option("--tasks", "include_tasks", is_flag=True, help="Its tasks, too.")
 @click.option("--only-failed", is_flag=True, help="Only what has failed.")
+@json_option
 @click.pass_obj
-def restart(client: ConnectClient, name: str, include_tasks: bool, only_failed: bool) -> None:
+def restart(client: ConnectClient, name: str, include_tasks: bool, only_failed: bool, as_json: bool) -> None:
     """Start a connector again, and its tasks with --tasks."""
     query = {"includeTasks": str(include_tasks).lower(), "onlyFailed": str(only_failed).lower()}
-    client.call("POST", path_of(name, "restart"), query=query)
-    click.echo(f"restarting {name}")
+    _tell(client.call("POST", path_of(name, "restart"), query=query), f"restarting {name}", as_json)
 
 
 @connectors.command()
@@ -214,14 +299,10 @@ def offsets(client: ConnectClient, name: str, reset: bool, alter: Path | None, a
     if reset and alter:
         raise click.UsageError("--reset and --alter exclude each other")
     if reset:
-        _tell(client.call("DELETE", path_of(name, "offsets")), as_json)
+        _tell(client.call("DELETE", path_of(name, "offsets")), "done", as_json)
         return
     if alter:
-        try:
-            body = json.loads(alter.read_bytes())
-        except ValueError as error:
-            fail(f"{alter}: not JSON: {error}")
-        _tell(client.call("PATCH", path_of(name, "offsets"), body), as_json)
+        _tell(client.call("PATCH", path_of(name, "offsets"), _read_json(alter)), "done", as_json)
         return
     shown = client.shown(path_of(name, "offsets"))
     if as_json:
@@ -229,12 +310,13 @@ def offsets(client: ConnectClient, name: str, reset: bool, alter: Path | None, a
     else:
         shown.table(
             ["partition", "offset"],
-            lambda found: [(json.dumps(each["partition"]), json.dumps(each["offset"])) for each in found["offsets"]],
+            lambda found: [(json_text(each["partition"]), json_text(each["offset"])) for each in found["offsets"]],
         )
 
 
-def _tell(answer: Any, as_json: bool) -> None:
+def _tell(answer: Any, done: str, as_json: bool) -> None:
+    """done: what is said when the answer has nothing to say; with `--json` as the message of an object."""
     if as_json:
-        print_json(answer)
+        print_json({"message": done} if answer is None else answer)
     else:
-        click.echo(answer["message"] if isinstance(answer, dict) and "message" in answer else "done")
+        say(harmless(str(answer["message"]) if isinstance(answer, dict) and "message" in answer else done))

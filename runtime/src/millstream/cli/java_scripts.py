@@ -3,11 +3,14 @@
 import sys
 from pathlib import Path
 
+from millstream.cli.interrupts import hear
+
 EXIT_USAGE = 1
 
 
 def connect_standalone() -> None:
     """connect-standalone worker.properties [connector1.properties|json …]"""
+    hear()
     files = [Path(each) for each in sys.argv[1:] if not each.startswith("-")]  # -daemon, -name …: the JVM's
     if not files:
         sys.stderr.write(
@@ -21,6 +24,7 @@ def connect_standalone() -> None:
 
 def connect_distributed() -> None:
     """connect-distributed worker.properties"""
+    hear()
     files = [Path(each) for each in sys.argv[1:] if not each.startswith("-")]
     if len(files) != 1:
         sys.stderr.write("USAGE: connect-distributed connect-distributed.properties\n")

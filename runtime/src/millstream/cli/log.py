@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from millstream.broker.embedded.log import compact as compact_log
-from millstream.cli.output import fail
+from millstream.cli.output import fail, json_option, print_json, say
 from millstream.errors import MillstreamError
 from millstream.settings.properties import read_properties
 from millstream.settings.reading import bootstrap_of
@@ -21,14 +21,20 @@ def log() -> None:
 @click.option(
     "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A worker's properties file."
 )
-def compact(bootstrap: str | None, config: Path | None) -> None:
+@json_option
+def compact(bootstrap: str | None, config: Path | None, as_json: bool) -> None:
     """Give the space of removed records back to the disk. The log must not be in use; this may take a while."""
-    if bootstrap and config:
+    if bootstrap is not None and config:
         raise click.UsageError("--bootstrap and --config exclude each other")
+    if bootstrap is not None and not bootstrap.strip():
+        raise click.UsageError("--bootstrap is empty; expected sqlite:PATH")
     try:
         settings = {"bootstrap.servers": bootstrap} if bootstrap else read_properties(config) if config else {}
         sizes = compact_log(bootstrap_of(settings))
     except (MillstreamError, OSError, ValueError) as error:
         fail(str(error))
+    if as_json:
+        print_json([{"file": str(path), "bytes_before": sizes[path][0], "bytes": sizes[path][1]} for path in sizes])
+        return
     for path, (before, after) in sizes.items():
-        click.echo(f"{path}: {before} bytes, now {after}")
+        say(f"{path}: {before} bytes, now {after}")

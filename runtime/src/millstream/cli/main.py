@@ -1,8 +1,12 @@
 """`millstream`: which command is meant. A command's module is imported when it is asked for: none pays for another."""
 
 from importlib import import_module, metadata
+from typing import Any
 
 import click
+
+from millstream.cli.interrupts import heard
+from millstream.cli.output import outside_told
 
 #: command: (where it lives, what `millstream --help` says of it)
 COMMANDS = {
@@ -11,7 +15,7 @@ COMMANDS = {
     "validate": ("millstream.cli.validate:validate", "Check a connector file without starting it."),
     "topics": ("millstream.cli.records:topics", "The topics of a log."),
     "consume": ("millstream.cli.records:consume", "Print the records of a topic."),
-    "produce": ("millstream.cli.records:produce", "Write the lines of standard input to a topic."),
+    "produce": ("millstream.cli.produce:produce", "Write the lines of standard input to a topic."),
     "connectors": ("millstream.cli.connectors:connectors", "List, create, pause … over any Connect REST API."),
     "log": ("millstream.cli.log:log", "Look after the embedded log's file."),
 }
@@ -19,6 +23,19 @@ COMMANDS = {
 
 class LazyGroup(click.Group):
     """A group whose commands are known by name and imported when they are called."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """A signal ends a command as it would end a program that knows nothing of it, for those who see its code."""
+        with heard():
+            return super().main(*args, **kwargs)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with outside_told():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with outside_told():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -41,5 +58,7 @@ def main() -> None:
     """Kafka Connect for Python.
 
     Exit codes: 0 done; 1 it could not be done, and the message says why; 2 the command line is wrong, or the worker
-    could not be set up; 3 the worker could not start or a connector given to it could not be created (as Java's).
+    could not be set up; 3 the worker could not start or a connector given to it could not be created (as Java's);
+    130, 143 or 129 ended by Ctrl-C, SIGTERM or SIGHUP (a worker that has been set up: 0). Errors are a sentence on
+    standard error, with --json, too.
     """

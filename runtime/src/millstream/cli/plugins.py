@@ -2,7 +2,7 @@
 
 import click
 
-from millstream.cli.output import json_option, print_json, print_table
+from millstream.cli.output import json_option, print_json, print_table, say
 from millstream.inventory.discovery import discover
 from millstream.settings.plugins import Kind
 
@@ -36,5 +36,5 @@ def list_(kind: str | None, as_json: bool) -> None:
     cells = [(row.kind.value, row.name, row.reported_version, f"{row.distribution} {row.version}") for row in rows]
     print_table(["type", "class", "version", "distribution"], cells)
     if failures:
-        click.echo()
+        say("")
         print_table(["could not be used", "why"], list(failures.items()))

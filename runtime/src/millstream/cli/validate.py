@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from millstream.cli.connector_files import read_connector
-from millstream.cli.output import EXIT_FAILED, fail, json_option, print_json, print_table
+from millstream.cli.output import EXIT_FAILED, fail, json_option, print_json, print_table, say
 from millstream.errors import ConfigError, MillstreamError, message_of
 from millstream.herder.classes import kind_of, plugin_of, target_of
 from millstream.host.channel import RunProbe
@@ -44,7 +44,7 @@ def validate(file: Path, config: Path | None, as_json: bool) -> None:
             ["setting", "value", "problem"], [(v["name"], v["value"] or "", "; ".join(v["errors"])) for v in wrong]
         )
     else:
-        click.echo(f"{file}: no problem in {len(report['configs'])} settings")
+        say(f"{file}: no problem in {len(report['configs'])} settings")
     if report["error_count"]:
         raise SystemExit(EXIT_FAILED)
 

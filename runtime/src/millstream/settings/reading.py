@@ -89,10 +89,23 @@ def bootstrap_of(settings: Mapping[str, str | None], folder: Path | None = None)
     folder: where relative paths begin; None: here.
     """
     given = (settings.get("bootstrap.servers") or "").strip()
-    here = folder or Path.cwd()
-    if not given:
-        return f"{EMBEDDED}{here / LOG_FOLDER / 'log.db'}"
     path = given.removeprefix(EMBEDDED)
-    if path == given or path.startswith(":memory:"):
+    if given and (path == given or path.startswith(":memory:")):
         return given
-    return f"{EMBEDDED}{here / Path(path).expanduser()}"
+    try:
+        here = folder or Path.cwd()
+    except FileNotFoundError as error:
+        problem = "the working folder does not exist any more, and a log is looked for in it; change to one that does"
+        raise ConfigError({"": problem}) from error
+    wanted = Path(LOG_FOLDER, "log.db") if not given else expanded("bootstrap.servers", path)
+    return f"{EMBEDDED}{here / wanted}"
+
+
+def expanded(setting: str, path: str) -> Path:
+    """Give the path with the home folder for `~`. Raises ConfigError for a user whose home is not known."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(
+            {setting: f"there is no user whose home {path!r} would mean; write the whole path"}
+        ) from error

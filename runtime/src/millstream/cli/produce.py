@@ -1,0 +1,193 @@
+"""`produce`: the lines of standard input as records, counted, so that it is known what an interrupted one wrote."""
+
+import base64
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from io import BufferedReader
+from typing import Any, cast
+
+import click
+
+from millstream.broker.ports import Broker, Delivered, Outgoing, Producer, ProducerSettings
+from millstream.cli.interrupts import Interrupted, held
+from millstream.cli.output import fail, warn
+from millstream.cli.records import CLIENT_ID, POLL_S, ROWS, with_log
+from millstream.errors import BrokerError, MillstreamError
+from millstream.lifecycle import StopToken, SystemClock
+
+FLUSH_S = 60.0
+INTERRUPTED_S = 5.0  # brokers are waited for so long after Ctrl-C, so that it can be told what they have
+READ_BYTES = 1 << 16
+
+
+def _separator(context: click.Context, option: click.Parameter, text: str | None) -> str | None:
+    if text == "":
+        raise click.BadParameter("it is empty; leave the option out for records without keys")
+    return text
+
+
+@click.command()
+@click.argument("topic")
+@click.option(
+    "--key-separator",
+    metavar="TEXT",
+    callback=_separator,
+    help="What stands between key and value in a line; else no keys.",
+)
+@with_log
+@click.option("--json", "as_json", is_flag=True, help="Lines as `consume --json` prints them; offsets are made anew.")
+def produce(broker: Broker, topic: str, key_separator: str | None, as_json: bool) -> None:
+    """Write each line of standard input to TOPIC as a record.
+
+    Every record is on disk, or acknowledged by the brokers, when the command ends with 0. When it is interrupted, it
+    says how many lines are.
+    """
+    writing = _Writing(broker.producer(ProducerSettings(CLIENT_ID)))
+    patience = FLUSH_S
+    try:
+        for lines in _chunks(cast(BufferedReader, sys.stdin.buffer)):
+            before = writing.handed
+            batch = _from_json(topic, lines, before) if as_json else _from_lines(topic, lines, key_separator)
+            writing.hand_over(batch)
+        left = writing.finish(FLUSH_S)
+        if left:
+            raise BrokerError(f"{left} records were not acknowledged within {FLUSH_S:.0f} s")
+    except Interrupted as interrupt:
+        patience = 0.0
+        writing.tell(interrupt, topic)
+        raise
+    except (MillstreamError, ValueError) as error:
+        fail(f"after {writing.handed} records: {error}")
+    finally:
+        writing.producer.close(patience)
+    refused = writing.refused
+    if refused:
+        fail(f"{len(refused)} of {writing.handed} records were refused, the first: {refused[0]}")
+
+
+class _Writing:
+    """How many rows a producer was given, and what became of them."""
+
+    def __init__(self, producer: Producer) -> None:
+        self.producer = producer
+        self.handed = 0
+        self.refused: list[Exception] = []
+        self._clock = SystemClock()
+
+    def hand_over(self, batch: Outgoing) -> None:
+        """Send; a log that takes nothing in is waited for as long as for the last records."""
+        rest = StopToken()
+        deadline = self._clock.monotonic() + FLUSH_S
+        while True:
+            try:
+                with held():  # so that it is known what was handed over
+                    self.producer.send(batch, self._done)
+                    self.handed += len(batch.values)
+            except BrokerError as error:
+                if not error.retriable or self._clock.monotonic() >= deadline:
+                    raise
+                rest.wait(POLL_S)
+            else:
+                with held():
+                    self.producer.poll()
+                return
+
+    def finish(self, seconds: float) -> int:
+        """Wait at most so long for everything; gives the rows still out. A signal is heard in between."""
+        deadline = self._clock.monotonic() + seconds
+        while left := self.producer.flush(min(POLL_S, seconds)):
+            if self._clock.monotonic() >= deadline:
+                return left
+        self.producer.durable()
+        return 0
+
+    def tell(self, interrupt: Interrupted, topic: str) -> None:
+        """Say which lines are records, so that whoever interrupted it can go on after them."""
+        try:
+            left = self.finish(INTERRUPTED_S)
+        except MillstreamError as error:
+            warn(f"{interrupt.name} after {self.handed} records; whether they were written is not known: {error}")
+            return
+        if left or self.refused:
+            done = self.handed - left - len(self.refused)
+            warn(
+                f"{interrupt.name} after {self.handed} records: {done} are in {topic!r},"
+                f" {len(self.refused)} were refused, of {left} it is not known"
+            )
+        else:
+            warn(f"{interrupt.name}: the first {self.handed} lines are records in {topic!r}, those after them are not")
+
+    def _done(self, delivered: Delivered) -> None:
+        self.refused.extend(delivered.failures.values())
+
+
+def _chunks(stream: BufferedReader) -> Iterator[list[bytes]]:
+    """Lines as they come: one that somebody typed does not wait for more."""
+    begun: list[bytes] = []
+    while data := stream.read1(READ_BYTES):
+        head, end, rest = data.rpartition(b"\n")
+        if not end:
+            begun.append(data)
+            continue
+        lines = b"".join([*begun, head]).split(b"\n")
+        begun = [rest] if rest else []
+        for at in range(0, len(lines), ROWS):
+            yield lines[at : at + ROWS]
+    if begun:
+        yield [b"".join(begun)]
+
+
+def _from_lines(topic: str, lines: Sequence[bytes], key_separator: str | None) -> Outgoing:
+    if key_separator is None:
+        return Outgoing(topic, lines)
+    pairs = [line.partition(key_separator.encode()) for line in lines]
+    for line, (_, separator, _) in zip(lines, pairs, strict=True):
+        if not separator:
+            raise ValueError(f"a line of {len(line)} bytes has no {key_separator!r} between key and value")
+    return Outgoing(topic, [value for _, _, value in pairs], [key for key, _, _ in pairs])
+
+
+def _from_json(topic: str, lines: Sequence[bytes], before: int) -> Outgoing:
+    """before: how many lines came before these."""
+    rows = []
+    for number, line in enumerate(lines, before + 1):
+        try:
+            rows.append(_read(line))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"line {number}: {error}") from error
+    values, keys, stamps, headers = map(list, zip(*rows, strict=True))
+    return Outgoing(topic, values, keys, None, stamps, headers)
+
+
+def _read(line: bytes) -> tuple[Any, ...]:
+    """Value, key, timestamp and headers of a line."""
+    row = json.loads(line)
+    if not isinstance(row, dict):
+        kind = type(row).__name__
+        raise ValueError(f"expected an object with value, key, timestamp and headers, not a {kind}")
+    if "value" not in row:
+        raise ValueError("there is no 'value'; a null one is a tombstone")
+    headers = row.get("headers", [])
+    pairs: list[Any] = headers if isinstance(headers, list) else [None]
+    if not all(isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs):
+        raise ValueError('headers are a list of pairs of name and value, such as [["a", "1"]]')
+    told = [(name, _bytes(value)) for name, value in pairs]
+    return _bytes(row["value"]), _bytes(row.get("key")), _stamp(row.get("timestamp")), told
+
+
+def _stamp(spelled: Any) -> int | None:
+    if spelled is None or (type(spelled) is int and 0 <= spelled < 1 << 63):
+        return spelled
+    raise ValueError("a timestamp is milliseconds since 1970, a whole number from 0 to 9223372036854775807, or null")
+
+
+def _bytes(spelled: Any) -> bytes | None:
+    match spelled:
+        case None:
+            return None
+        case str():
+            return spelled.encode()
+        case {"base64": str(text)}:
+            return base64.b64decode(text)
+    raise ValueError(f"expected a text, null or {{'base64': …}}, not a {type(spelled).__name__}")

@@ -1,0 +1,169 @@
+"""Exit codes and streams of every command, as docs/reference/command-line.md promises them."""
+
+import json
+import os
+import re
+import shutil
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from commands import begun, connectors, ended, leaves
+from running import WorkerProcess
+
+from millstream.cli.main import main
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "command-line.md"
+NOBODY = "http://127.0.0.1:1"
+NO_LOG = ("--bootstrap", "sqlite:no/such.db")
+WITHOUT_RIGHTS = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+
+FAILING: dict[tuple[str, ...], tuple[int, Sequence[str]]] = {
+    ("run",): (2, ("run", "broken.properties")),
+    ("validate",): (1, ("validate", "broken.properties")),
+    ("topics",): (1, ("topics", *NO_LOG)),
+    ("consume",): (1, ("consume", "t", *NO_LOG)),
+    ("produce",): (1, ("produce", "t", "--bootstrap", "nowhere.invalid:1")),
+    ("log", "compact"): (1, ("log", "compact", *NO_LOG)),
+    **{words: (1, arguments) for words, arguments in connectors(NOBODY).items()},
+}
+"""Every command with arguments that are sound, and with which it fails."""
+CANNOT_FAIL = {("plugins", "list")}  # but for its output, in test_interrupted.py
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "broken.properties").write_text("name=c\na=\\u00zz\n")
+    (tmp_path / "c.json").write_text(json.dumps({"name": "c", "config": {"connector.class": "NoSuch"}}))
+    return tmp_path
+
+
+def test_every_command_is_in_the_table() -> None:
+    assert set(FAILING) | CANNOT_FAIL == set(leaves())
+
+
+def test_the_codes_of_the_reference_are_those_that_the_tests_here_and_of_interruptions_know() -> None:
+    rows = re.findall(r"^\| ([\d, ]+) \|", REFERENCE.read_text(), re.MULTILINE)
+    assert [int(code) for row in rows for code in row.split(",")] == [0, 1, 2, 3, 130, 143, 129]
+
+
+@pytest.mark.parametrize("words", sorted(FAILING), ids=" ".join)
+def test_a_command_that_fails_says_why_in_a_sentence_and_nothing_on_standard_output(
+    folder: Path, words: tuple[str, ...]
+) -> None:
+    code, arguments = FAILING[words]
+    flags = {option for each in leaves()[words].params for option in each.opts}
+    for more in [(), ("--json",)] if "--json" in flags else [()]:
+        done = ended(folder, *arguments, *more)
+        assert (done.returncode, done.stdout) == (code, ""), done
+        assert done.stderr.startswith("millstream: ")
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", sorted(leaves()), ids=" ".join)
+def test_a_command_line_that_is_wrong_ends_with_2_and_the_usage(words: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(main, [*words, "--no-such-option"], prog_name="millstream")
+    assert (done.exit_code, done.stdout) == (2, ""), done
+    assert done.stderr.startswith("Usage: millstream " + " ".join(words))
+    assert "No such option" in done.stderr
+
+
+@pytest.mark.parametrize("words", sorted(leaves()), ids=" ".join)
+def test_help_of_a_command_ends_with_0(words: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(main, [*words, "-h"], prog_name="millstream")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage: millstream " + " ".join(words))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("connect-standalone",), 1),
+        (("connect-distributed",), 1),
+        (("connect-distributed", "a", "b"), 1),
+        (("connect-standalone", "missing.properties"), 2),
+        (("connect-distributed", "missing.properties"), 2),
+        (("run", "c.json"), 3),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_the_scripts_end_with_the_codes_of_java_s(folder: Path, arguments: Sequence[str], code: int) -> None:
+    done = ended(folder, *arguments)
+    assert done.returncode == code, done
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_worker_that_is_told_to_stop_ends_with_0(worker: WorkerProcess, number: signal.Signals) -> None:
+    worker.start()
+    assert worker.process is not None
+    worker.process.send_signal(number)
+    assert worker.process.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("topics", "--bootstrap="), "--bootstrap is empty; expected sqlite:PATH"),
+        (("log", "compact", "--bootstrap="), "--bootstrap is empty; expected sqlite:PATH"),
+        (("produce", "t", "--key-separator="), "'--key-separator': it is empty; leave the option out for records"),
+        (("consume", "t", "--max", "0"), "0 is not in the range x>=1"),
+        (("consume", "t", "--max", "-1"), "-1 is not in the range x>=1"),
+        (("connectors", "--timeout", "0", "list"), "0.0 is not in the range x>0"),
+    ],
+)
+def test_a_value_that_means_nothing_is_a_wrong_command_line(folder: Path, arguments: Sequence[str], said: str) -> None:
+    done = ended(folder, *arguments)
+    assert done.returncode == 2, done
+    assert said in done.stderr
+    assert list(folder.glob("*.db")) == []
+
+
+def test_a_home_folder_stands_for_itself_in_an_option_as_in_a_file(folder: Path) -> None:
+    (folder / "home").mkdir()
+    assert ended(folder, "produce", "t", "--bootstrap", "sqlite:~/log.db", HOME=str(folder / "home")).returncode == 0
+    assert (folder / "home" / "log.db").exists()
+    done = ended(folder, "produce", "t", "--bootstrap", "sqlite:~no-such-user/log.db")
+    assert done.returncode == 1
+    said = "bootstrap.servers: there is no user whose home '~no-such-user/log.db' would mean; write the whole path"
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(("topics",), 1), (("produce", "t"), 1), (("run",), 2), (("connect-standalone", "{}"), 2)]
+)
+def test_a_working_folder_that_is_gone_is_said_to_be(folder: Path, arguments: Sequence[str], code: int) -> None:
+    (folder / "worker.properties").write_text("listeners=http://127.0.0.1:0\n")
+    gone = folder / "gone"
+    gone.mkdir()
+    told = [each.format(folder / "worker.properties") for each in arguments]
+    here = Path.cwd()
+    os.chdir(gone)
+    gone.rmdir()
+    try:
+        done = ended(Path("/proc/self/cwd"), *told)
+    finally:
+        os.chdir(here)
+    assert done.returncode == code, done
+    assert "the working folder does not exist any more" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv of util-linux")
+@pytest.mark.parametrize(
+    ("bootstrap", "said"),
+    [
+        ("closed/log.db", "cannot open '{}/closed/log.db.lock': Permission denied; the folder of the log must be wri"),
+        ("closed/deep/log.db", "cannot make the folder '{}/closed/deep' for the log: Permission denied; let bootstrap"),
+    ],
+)
+def test_a_log_in_a_folder_without_rights_is_named_with_the_setting(folder: Path, bootstrap: str, said: str) -> None:
+    (folder / "closed").mkdir(0o555)
+    prefix = WITHOUT_RIGHTS if os.getuid() == 0 else []
+    with begun(folder, ["produce", "t", "--bootstrap", f"sqlite:{bootstrap}"], prefix=prefix) as process:
+        out, err = process.communicate("a\n", timeout=30)
+    assert (process.returncode, out) == (1, "")
+    assert said.format(folder) in err
+    assert "bootstrap.servers=sqlite:<path>" in err

@@ -1,0 +1,176 @@
+"""A command that is interrupted: Ctrl-C, SIGTERM, a closed terminal; a reader that has enough; a full disk."""
+
+import fcntl
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from commands import CONNECTORS, begun, connectors, ended, leaves, left_of, silent
+from running import BIN, until
+
+LOG = ("--bootstrap", "sqlite:log.db")
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+STANDALONE = "connect-standalone"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "c.json").write_text(
+        json.dumps({"name": "c", "connector.class": "FileStreamSource", "topic": "t", "file": "x"})
+    )
+    subprocess.run(
+        [BIN / "millstream", "produce", "t", *LOG], cwd=tmp_path, input="one\ntwo\n", text=True, check=True, timeout=30
+    )
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def nowhere() -> Iterator[str]:
+    with silent() as address:
+        yield address
+
+
+def waiting(folder: Path, nowhere: str, words: tuple[str, ...]) -> Sequence[str]:
+    """The arguments with which a command waits for ever, or for a minute."""
+    worker = (
+        f"listeners=http://127.0.0.1:0\nbootstrap.servers={nowhere}\noffset.storage.file.filename=offsets\n"
+        "key.converter=org.apache.kafka.connect.json.JsonConverter\n"
+        "value.converter=org.apache.kafka.connect.json.JsonConverter\n"
+    )
+    (folder / "worker.properties").write_text(worker)
+    for name in ("fifo", "fifo.json"):
+        os.mkfifo(folder / name)
+    found: dict[tuple[str, ...], Sequence[str]] = {
+        ("run",): ("run", "worker.properties"),
+        (STANDALONE,): (STANDALONE, "worker.properties"),
+        ("validate",): ("validate", "fifo.json"),
+        ("topics",): ("topics", "--bootstrap", nowhere),
+        ("consume",): ("consume", "t", "--follow", *LOG),
+        ("produce",): ("produce", "t", *LOG),
+        ("log", "compact"): ("log", "compact", "--config", "fifo"),
+        **connectors(f"http://{nowhere}"),
+    }
+    return found[words]
+
+
+NEVER_WAITS = {("plugins", "list")}  # but for its output: below
+WAITING = sorted({*leaves(), (STANDALONE,)} - NEVER_WAITS)
+
+
+@pytest.mark.parametrize("words", WAITING, ids=" ".join)
+def test_an_interrupted_command_ends_without_a_word_and_with_the_code_of_the_signal(
+    folder: Path, nowhere: str, words: tuple[str, ...]
+) -> None:
+    numbers = list(CODES)
+    number = numbers[WAITING.index(words) % len(numbers)]
+    with begun(folder, waiting(folder, nowhere, words)) as process:
+        os.killpg(process.pid, number)
+        said = process.communicate(timeout=20)
+    assert process.returncode == CODES[number]
+    told = f"millstream: {number.name}: the first 0 lines are records in 't', those after them are not\n"
+    assert said in {("", told), ("", "")} if words == ("produce",) else said == ("", "")
+    assert left_of(process.pid) == []
+
+
+@pytest.mark.parametrize("number", list(CODES))
+def test_a_command_whose_output_nobody_takes_can_be_interrupted(folder: Path, number: signal.Signals) -> None:
+    reading, writing = os.pipe()
+    try:
+        room = fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+        os.write(writing, b"x" * room)
+        with begun(folder, ["plugins", "list"], writing) as process:
+            process.send_signal(number)
+            assert process.wait(20) == CODES[number]
+            os.close(reading)
+            reading = -1
+            assert process.communicate()[1] == ""
+    finally:
+        os.close(writing)
+        if reading >= 0:
+            os.close(reading)
+
+
+@pytest.mark.parametrize("number", list(CODES))
+def test_an_interrupted_produce_says_which_lines_are_records(folder: Path, number: signal.Signals) -> None:
+    with begun(folder, ["produce", "typed", *LOG]) as process:
+        assert process.stdin is not None
+        process.stdin.write("a\nb\nc\nthis line is not comple")
+        process.stdin.flush()
+
+        def came() -> bool:
+            return ended(folder, "consume", "typed", "--from-beginning", *LOG).stdout == "a\nb\nc\n"
+
+        until(came, "the lines, though there is room for more of them in a batch")
+        process.send_signal(number)
+        said = process.communicate(timeout=20)[1]
+    assert process.returncode == CODES[number]
+    assert said == f"millstream: {number.name}: the first 3 lines are records in 'typed', those after them are not\n"
+    assert ended(folder, "consume", "typed", "--from-beginning", *LOG).stdout == "a\nb\nc\n"
+
+
+def test_what_an_interrupted_produce_says_is_what_the_topic_holds(folder: Path) -> None:
+    (folder / "many.txt").write_text("".join(f"line {number}\n" for number in range(400_000)))
+    with (
+        (folder / "many.txt").open("rb") as lines,
+        subprocess.Popen(
+            [BIN / "millstream", "produce", "many", *LOG], cwd=folder, stdin=lines, stderr=subprocess.PIPE, text=True
+        ) as process,
+    ):
+        position = Path(f"/proc/{process.pid}/fdinfo/0")
+        until(lambda: "pos:\t0\n" not in position.read_text(), "the first lines to be read")
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=20)[1]
+    assert process.returncode == 130, said
+    told = re.fullmatch(r"millstream: SIGINT: the first (\d+) lines are records in 'many', those after .*\n", said)
+    assert told, said
+    held = ended(folder, "consume", "many", "--from-beginning", *LOG).stdout.splitlines()
+    assert held == [f"line {number}" for number in range(int(told[1]))]
+
+
+PRINTING: dict[tuple[str, ...], Sequence[str]] = {
+    ("help",): ("--help",),
+    ("help of consume",): ("consume", "--help"),
+    ("help of pause",): ("connectors", "pause", "--help"),
+    ("version",): ("--version",),
+    ("plugins", "list"): ("plugins", "list"),
+    ("plugins", "list", "json"): ("plugins", "list", "--json"),
+    ("topics",): ("topics", *LOG),
+    ("topics", "json"): ("topics", "--json", *LOG),
+    ("consume",): ("consume", "t", "--from-beginning", *LOG),
+    ("consume", "json"): ("consume", "t", "--from-beginning", "--json", *LOG),
+    ("validate",): ("validate", "c.json"),
+    ("log", "compact"): ("log", "compact", *LOG),
+}
+
+
+@pytest.mark.parametrize("arguments", PRINTING.values(), ids=[" ".join(words) for words in PRINTING])
+def test_a_reader_that_has_enough_is_no_failure(folder: Path, arguments: Sequence[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with begun(folder, arguments, writing) as process:
+        os.close(writing)
+        said = process.communicate(timeout=30)[1]
+    assert (process.returncode, said) == (0, "")
+
+
+@pytest.mark.parametrize("arguments", PRINTING.values(), ids=[" ".join(words) for words in PRINTING])
+def test_output_that_does_not_fit_on_the_disk_is_a_failure_in_a_sentence(
+    folder: Path, arguments: Sequence[str]
+) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    with begun(folder, arguments, full) as process:
+        os.close(full)
+        said = process.communicate(timeout=30)[1]
+    assert process.returncode == 1
+    assert said.startswith("millstream: ")
+    assert said.endswith("No space left on device\n")
+    assert said.count("\n") == 1
+
+
+def test_the_table_of_what_waits_is_whole() -> None:
+    assert {words[1] for words in leaves() if words[0] == "connectors"} == set(CONNECTORS)
