@@ -18,6 +18,7 @@ import pytest
 from millstream.errors import RemoteError, WorkerError
 from millstream.host.channel import RunConnector
 from millstream.identity import TargetState, TaskId
+from millstream.worker import runs, standstill
 from millstream.worker.interpreter import begin_early, begin_interpreter
 from millstream.worker.runs import TaskRun
 from millstream.worker.templates import Preload
@@ -89,9 +90,10 @@ def pid_of(worker: Worker, name: str) -> int:
     ],
 )
 def test_a_start_that_ends_badly_is_failed_with_what_happened(shared, deed, told):
-    trace = started(shared, deed, deed=deed).until("FAILED").trace
-    assert told in trace
-    assert "hosted.py" in trace or "starting in" in trace
+    failed = started(shared, deed, deed=deed).until("FAILED")
+    assert told in failed.trace
+    assert "hosted.py" in failed.trace or "starting in" in failed.trace
+    assert not failed.from_outside
 
 
 def test_a_child_on_the_embedded_log_imports_nothing_that_its_template_has_not(shared):
@@ -163,7 +165,9 @@ def test_processes_that_a_plugin_started_go_with_its_child(shared, tmp_path):
     grandchild = int((tmp_path / "pid").read_text())
     assert is_running(grandchild)
     os.kill(pid_of(shared, "fork"), signal.SIGKILL)
-    assert "signal 9 (SIGKILL)" in ears.until("FAILED").trace
+    failed = ears.until("FAILED")
+    assert "signal 9 (SIGKILL)" in failed.trace
+    assert failed.from_outside
     wait_until(lambda: not is_running(grandchild), 2)
 
 
@@ -255,7 +259,9 @@ def test_a_template_that_dies_takes_its_children_and_they_are_failed(tmp_path):
         child = pid_of(worker, "orphan")
         template = next(v.pid for v in worker.describe() if v.kind == "template" and v.name == "hosted")
         os.kill(template, signal.SIGKILL)
-        assert f"its template process {template} died (signal 9)" in ears.until("FAILED").trace
+        failed = ears.until("FAILED")
+        assert f"its template process {template} died (signal 9)" in failed.trace
+        assert failed.from_outside
         wait_until(lambda: not is_running(child), 1)
         assert started(worker, "next").until("RUNNING")
     finally:
@@ -497,6 +503,25 @@ def test_a_poll_that_never_returns_is_running_is_told_once_with_its_stack_and_ca
         assert "did not stop in time and is ended" in caplog.text
     finally:
         worker.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc: run it on Linux")
+def test_a_task_whose_process_is_stopped_is_said_while_it_is_and_when_it_goes_on(shared, caplog, monkeypatch):
+    monkeypatch.setattr(standstill, "LOOK_SECONDS", 0.5)
+    monkeypatch.setattr(runs, "LOOK_SECONDS", 0.2)
+    caplog.set_level("INFO")
+    ears = Ears()
+    shared.start_task(task("standing"), ears)
+    ears.until("RUNNING")
+    pid = pid_of(shared, "standing-0")
+    os.kill(pid, signal.SIGSTOP)
+    said = f"[standing-0] does nothing: its process {pid} was stopped by a signal (SIGSTOP)"
+    wait_until(lambda: said in caplog.text)
+    assert ears.states() == ["RUNNING"]
+    os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: "[standing-0] its process goes on" in caplog.text)
+    assert caplog.text.count(said) == 1
+    shared.stop_tasks([TaskId("standing", 0)]).result(10)
 
 
 def test_levels_reach_running_children(shared, caplog):

@@ -52,7 +52,7 @@ class Setting:
 
 
 class Scene:
-    """restarts: of the source's task, by REST or with its worker.   human: what nobody but a human would have done."""
+    """restarts: of the source's task, alone or with its worker.   human: what nobody but a human would have done."""
 
     def __init__(self, folder: Path, setting: Setting, dice: random.Random, lines: int) -> None:
         self.folder = folder
@@ -180,14 +180,6 @@ class Scene:
         except OSError:
             return None
         return answer.json if answer is not None and answer.status == 200 else None
-
-    def restart_failed(self, *names: str) -> None:
-        """A task that has FAILED stays so until a human restarts it."""
-        for name in names:
-            answer = self.worker.call("POST", f"/connectors/{name}/restart?includeTasks=true&onlyFailed=true")
-            assert answer.status == 202, answer.text
-            self.human.append(f"POST /connectors/{name[len(self.topic) + 1 :]}/restart")
-            self.restarts += name == self.source
 
     def stop_tree(self, number: int) -> None:
         """A signal to the worker and all its children: SIGSTOP is a machine that stands still."""

@@ -9,6 +9,7 @@ from millstream.herder.states import States
 from millstream.herder.stores import Stores
 from millstream.herder.turns import Turns
 from millstream.inventory.inventory import Inventory
+from millstream.lifecycle import Clock
 from millstream.metrics.readings import Measuring, WorkerMetrics
 from millstream.storage.configs import ConfigStore
 from millstream.worker.worker import Worker
@@ -27,6 +28,7 @@ class Crew:
     turns: Turns
     board: Board
     metrics: WorkerMetrics
+    clock: Clock
 
     @property
     def configs(self) -> ConfigStore:
@@ -38,6 +40,5 @@ def crew_of(worker: Worker, inventory: Inventory, stores: Stores, worker_id: str
     clock = measuring.clock
     states = States(stores.statuses, worker_id, clock)
     board = Board(stores.configs, states, inventory)
-    return Crew(
-        worker, inventory, stores, states, Agenda(clock), Stages(clock), Turns(), board, WorkerMetrics(measuring)
-    )
+    metrics = WorkerMetrics(measuring)
+    return Crew(worker, inventory, stores, states, Agenda(clock), Stages(clock), Turns(), board, metrics, clock)

@@ -11,6 +11,7 @@ from millstream.herder.crew import Crew
 from millstream.herder.herder import Config
 from millstream.herder.leases import Leases
 from millstream.herder.procedures import Procedure
+from millstream.herder.revival import Revivals
 from millstream.herder.stages import Stage
 from millstream.herder.tasks import Tasks
 from millstream.host.channel import Event, Lasting, Reconfigure, Resolved, RunConnector, StateChanged
@@ -59,6 +60,7 @@ class Fleet:
         self._leases = leases
         self._applied: dict[str, str | None] = {}  # the fingerprint with which a connector's tasks were started
         self._connectors: dict[str, Incarnation] = {}
+        self._revivals = Revivals(crew.clock)
 
     def start_connector(self, name: str, state: ConfigState) -> "Future[None]":
         """Start it towards its target state; the future is set when the start has come to an end, good or bad."""
@@ -117,7 +119,8 @@ class Fleet:
         states = self._crew.states
         view = states.views().get(name)
         for number in view.tasks if view else ():
-            states.forget(TaskId(name, number))
+            self._tasks.forget(TaskId(name, number))
+        self._revivals.forget(name)
         states.forget(name)
         states.forget_topics(name)
         self._crew.board.publish()
@@ -143,7 +146,10 @@ class Fleet:
             incarnation.failed = state is State.FAILED
             self._crew.stages.complete(incarnation.starting)
             self._monitor_is_back(incarnation)
-            self._tell(name, state, version, event.trace)
+            again_s = self._revivals.wait_s(name) if event.from_outside else None
+            self._tell(name, state, version, event.trace, again_s)
+            if again_s is not None:
+                self._crew.agenda.post(lambda: self._revive(name, incarnation), again_s)
             if not incarnation.settled.done() and state in (State.RUNNING, State.FAILED):
                 self._crew.metrics.connectors.ended(state is State.RUNNING)
             if state is State.RUNNING:
@@ -187,7 +193,7 @@ class Fleet:
             former = state.tasks_of(name)
             self._crew.configs.put_task_configs(name, wanted)
             for task in former[len(wanted) :]:
-                self._crew.states.forget(task)
+                self._tasks.forget(task)
             state = self._crew.configs.snapshot()
         incarnation.retry_s = RETRY_S
         self._applied[name] = incarnation.fingerprint
@@ -211,6 +217,25 @@ class Fleet:
         if self._connectors.get(name) is incarnation:
             self._crew.agenda.let(self._reconfigure(name, incarnation), f"configuring the tasks of connector {name}")
 
-    def _tell(self, name: str, state: State, version: str | None, trace: str | None = None) -> None:
-        self._crew.states.tell(name, state, version, trace)
+    def _revive(self, name: str, incarnation: Incarnation) -> None:
+        if self._connectors.get(name) is incarnation:
+            again = self._crew.turns.take(name, self._again(name, incarnation))
+            self._crew.agenda.let(again, f"starting connector {name} again")
+
+    def _again(self, name: str, incarnation: Incarnation) -> Procedure:
+        """Unless it was stopped, started, or given another config meanwhile."""
+        if self._connectors.get(name) is incarnation and incarnation.failed:
+            yield from self.stop_connector(name)
+            self.start_connector(name, self._crew.configs.snapshot())
+            self._crew.board.publish()
+
+    def _tell(
+        self,
+        name: str,
+        state: State,
+        version: str | None,
+        trace: str | None = None,
+        again_s: float | None = None,
+    ) -> None:
+        self._crew.states.tell(name, state, version, trace, again_s)
         self._crew.board.publish()

@@ -46,12 +46,19 @@ class States:
     def get(self, subject: Subject) -> Status | None:
         return self._known.get(subject)
 
-    def tell(self, subject: Subject, state: State, version: str | None, trace: str | None = None) -> None:
-        """Write down a state that this worker saw."""
+    def tell(
+        self,
+        subject: Subject,
+        state: State,
+        version: str | None,
+        trace: str | None = None,
+        again_s: float | None = None,
+    ) -> None:
+        """Write down a state that this worker saw.   again_s: seconds until it is started again by itself."""
         status = Status(state, self._worker_id, trace, 0, version)
         if self._said.get(subject) is not state or state is State.FAILED:  # each failure is news
             self._said[subject] = state
-            _log_change(subject, status)
+            _log_change(subject, status, again_s)
         self._known[subject] = status
         if state in CAREFUL:
             self._store.put_safe(subject, status)
@@ -94,10 +101,11 @@ class States:
         return {name: frozenset(topics) for name, topics in self._topics.items()}
 
 
-def _log_change(subject: Subject, status: Status) -> None:
+def _log_change(subject: Subject, status: Status, again_s: float | None) -> None:
     what = f"[{subject.connector}|task-{subject.task}]" if isinstance(subject, TaskId) else f"[{subject}|worker]"
     if status.state is State.FAILED and status.trace:
-        log.error("%s FAILED: %s. It stays so until %s", what, headline_of(status.trace).rstrip("."), _way_out(subject))
+        next_step = f"It stays so until {_way_out(subject)}" if again_s is None else f"Started again in {again_s:.0f} s"
+        log.error("%s FAILED: %s. %s", what, headline_of(status.trace).rstrip("."), next_step)
     else:
         log.info("%s %s", what, status.state.value)
 

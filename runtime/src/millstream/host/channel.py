@@ -212,10 +212,14 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class StateChanged:
-    """The connector or task is now in `state` (name of identity.State); `failure` says why it FAILED."""
+    """The connector or task is now in `state` (name of identity.State); `failure` says why it FAILED.
+
+    from_outside: somebody else ended its process.
+    """
 
     state: str
     failure: Failure | None = field(default=None, metadata={"of": Failure})
+    from_outside: bool = False
 
     @property
     def trace(self) -> str | None:

@@ -21,6 +21,8 @@ PIPE = 1 << 16
 FLOOD_PIPE = 1 << 20
 """Bytes that the pipe of a child holds, and once it was full: with 64 KB a child that prints 100 MB waits 1,600 times
 for the worker's turn, on a busy machine a minute. Not from the start: an unprivileged user may hold 64 such pipes."""
+#: codes of what a person, a supervisor or the kernel for want of memory does; a crash has another signal
+ENDED_BY_OTHERS = frozenset({-signal.SIGKILL, -signal.SIGTERM})
 STACK_SECONDS = 2.0
 STACK_LOOK_SECONDS = 0.1
 
@@ -30,11 +32,13 @@ class Ending:
     """How a child ended. code: exit code, or minus the signal; None when nobody could see it.
 
     reason: what is known beside it, such as the death of its template.   lines: the last ones of its output.
+    from_outside: neither the worker nor the child itself brought it about, as far as can be told.
     """
 
     code: int | None
     reason: str
     lines: str
+    from_outside: bool = False
 
     def sentence(self) -> str:
         """Say it for a trace: "the process was killed by SIGSEGV"."""
@@ -85,6 +89,7 @@ class Child:
         self._owner = owner
         self._pending_signals: list[int] = []
         self._kill_reason = ""
+        self._killed = False
         self.output = Output(run.label, owner.logged, loop)
         self._is_wide = False
         self.made_at = self.heard_at = loop.now()
@@ -120,7 +125,7 @@ class Child:
         for number in self._pending_signals:
             body.signal(number)
 
-    def gone(self, code: int | None, reason: str = "") -> None:
+    def gone(self, code: int | None, reason: str = "", from_outside: bool = False) -> None:
         """The body ended: read what it left behind, close, tell the owner. Once, whatever is wrong."""
         if self.is_gone:
             return
@@ -133,7 +138,8 @@ class Child:
             self.is_gone = True
             self.output.finish()
             self._release()
-            self._owner.ended(Ending(code, reason or self._kill_reason, self.output.last_lines()))
+            from_outside = from_outside or (code in ENDED_BY_OTHERS and not self._killed)
+            self._owner.ended(Ending(code, reason or self._kill_reason, self.output.last_lines(), from_outside))
 
     # -- for the owner
 
@@ -155,6 +161,7 @@ class Child:
 
     def kill(self, reason: str = "") -> None:
         """End it and its group now; `reason` is then what its trace begins with."""
+        self._killed = True
         self._kill_reason = self._kill_reason or reason
         self.signal(signal.SIGKILL)
 

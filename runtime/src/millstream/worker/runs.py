@@ -39,6 +39,7 @@ from millstream.worker.budget import Needs
 from millstream.worker.children import Child, Ending
 from millstream.worker.loop import Loop, Timer
 from millstream.worker.shortage import shortage
+from millstream.worker.standstill import LOOK_SECONDS, Standstill
 
 log = logging.getLogger(__name__)
 
@@ -110,16 +111,16 @@ class Supervised:
             return
         self._facilities.launcher.launch(self.child)
 
-    def tell_state(self, state: str, why: Failure | None = None) -> None:
+    def tell_state(self, state: str, why: Failure | None = None, from_outside: bool = False) -> None:
         self.state = state
         self._has_settled = state in SETTLED
-        self._on_event(StateChanged(state, why))
+        self._on_event(StateChanged(state, why, from_outside))
 
-    def fail(self, why: Failure) -> None:
+    def fail(self, why: Failure, from_outside: bool = False) -> None:
         """FAILED by the worker's own judgement; nothing of the child is heard any more."""
         if not self.is_over:
             self.is_over = True
-            self.tell_state(State.FAILED.value, why)
+            self.tell_state(State.FAILED.value, why, from_outside)
 
     def logged(self, line: LogLine) -> None:
         self._on_event(line)
@@ -159,7 +160,8 @@ class Supervised:
         if self._stopping:
             self._gone_by_wish()
         elif not self.is_over and not self._has_settled:
-            self.fail(failure(f"{self.kind} {self.label}: {ending.sentence()}", lines=ending.lines))
+            why = failure(f"{self.kind} {self.label}: {ending.sentence()}", lines=ending.lines)
+            self.fail(why, ending.from_outside)
         self.is_over = True
         for done in self._stopped:
             done.set_result(None)
@@ -199,6 +201,7 @@ class TaskRun(Supervised):
         self._spec = spec
         self._on_over = on_over
         self._silence: Timer | None = None
+        self._standstill = Standstill(self.label)
         self._warned = False
         self._share = (spec.member, spec.members)
 
@@ -221,7 +224,7 @@ class TaskRun(Supervised):
     def begin_with(self, around: Surroundings) -> None:
         self.launch(replace(self._spec, around=around))
         if not self.is_over:
-            self._look_in(self._facilities.poll_warn_ms / 1000)
+            self._look_in(LOOK_SECONDS)
 
     def set_target(self, target: TargetState) -> None:
         if self.child is None:  # it waits for its turn
@@ -235,16 +238,15 @@ class TaskRun(Supervised):
 
     def _check_silence(self) -> None:
         child, limit = self.child, self._facilities.poll_warn_ms / 1000
-        if child is None or child.is_gone or self.is_over or self._warned:
+        if child is None or child.is_gone or self.is_over:
             return
         silent = self._facilities.loop.now() - child.heard_at
-        if self.state == State.PAUSED.value or child.body is None:
-            self._look_in(limit)
-        elif silent < limit:
-            self._look_in(limit - silent)
-        else:
-            self._warned = True
-            child.stack(lambda stack: self._warn(silent, stack))
+        self._look_in(min(max(limit - silent, 0.0) or LOOK_SECONDS, LOOK_SECONDS))
+        stands = self._standstill.look(child.pid, silent)
+        if silent < limit or stands or self._warned or self.state == State.PAUSED.value or child.body is None:
+            return
+        self._warned = True
+        child.stack(lambda stack: self._warn(silent, stack))
 
     def _warn(self, silent: float, stack: str) -> None:
         log.warning(
@@ -390,8 +392,8 @@ class ConnectorRun(Supervised):
         super().ended(ending)
         self._questions.refuse()
 
-    def fail(self, why: Failure) -> None:
-        super().fail(why)
+    def fail(self, why: Failure, from_outside: bool = False) -> None:
+        super().fail(why, from_outside)
         self._started()
         self._questions.refuse()
 

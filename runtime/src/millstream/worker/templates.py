@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from millstream.host.channel import PluginTarget
 from millstream.host.template import MAX_PACKET
-from millstream.worker.children import Child
+from millstream.worker.children import ENDED_BY_OTHERS, Child
 from millstream.worker.interpreter import Adopted, Adopting, Begun, Line, Process, begin_interpreter, reaped
 from millstream.worker.logs import Output
 from millstream.worker.loop import Loop, Timer
@@ -236,9 +236,10 @@ class Template:
         self.line.close()
         for line in self._unborn:
             line.close_far_ends()  # whoever waits for them hears it
-        ended = ""
+        ended, from_outside = "", False
         if self.process is not None:
-            ended = _how(reaped(self.process))
+            code = reaped(self.process)
+            ended, from_outside = _how(code), not reason and self.is_ready and code in ENDED_BY_OTHERS
             if self.is_wanted and not self.is_ready and not self.unfit:
                 self.unfit = f"importing it ended the process ({ended})"
         orphans, self.children = self.children, {}
@@ -248,9 +249,9 @@ class Template:
         died = f"its template process {self.process.pid if self.process else 0} died ({ended})"
         with contextlib.ExitStack() as told:  # all of them, whatever one raises
             for child in orphans.values():
-                told.callback(child.gone, None, reason or f"{died}, and it with it")
+                told.callback(child.gone, None, reason or f"{died}, and it with it", from_outside)
             for child in self._waiting.values():
-                told.callback(child.gone, None, reason or died)
+                told.callback(child.gone, None, reason or died, from_outside)
 
 
 class _Idle:

@@ -1,0 +1,124 @@
+"""What was ended from outside is started again; a failure of its own is not."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "plugins"))
+
+from herding import Herding, herding, until
+
+from millstream.herder import revival
+from millstream.herder.revival import Revivals
+from millstream.host.channel import Event, Failure, RunConnector, RunTask, StateChanged
+from millstream.identity import TaskId
+from millstream.lifecycle import ManualClock
+from millstream.worker.worker import Worker
+
+KILLED = StateChanged("FAILED", Failure("E", "killed", "E: killed"), from_outside=True)
+FAILED = StateChanged("FAILED", Failure("E", "failed", "E: failed"))
+
+
+def test_the_pause_grows_and_after_six_times_it_stays_failed() -> None:
+    revivals = Revivals(ManualClock())
+    waits = [revivals.wait_s("name") for _ in range(8)]
+    assert waits == [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, None, None]
+    assert revivals.wait_s(TaskId("name", 0)) == 2.0
+
+
+def test_what_ran_long_begins_with_the_shortest_pause() -> None:
+    clock = ManualClock()
+    revivals = Revivals(clock)
+    assert [revivals.wait_s("name"), revivals.wait_s("name")] == [2.0, 4.0]
+    clock.advance(revival.WELL_S + 1)
+    assert revivals.wait_s("name") == 2.0
+
+
+def test_a_new_one_of_that_name_has_no_past() -> None:
+    revivals = Revivals(ManualClock())
+    assert [revivals.wait_s("name"), revivals.wait_s("name")] == [2.0, 4.0]
+    revivals.forget("name")
+    assert revivals.wait_s("name") == 2.0
+
+
+class Ends:
+    """What children are started, and a way to have one tell of its end."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.told: dict[str, list[Callable[[Event], None]]] = {"task": [], "connector": []}
+        start_task, start_connector = Worker.start_task, Worker.start_connector
+
+        def task(worker: Worker, spec: RunTask, on_event: Callable[[Event], None]) -> None:
+            self.told["task"].append(on_event)
+            start_task(worker, spec, on_event)
+
+        def connector(worker: Worker, spec: RunConnector, on_event: Callable[[Event], None]) -> None:
+            self.told["connector"].append(on_event)
+            start_connector(worker, spec, on_event)
+
+        monkeypatch.setattr(Worker, "start_task", task)
+        monkeypatch.setattr(Worker, "start_connector", connector)
+
+    def starts(self, what: str) -> int:
+        return len(self.told[what])
+
+
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch) -> Ends:
+    monkeypatch.setattr(revival, "FIRST_S", 0.3)
+    return Ends(monkeypatch)
+
+
+def running(alone: Herding) -> None:
+    alone.create("it", tasks="1")
+    until(lambda: alone.states("it") == ["RUNNING", "RUNNING"], "it to run")
+
+
+@pytest.mark.parametrize("what", ["task", "connector"])
+def test_what_was_killed_is_failed_says_when_it_comes_back_and_does(
+    ends: Ends, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with herding() as alone:
+        running(alone)
+        before = ends.starts(what)
+        ends.told[what][-1](KILLED)
+        until(lambda: "FAILED" in alone.states("it"), "its failure to be told")
+        until(lambda: ends.starts(what) > before, "it to be started again")
+        until(lambda: alone.states("it") == ["RUNNING", "RUNNING"], "it to run again")
+    assert "FAILED: E: killed. Started again in 0 s" in caplog.text
+
+
+@pytest.mark.parametrize("what", ["task", "connector"])
+def test_what_failed_by_itself_stays_so(ends: Ends, what: str, caplog: pytest.LogCaptureFixture) -> None:
+    with herding() as alone:
+        running(alone)
+        before = ends.starts(what)
+        ends.told[what][-1](FAILED)
+        until(lambda: "FAILED" in alone.states("it"), "its failure to be told")
+        alone.create("meanwhile", tasks="1")
+        until(lambda: alone.states("meanwhile") == ["RUNNING", "RUNNING"], "another to run")
+        assert ends.starts(what) == before + 1
+        assert "FAILED" in alone.states("it")
+    assert "It stays so until POST /connectors/it" in caplog.text
+
+
+@pytest.mark.parametrize("what", ["task", "connector"])
+def test_what_was_deleted_meanwhile_is_not_started_again(
+    ends: Ends, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revival, "FIRST_S", 0.2)
+    with herding() as alone:
+        running(alone)
+        before = ends.starts(what)
+        ends.told[what][-1](KILLED)
+        until(lambda: "FAILED" in alone.states("it"), "its failure to be told")
+        assert alone.rest.delete("/connectors/it").status_code == 204
+        due = time.monotonic() + 0.5
+        until(lambda: time.monotonic() > due, "the moment of its start to be over")
+        assert ends.starts(what) == before
+        assert "it" not in alone.rest.get("/connectors").json()
