@@ -13,7 +13,9 @@ sys.path.insert(0, str(Path(__file__).parent / "plugins"))
 from herding import Herding, herding, until
 
 from millstream.herder import revival
+from millstream.herder.procedures import Agenda
 from millstream.herder.revival import Revivals
+from millstream.herder.turns import Turns
 from millstream.host.channel import Event, Failure, RunConnector, RunTask, StateChanged
 from millstream.identity import TaskId
 from millstream.lifecycle import ManualClock
@@ -23,8 +25,12 @@ KILLED = StateChanged("FAILED", Failure("E", "killed", "E: killed"), from_outsid
 FAILED = StateChanged("FAILED", Failure("E", "failed", "E: failed"))
 
 
+def revivals_of(clock: ManualClock) -> Revivals:
+    return Revivals(clock, Agenda(clock), Turns())
+
+
 def test_the_pause_grows_and_after_six_times_it_stays_failed() -> None:
-    revivals = Revivals(ManualClock())
+    revivals = revivals_of(ManualClock())
     waits = [revivals.wait_s("name") for _ in range(8)]
     assert waits == [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, None, None]
     assert revivals.wait_s(TaskId("name", 0)) == 2.0
@@ -32,14 +38,14 @@ def test_the_pause_grows_and_after_six_times_it_stays_failed() -> None:
 
 def test_what_ran_long_begins_with_the_shortest_pause() -> None:
     clock = ManualClock()
-    revivals = Revivals(clock)
+    revivals = revivals_of(clock)
     assert [revivals.wait_s("name"), revivals.wait_s("name")] == [2.0, 4.0]
     clock.advance(revival.WELL_S + 1)
     assert revivals.wait_s("name") == 2.0
 
 
 def test_a_new_one_of_that_name_has_no_past() -> None:
-    revivals = Revivals(ManualClock())
+    revivals = revivals_of(ManualClock())
     assert [revivals.wait_s("name"), revivals.wait_s("name")] == [2.0, 4.0]
     revivals.forget("name")
     assert revivals.wait_s("name") == 2.0

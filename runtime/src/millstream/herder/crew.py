@@ -4,14 +4,16 @@ from dataclasses import dataclass
 
 from millstream.herder.board import Board
 from millstream.herder.procedures import Agenda
+from millstream.herder.revival import Revivals
 from millstream.herder.stages import Stages
 from millstream.herder.states import States
 from millstream.herder.stores import Stores
 from millstream.herder.turns import Turns
+from millstream.identity import State
 from millstream.inventory.inventory import Inventory
-from millstream.lifecycle import Clock
 from millstream.metrics.readings import Measuring, WorkerMetrics
 from millstream.storage.configs import ConfigStore
+from millstream.storage.statuses import Subject
 from millstream.worker.worker import Worker
 
 
@@ -28,11 +30,23 @@ class Crew:
     turns: Turns
     board: Board
     metrics: WorkerMetrics
-    clock: Clock
+    revivals: Revivals
 
     @property
     def configs(self) -> ConfigStore:
         return self.stores.configs
+
+    def tell(
+        self,
+        subject: Subject,
+        state: State,
+        version: str | None,
+        trace: str | None = None,
+        again_s: float | None = None,
+    ) -> None:
+        """Write a state down, for all to see.   again_s: seconds until it is started again by itself."""
+        self.states.tell(subject, state, version, trace, again_s)
+        self.board.publish()
 
 
 def crew_of(worker: Worker, inventory: Inventory, stores: Stores, worker_id: str, measuring: Measuring) -> Crew:
@@ -40,5 +54,6 @@ def crew_of(worker: Worker, inventory: Inventory, stores: Stores, worker_id: str
     clock = measuring.clock
     states = States(stores.statuses, worker_id, clock)
     board = Board(stores.configs, states, inventory)
-    metrics = WorkerMetrics(measuring)
-    return Crew(worker, inventory, stores, states, Agenda(clock), Stages(clock), Turns(), board, metrics, clock)
+    agenda, turns, metrics = Agenda(clock), Turns(), WorkerMetrics(measuring)
+    revivals = Revivals(clock, agenda, turns)
+    return Crew(worker, inventory, stores, states, agenda, Stages(clock), turns, board, metrics, revivals)

@@ -11,7 +11,6 @@ from millstream.herder.crew import Crew
 from millstream.herder.herder import Config
 from millstream.herder.leases import Leases
 from millstream.herder.procedures import Procedure
-from millstream.herder.revival import Revivals
 from millstream.herder.stages import Stage
 from millstream.herder.tasks import Tasks
 from millstream.host.channel import Event, Lasting, Reconfigure, Resolved, RunConnector, StateChanged
@@ -60,7 +59,6 @@ class Fleet:
         self._leases = leases
         self._applied: dict[str, str | None] = {}  # the fingerprint with which a connector's tasks were started
         self._connectors: dict[str, Incarnation] = {}
-        self._revivals = Revivals(crew.clock)
 
     def start_connector(self, name: str, state: ConfigState) -> "Future[None]":
         """Start it towards its target state; the future is set when the start has come to an end, good or bad."""
@@ -70,7 +68,7 @@ class Fleet:
         except MillstreamError as error:
             self._connectors.pop(name, None)
             self._crew.metrics.connectors.ended(False)
-            self._tell(name, State.FAILED, None, trace_of(error))
+            self._crew.tell(name, State.FAILED, None, trace_of(error))
             done: Future[None] = Future()
             done.set_result(None)
             return done
@@ -92,7 +90,14 @@ class Fleet:
             incarnation.settle()
             with self._crew.stages.of(f"stopping connector {name}", name):
                 yield self._crew.worker.stop_connector(name)
-            self._tell(name, State.UNASSIGNED, incarnation.plugin.reported_version)
+            self._crew.tell(name, State.UNASSIGNED, incarnation.plugin.reported_version)
+
+    def restart_connector(self, name: str) -> Procedure:
+        """The instance; its tasks go on. Gives what `start_connector` does."""
+        yield from self.stop_connector(name)
+        settled = self.start_connector(name, self._crew.configs.snapshot())
+        self._crew.board.publish()
+        return settled
 
     def aim(self, name: str, target: TargetState, state: ConfigState) -> None:
         """Bring the connector and its tasks to another target state, without stopping them where that can be."""
@@ -111,7 +116,7 @@ class Fleet:
         if failed and target is TargetState.PAUSED:
             return
         self._connectors.pop(name, None)
-        self._tell(name, State[target.value], version_of(self._crew.inventory, state.connectors[name]))
+        self._crew.tell(name, State[target.value], version_of(self._crew.inventory, state.connectors[name]))
 
     def forget(self, name: str) -> None:
         """The connector is deleted, and nothing of it runs any more."""
@@ -120,7 +125,7 @@ class Fleet:
         view = states.views().get(name)
         for number in view.tasks if view else ():
             self._tasks.forget(TaskId(name, number))
-        self._revivals.forget(name)
+        self._crew.revivals.forget(name)
         states.forget(name)
         states.forget_topics(name)
         self._crew.board.publish()
@@ -146,10 +151,10 @@ class Fleet:
             incarnation.failed = state is State.FAILED
             self._crew.stages.complete(incarnation.starting)
             self._monitor_is_back(incarnation)
-            again_s = self._revivals.wait_s(name) if event.from_outside else None
-            self._tell(name, state, version, event.trace, again_s)
-            if again_s is not None:
-                self._crew.agenda.post(lambda: self._revive(name, incarnation), again_s)
+            again_s = None
+            if event.from_outside:
+                again_s = self._crew.revivals.after(name, lambda: self._again(name, incarnation))
+            self._crew.tell(name, state, version, event.trace, again_s)
             if not incarnation.settled.done() and state in (State.RUNNING, State.FAILED):
                 self._crew.metrics.connectors.ended(state is State.RUNNING)
             if state is State.RUNNING:
@@ -217,25 +222,7 @@ class Fleet:
         if self._connectors.get(name) is incarnation:
             self._crew.agenda.let(self._reconfigure(name, incarnation), f"configuring the tasks of connector {name}")
 
-    def _revive(self, name: str, incarnation: Incarnation) -> None:
-        if self._connectors.get(name) is incarnation:
-            again = self._crew.turns.take(name, self._again(name, incarnation))
-            self._crew.agenda.let(again, f"starting connector {name} again")
-
     def _again(self, name: str, incarnation: Incarnation) -> Procedure:
         """Unless it was stopped, started, or given another config meanwhile."""
         if self._connectors.get(name) is incarnation and incarnation.failed:
-            yield from self.stop_connector(name)
-            self.start_connector(name, self._crew.configs.snapshot())
-            self._crew.board.publish()
-
-    def _tell(
-        self,
-        name: str,
-        state: State,
-        version: str | None,
-        trace: str | None = None,
-        again_s: float | None = None,
-    ) -> None:
-        self._crew.states.tell(name, state, version, trace, again_s)
-        self._crew.board.publish()
+            yield from self.restart_connector(name)

@@ -56,10 +56,7 @@ class Restarting:
 
     def _restart_connector(self, name: str) -> Procedure:
         self._board.known(name, "Unknown connector: {}")
-        yield from self._fleet.stop_connector(name)
-        settled = self._fleet.start_connector(name, self._configs.snapshot())
-        self._board.publish()
-        return settled
+        return (yield from self._fleet.restart_connector(name))
 
     def _restart_parts(self, name: str, connector: bool, tasks: Sequence[TaskId]) -> Procedure:
         if name not in self._configs.snapshot().connectors:

@@ -5,8 +5,12 @@ worker is the supervisor of its children. Only what somebody else ended comes ba
 for want of memory, SIGTERM, the death of its template); a failure of its own stays FAILED, as Java's does.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from millstream.herder.procedures import Agenda, Procedure
+from millstream.herder.turns import Turns
+from millstream.identity import TaskId
 from millstream.lifecycle import Clock
 from millstream.storage.statuses import Subject
 
@@ -25,12 +29,26 @@ class _Past:
 class Revivals:
     """Counts how often each connector and task was ended from outside. Used by the herder's thread alone."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, agenda: Agenda, turns: Turns) -> None:
         self._clock = clock
+        self._agenda = agenda
+        self._turns = turns
         self._past: dict[Subject, _Past] = {}
 
+    def after(self, subject: Subject, again: Callable[[], Procedure]) -> float | None:
+        """It was ended just now: have it started again when it is time, and nothing else has its connector in hands.
+
+        again: does it, if it is still the one that ended.   Gives in how many seconds, None: not any more.
+        """
+        wait_s = self.wait_s(subject)
+        if wait_s is not None:
+            name = subject.connector if isinstance(subject, TaskId) else subject
+            doing = f"starting {subject} again"
+            self._agenda.post(lambda: self._agenda.let(self._turns.take(name, again()), doing), wait_s)
+        return wait_s
+
     def wait_s(self, subject: Subject) -> float | None:
-        """It was ended just now: after how many seconds it is to be started again; None: too often, it stays FAILED."""
+        """After how many seconds it is to be started again; None: it was ended too often, and stays FAILED."""
         now = self._clock.monotonic()
         past = self._past.get(subject)
         times = 1 if past is None or now - past.last_s > WELL_S else past.times + 1

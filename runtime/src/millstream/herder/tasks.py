@@ -7,7 +7,6 @@ from millstream.errors import MillstreamError, trace_of
 from millstream.herder.classes import plugin_of, target_of
 from millstream.herder.crew import Crew
 from millstream.herder.procedures import Procedure
-from millstream.herder.revival import Revivals
 from millstream.herder.stages import Stage
 from millstream.host.channel import Event, Lasting, RunTask, StateChanged, TopicSeen
 from millstream.identity import State, TargetState, TaskId
@@ -31,7 +30,6 @@ class Tasks:
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
         self._running: dict[TaskId, Start] = {}
-        self._revivals = Revivals(crew.clock)
 
     def __contains__(self, task: TaskId) -> bool:
         return task in self._running
@@ -45,7 +43,7 @@ class Tasks:
             plugin = plugin_of(self._crew.inventory, config)
         except MillstreamError as error:
             self._crew.metrics.tasks.ended(False)
-            self._tell(task, State.FAILED, None, trace_of(error))
+            self._crew.tell(task, State.FAILED, None, trace_of(error))
             return
         token = Start(self._crew.stages.begin(f"starting task {task}", task.connector, task.task))
         self._running[task] = token
@@ -74,7 +72,7 @@ class Tasks:
 
     def forget(self, task: TaskId) -> None:
         """It is no more, and nothing of it runs."""
-        self._revivals.forget(task)
+        self._crew.revivals.forget(task)
         self._crew.states.forget(task)
 
     def _heard(self, task: TaskId, token: Start, version: str, event: Event) -> None:
@@ -86,33 +84,15 @@ class Tasks:
             if not token.started and state in (State.RUNNING, State.PAUSED, State.FAILED):
                 token.started = True
                 self._crew.metrics.tasks.ended(state is not State.FAILED)
-            again_s = self._revivals.wait_s(task) if event.from_outside else None
-            self._tell(task, state, version, event.trace, again_s)
-            if again_s is not None:
-                self._crew.agenda.post(lambda: self._revive(task, token), again_s)
+            again_s = self._crew.revivals.after(task, lambda: self._again(task, token)) if event.from_outside else None
+            self._crew.tell(task, state, version, event.trace, again_s)
         elif isinstance(event, Lasting):
             token.stage = self._crew.stages.locate(token.stage, event.stack)
         elif isinstance(event, TopicSeen) and self._crew.states.seen(task.connector, event.topic, task.task):
             self._crew.board.publish()
-
-    def _revive(self, task: TaskId, token: Start) -> None:
-        if self._running.get(task) is token:
-            again = self._crew.turns.take(task.connector, self._again(task, token))
-            self._crew.agenda.let(again, f"starting task {task} again")
 
     def _again(self, task: TaskId, token: Start) -> Procedure:
         """Unless it was stopped or started meanwhile."""
         if self._running.get(task) is token:
             yield from self.stop([task])
             self.start(task, self._crew.configs.snapshot())
-
-    def _tell(
-        self,
-        task: TaskId,
-        state: State,
-        version: str | None,
-        trace: str | None = None,
-        again_s: float | None = None,
-    ) -> None:
-        self._crew.states.tell(task, state, version, trace, again_s)
-        self._crew.board.publish()
