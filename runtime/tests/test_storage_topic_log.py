@@ -4,6 +4,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -141,7 +142,9 @@ def test_many_who_want_the_end_leave_the_follower_following(bench: Bench) -> Non
     task_bench.eventually(lambda: bench.applied[-1] == b"last")
 
 
-def test_who_waits_for_another_reader_waits_no_longer_than_asked(bench: Bench) -> None:
+@contextmanager
+def read_by_another(bench: Bench) -> Iterator[None]:
+    """Another thread is reading meanwhile, and does not get on."""
     inside, go_on = threading.Event(), threading.Event()
 
     def slow(row: LogRow) -> None:
@@ -154,10 +157,20 @@ def test_who_waits_for_another_reader_waits_no_longer_than_asked(bench: Bench) -
     reading = threading.Thread(target=bench.log.read_to_end)
     reading.start()
     assert inside.wait(10)
-    with pytest.raises(WorkerError, match=r"Timed out after 0\.1 s reading topic 't' to its end"):
+    try:
+        yield
+    finally:
+        go_on.set()
+        reading.join(10)
+    assert not reading.is_alive()
+
+
+def test_who_waits_for_another_reader_waits_no_longer_than_asked(bench: Bench) -> None:
+    with (
+        read_by_another(bench),
+        pytest.raises(WorkerError, match=r"Timed out after 0\.1 s reading topic 't' to its end"),
+    ):
         bench.log.read_to_end(0.1)
-    go_on.set()
-    reading.join(10)
     bench.log.read_to_end(1)
 
 
@@ -202,23 +215,10 @@ def test_a_consumer_in_use_is_not_closed(
     bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(topic_log, "CLOSE_SECONDS", 0.1)
-    inside, go_on = threading.Event(), threading.Event()
-
-    def slow(row: LogRow) -> None:
-        inside.set()
-        assert go_on.wait(30)
-
-    bench.log = TopicLog(bench.consumer, "t", SystemClock(), slow)  # type: ignore[arg-type]
-    bench.log.start(1)
-    bench.write(b"a")
-    reading = threading.Thread(target=bench.log.read_to_end)
-    reading.start()
-    assert inside.wait(10)
-    bench.log.close()
-    assert not bench.consumer.closed
-    assert "Topic 't' is still being read after 0.1 s; its consumer stays open" in caplog.text
-    go_on.set()
-    reading.join(10)
+    with read_by_another(bench):
+        bench.log.close()
+        assert not bench.consumer.closed
+        assert "Topic 't' is still being read after 0.1 s; its consumer stays open" in caplog.text
     bench.log.close()
     assert bench.consumer.closed
 
