@@ -29,7 +29,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -47,6 +48,7 @@ from machine import keep, machine, said
 from running import processes, until
 
 SAMPLE_S = 15.0
+KEPT_EACH = 4  # so many samples one is kept, to be looked at; growth is of all
 WARM_SHARE = 0.2
 MOST_PROBLEMS = 20
 NO_GROWTH = ("at_s", "operations", "cpu_s", "given", "sunk", "load")
@@ -260,15 +262,15 @@ class Samples:
         """groups: consumer groups, with members or without. strangers: of the worker's folder, and not below it."""
         churn, stage = self._churn, self._churn.stage
         found, worker = census(stage.worker), stage.worker.folder
-        files = [path for path in worker.rglob("*") if path.name != "worker.log" and path.is_file()]
+        sizes = list(_sizes(worker))
         return {
             "at_s": round(time.monotonic() - self._began, 1),
             "operations": sum(churn.done.values()),
             **asdict(found),
             "pids": found.pids,
             "strangers": strangers(stage),
-            "folder_files": len(files),
-            "folder_kb": sum(path.stat().st_size for path in files) / 1024,
+            "folder_files": len(sizes),
+            "folder_kb": sum(sizes) / 1024,
             "tmp_files": len(os.listdir(stage.folder / "tmp")),
             "log_kb": (worker / "worker.log").stat().st_size / 1024,
             "groups": len(self._admin.list_consumer_groups(request_timeout=30).result(30).valid),
@@ -276,6 +278,14 @@ class Samples:
             "sunk": sunk(stage),
             "load": os.getloadavg()[0],
         }
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    """Of all files but the log; one may go meanwhile."""
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            if path.name != "worker.log" and path.is_file():
+                yield path.stat().st_size
 
 
 def strangers(stage: Stage) -> int:
@@ -380,7 +390,7 @@ def measure(stage: Stage, chosen: argparse.Namespace, kept: dict[str, Any]) -> N
             "samples_missed": samples.problems,
             "growth": growth([one for one in samples.taken if one["tasks"] > stage.crowd.connectors // 2]),
             "complaints": complaints(stage.worker.log),
-            "samples": samples.taken,
+            "samples": [{what: round(value, 1) for what, value in one.items()} for one in samples.taken[::KEPT_EACH]],
         }
     kept["exit_code"] = stage.worker.stop()
     kept["left_behind"] = len(processes(stage.worker))
