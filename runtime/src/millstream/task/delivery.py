@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from millstream.broker.complaint import Complaint
 from millstream.broker.ports import Delivered, Outgoing
 from millstream.errors import BrokerError, MillstreamError, RetriableError
+from millstream.identity import TargetState
 from millstream.lifecycle import Clock
 from millstream.pipeline.poll import Routed, SourceSlice
 from millstream.task.control import Control
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.1  # Java's "source send retry pause"; doubled up to the longest
 LONGEST_PAUSE_SECONDS = 5.0
+LOOK_SECONDS = 0.25  # how often a wait looks whether the task is to pause
 
 
 class Delivery(Protocol):
@@ -133,11 +135,15 @@ def refusal(load: Load, row: int, error: Exception) -> MillstreamError:
 
 
 class Patience:
-    """Waiting while the broker is away: the task stays RUNNING, keeps its rows, and says so once and every 30 s."""
+    """Waiting while the broker is away: the task stays RUNNING, keeps its rows, and says so once and every 30 s.
 
-    def __init__(self, control: Control, clock: Clock, what: str) -> None:
+    hold: called on the waiting thread when the task is to pause; returns when it is to go on, or to end.
+    """
+
+    def __init__(self, control: Control, clock: Clock, what: str, hold: Callable[[], None]) -> None:
         self._control = control
         self._what = what
+        self._hold = hold
         self._pause = FIRST_PAUSE_SECONDS
         self._complaint = Complaint(clock, log, f"{what}: it succeeded now")
 
@@ -146,8 +152,13 @@ class Patience:
         if not passing(error):
             raise error
         self.complain(error)
-        if self._control.wait(self._pause):
-            raise self._control.error or StopAskedError
+        left = self._pause
+        while left > 0:
+            if self._control.wait(min(left, LOOK_SECONDS)):
+                raise self._control.error or StopAskedError
+            left -= LOOK_SECONDS
+            if self._control.target is TargetState.PAUSED:  # as Java, which keeps what it could not send
+                self._hold()
         self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
 
     def complain(self, error: Exception) -> None:

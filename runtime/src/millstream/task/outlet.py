@@ -1,6 +1,7 @@
 """The way out of a source task: topics made before their first record, and what is said of rows that arrived."""
 
 import logging
+from collections.abc import Callable
 
 from millstream.broker.ports import Admin, NewTopic
 from millstream.errors import ConflictError, MillstreamError
@@ -15,11 +16,17 @@ log = logging.getLogger(__name__)
 
 
 class Outlet:
-    """What both kinds of `Delivery` need beside the producer."""
+    """What both kinds of `Delivery` need beside the producer.
 
-    def __init__(self, parts: SourceParts, upstream: Upstream, metrics: SourceTaskMetrics) -> None:
+    hold: has the task be PAUSED while that is wanted, in the midst of waiting for the log.
+    """
+
+    def __init__(
+        self, parts: SourceParts, upstream: Upstream, metrics: SourceTaskMetrics, hold: Callable[[], None]
+    ) -> None:
         self.parts = parts
         self.metrics = metrics
+        self.hold = hold
         self.topics = Topics(parts)
         self._upstream = upstream
         self._seen: set[str] = set()

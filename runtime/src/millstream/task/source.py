@@ -43,6 +43,7 @@ class SourceTaskLoop:
         self._task: SourceTask[Any] | None = None
         self._delivery: Delivery | None = None
         self._away = 0.0
+        self._ending = False
 
     def run(self) -> None:
         live(self, self._parts.control, self._lifecycle)
@@ -56,7 +57,7 @@ class SourceTaskLoop:
         self._task = task
         parts.control.interruptible(None, task.cancel)
         upstream = Upstream(task)
-        outlet = Outlet(parts, upstream, self._metrics)
+        outlet = Outlet(parts, upstream, self._metrics, self._hold)
         task.start()
         delivery = self._delivery_of(outlet, context, upstream)
         if not (upstream.hears_records or upstream.hears_commits):  # else it would be told inside its own poll
@@ -75,7 +76,8 @@ class SourceTaskLoop:
     def turn(self) -> None:
         assert self._delivery is not None
         if self._parts.control.target is TargetState.PAUSED:
-            self._pause(self._delivery)
+            self._delivery.settle()
+            self._hold()
             return
         polled = self._poll()
         self._parts.failpoint("source.poll.after")
@@ -88,6 +90,7 @@ class SourceTaskLoop:
         self._telling.when_due()
 
     def finish(self, failure: BaseException | None) -> BaseException | None:
+        self._ending = True
         if self._delivery is None:
             return failure
         try:
@@ -111,12 +114,16 @@ class SourceTaskLoop:
         quietly("close the admin client", parts.admin.close)
         quietly("close the pipeline", parts.pipeline.close)
 
-    def _pause(self, delivery: Delivery) -> None:
-        delivery.settle()
+    def _hold(self) -> None:
+        """Be PAUSED as long as that is wanted of a task that does not end."""
+        control = self._parts.control
+        wanted = control.target
+        if wanted is not TargetState.PAUSED or control.stopping or self._ending:
+            return
         self._lifecycle.happen(Happening.PAUSED)
         self._telling.now()
-        self._parts.control.wait_while_paused()
-        if self._parts.control.target is not TargetState.PAUSED:
+        control.wait_while_paused()
+        if control.target is not TargetState.PAUSED:
             self._lifecycle.happen(Happening.RESUMED)
 
     def _poll(self) -> Sequence[SourceRecord | SourceBatch]:

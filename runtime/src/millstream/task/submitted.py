@@ -29,7 +29,7 @@ class AtLeastOnce:
         self._producer = outlet.parts.producer
         self._settings = outlet.parts.settings
         self._clock = outlet.parts.clock
-        self._patience = Patience(outlet.parts.control, self._clock, "Writing to the log")
+        self._patience = Patience(outlet.parts.control, self._clock, "Writing to the log", outlet.hold)
         self._flying: deque[Sent] = deque()
         self._commits = Commits(outlet)
         self._due = self._clock.monotonic() + self._settings.offset_flush_interval_ms / 1000

@@ -31,7 +31,7 @@ class Transaction:
         self._encoder = outlet.parts.rows
         self._tolerates = outlet.parts.settings.tolerate_failures
         self._clock = outlet.parts.clock
-        self.patience = Patience(outlet.parts.control, self._clock, "Writing to the log")
+        self.patience = Patience(outlet.parts.control, self._clock, "Writing to the log", outlet.hold)
         self._loads: list[Load] = []
         self._sent: list[Sent] = []  # those of them that the producer has
         self._left: Newest = Newest()  # offsets of an aborted transaction, committed with the next
