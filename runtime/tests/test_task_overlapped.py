@@ -431,7 +431,7 @@ def test_a_task_whose_abort_fails_while_its_poll_is_under_way_is_told_so(bench: 
         return []
 
     def faults(name: str) -> Exception | None:
-        return BrokerError("away", retriable=True) if name in {"commit", "abort"} else None
+        return BrokerError("away", retriable=name == "commit") if name in {"commit", "abort"} else None
 
     failed: list[BaseException] = []
     fail = control.fail
@@ -452,3 +452,47 @@ def test_a_task_whose_abort_fails_while_its_poll_is_under_way_is_told_so(bench: 
         released.set()
         running.join(SECONDS)
     assert bench.states()[-1] is State.FAILED
+
+
+def test_an_abort_that_fails_for_a_while_is_tried_again_and_the_rows_are_written_though_the_poll_blocks(
+    bench: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    released, failing = threading.Event(), ["commit", "abort", "abort"]
+
+    def stuck() -> list[SourceRecord]:
+        assert released.wait(SECONDS)
+        return []
+
+    def faults(name: str) -> Exception | None:
+        if failing and name == failing[0]:
+            return BrokerError(f"{failing.pop(0)}: away", retriable=True)
+        return None
+
+    running = threading.Thread(target=run, args=(bench, [give("a", "b"), stuck]), kwargs={"faults": faults})
+    running.start()
+    try:
+        task_bench.eventually(lambda: bench.log() == ["a", "b"] and stored(bench) == {"position": 2})
+    finally:
+        released.set()
+        running.join(SECONDS)
+    assert failing == []
+    assert bench.states() == [State.RUNNING, State.UNASSIGNED]
+    assert len([line for line in caplog.messages if "away. Nothing is skipped" in line]) == 1
+
+
+def test_a_task_that_is_stopped_while_its_abort_cannot_be_answered_ends_and_writes_nothing(bench: Any) -> None:
+    aborts, control = threading.Event(), Control()
+
+    def faults(name: str) -> Exception | None:
+        if name == "abort" and not control.stopping:
+            aborts.set()
+        return BrokerError("away", retriable=True) if name in {"commit", "abort"} else None
+
+    def stopping() -> list[SourceRecord]:
+        assert aborts.wait(SECONDS)
+        control.stop()
+        return []
+
+    run(bench, [give("a"), stopping], control=control, faults=faults)
+    assert bench.log() == []
+    assert bench.states() == [State.RUNNING, State.UNASSIGNED]

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
+from millstream.broker.ports import Producer
 from millstream.lifecycle import Spawned, StopToken, spawn
 from millstream.pipeline.poll import SourceSlice
 from millstream.task.delivery import (
@@ -63,9 +64,9 @@ class Overlapped:
     def __init__(self, outlet: Outlet) -> None:
         assert outlet.parts.rows is not None
         self._outlet = outlet
-        self._write = partial(write, outlet)
         self._pause = FIRST_PAUSE_SECONDS  # of the thread's, between two attempts
         self._exact = Transaction(outlet, keeps_prefix=True)
+        self._write = partial(write, outlet, self._exact.patience)
         self._failure: BaseException | None = None  # of the exact transaction, which has the rows from then on
         self._poll: list[Load] = []
         self._changed = threading.Condition()
@@ -224,7 +225,7 @@ def count(outlet: Outlet, gathered: Gathered) -> None:
         outlet.arrived(sent)
 
 
-def write(outlet: Outlet, gathered: Gathered) -> Exception | None:
+def write(outlet: Outlet, patience: Patience, gathered: Gathered) -> Exception | None:
     """One transaction; what hindered it: then nothing was written, and the same rows may be written again.
 
     Raises what came when it can no longer be said whether they are in the log."""
@@ -241,18 +242,29 @@ def write(outlet: Outlet, gathered: Gathered) -> Exception | None:
     try:
         _send(outlet, gathered)
     except Exception as error:  # noqa: BLE001 - as above; what was sent is in memory until the commit
-        producer.abort()
+        _abort(producer, patience)
         return error
     parts.failpoint("source.commit.before")
     try:
         producer.commit()
     except Exception as error:
-        producer.abort()
+        _abort(producer, patience)
         if passing(error):
             return error
         raise
     parts.failpoint("source.commit.after")
     return None
+
+
+def _abort(producer: Producer, patience: Patience) -> None:
+    """Until it succeeds, or the task is to stop; raises what does not pass."""
+    while True:
+        try:
+            producer.abort()
+        except Exception as error:  # noqa: BLE001 - raised again unless it can pass
+            patience.wait(error)
+        else:
+            return
 
 
 def say(outlet: Outlet, patience: Patience, error: BaseException | None, *, ends: bool) -> None:
