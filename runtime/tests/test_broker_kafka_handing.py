@@ -22,18 +22,28 @@ class Client:
         self.refused = refused
 
     def produce(
-        self, topic: str, value: bytes, key: bytes, partition: int, report: Any, serialized: Any, timestamp: int
+        self,
+        topic: str,
+        value: bytes,
+        key: bytes,
+        partition: int,
+        report: Any,
+        serialized: Any = None,
+        timestamp: int = 0,
+        headers: Any = None,
     ) -> None:
         if value in self.refused:
             raise TOO_LARGE
         self.taken.append((value, key, partition, timestamp))
 
 
-def handed(client: Client, batch: Outgoing, partitions: int = 1) -> tuple[int, dict[int, Exception]]:
+def handed(client: Client, batch: Outgoing, partitions: int = 1, piece: int = 100) -> tuple[int, dict[int, Exception]]:
     hand = Hand(lambda *_: None, ignore_keys=False, report_each=False)
-    pending = Pending(batch, lambda _: None, 0, 0.0)
-    count, _ = hand.over(client, pending, partitions, 1_000)  # type: ignore[arg-type]  # as much of one as is used
-    return count, pending.failures
+    pending = Pending(batch, lambda _: None, 0)
+    hand.place(pending, partitions, 1_000)
+    for stop in sorted({min(piece, len(batch.values)), len(batch.values)}):
+        hand.over(client, pending, stop)  # type: ignore[arg-type]  # as much of one as is used
+    return len(client.taken), pending.failures
 
 
 VALUES = [b"%d" % number for number in range(6)]
@@ -41,22 +51,24 @@ VALUES = [b"%d" % number for number in range(6)]
 
 @pytest.mark.parametrize("values", [VALUES, tuple(VALUES)])
 @pytest.mark.parametrize("refused", [(), (0,), (5,), (2, 3), (0, 1, 2, 3, 4, 5)])
+@pytest.mark.parametrize("piece", [1, 3, 6])
 def test_the_rows_that_are_refused_are_known_and_the_others_go_in_order(
-    values: Sequence[bytes], refused: tuple[int, ...]
+    values: Sequence[bytes], refused: tuple[int, ...], piece: int
 ) -> None:
     client = Client(*(VALUES[row] for row in refused))
-    count, failures = handed(client, Outgoing("lines", values))
+    count, failures = handed(client, Outgoing("lines", values), piece=piece)
     assert sorted(failures) == list(refused)
     assert all(isinstance(error, RecordTooLargeError) for error in failures.values())
     assert [value for value, *_ in client.taken] == [value for row, value in enumerate(VALUES) if row not in refused]
     assert count == len(client.taken)
 
 
-def test_the_columns_stay_side_by_side_behind_a_row_that_was_refused() -> None:
+@pytest.mark.parametrize("piece", [1, 2, 5, 6])
+def test_the_columns_stay_side_by_side_behind_a_row_that_was_refused(piece: int) -> None:
     client = Client(b"1")
     keys = [b"a", b"b", None, b"d", None, b"f"]
     stamps = [10, 11, None, 13, 0, 15]
-    handed(client, Outgoing("lines", VALUES, keys, [0, 1, 2, 0, 1, 2], stamps), partitions=3)
+    handed(client, Outgoing("lines", VALUES, keys, [0, 1, 2, 0, 1, 2], stamps), partitions=3, piece=piece)
     assert client.taken == [
         (b"0", b"a", 0, 10),
         (b"2", None, 2, 0),

@@ -6,11 +6,11 @@ import pytest
 from confluent_kafka import KafkaError
 
 from millstream.broker.connect import open_broker
+from millstream.broker.kafka.clients import Terms
 from millstream.broker.kafka.consumer import _composed
 from millstream.broker.kafka.failures import Watch, explained
 from millstream.broker.kafka.lines import Seldom
 from millstream.broker.kafka.making import Making, check_resolvable
-from millstream.broker.kafka.producer import Terms
 from millstream.broker.ports import ConsumerSettings, ProducerSettings
 from millstream.errors import BrokerError, ConfigError, FencedError
 from millstream.lifecycle import ManualClock
@@ -44,16 +44,6 @@ def test_security_without_a_prefix_is_the_admin_clients_alone():
         "security.protocol": "SSL",
         "request.timeout.ms": "1",
     }
-
-
-def test_only_an_idempotent_producer_without_a_time_limit_counts_on_the_order():
-    def in_order(**overrides: str) -> bool:
-        named = {name.replace("_", "."): text for name, text in overrides.items()}
-        return Terms.of(making(), ProducerSettings("p", overrides=named)).in_order
-
-    assert in_order()
-    assert not in_order(enable_idempotence="false")
-    assert not in_order(delivery_timeout_ms="120000")
 
 
 def test_a_reader_without_a_group_sees_committed_rows_alone_and_a_member_what_its_settings_say():

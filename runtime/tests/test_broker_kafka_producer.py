@@ -469,3 +469,121 @@ def test_rows_astray_are_told_as_failed_when_the_producer_is_closed(cluster: Clu
     producer.close(0.0)
     assert [list(delivered.failures) for delivered in told] == [[0], [0]]
     assert cluster.values == []
+
+
+def waited(over: Callable[[], bool]) -> None:
+    """Until the thread of the rounds has done something."""
+    deadline = time.monotonic() + 10.0
+    while not over():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def queued(cluster: Cluster) -> list[bytes | None]:
+    return [message.content for message, _ in cluster.clients[-1].queue]
+
+
+def test_what_comes_while_rows_are_out_waits_until_those_are_acknowledged(cluster: Cluster) -> None:
+    """Behind a request that is out, librdkafka's thread would not sleep."""
+    producer, told = producer_on(cluster), []
+    cluster.away = True
+    for value in (b"a", b"b"):  # at once: librdkafka waits for linger.ms
+        producer.send(Outgoing("t", [value]), told.append)
+    cluster.clock.advance(0.01)
+    for value in (b"c", b"d"):
+        producer.send(Outgoing("t", [value]), told.append)
+        producer.poll()
+    assert queued(cluster) == [b"a", b"b"]
+    assert told == []
+    cluster.away = False
+    assert producer.flush(1.0) == 0
+    assert [one.failures for one in told] == [{}] * 4
+    assert cluster.values == [b"a", b"b", b"c", b"d"]
+    producer.close(1.0)
+
+
+def test_a_round_is_a_batch_of_a_partition_whatever_the_rows_come_in(cluster: Cluster) -> None:
+    producer, told = producer_on(cluster, batch_size="1000"), []
+    cluster.away = True
+    rows: list[bytes | None] = [b"%064d" % number for number in range(25)]
+    producer.send(Outgoing("t", rows, None, [0] * 25), told.append)
+    assert queued(cluster) == rows[:10]  # of 64 bytes and 36 that librdkafka counts
+    cluster.away = False
+    assert producer.flush(1.0) == 0
+    assert [one.failures for one in told] == [{}]
+    assert cluster.values == rows
+    producer.close(1.0)
+
+
+def test_what_waits_goes_out_though_nobody_calls_the_producer(cluster: Cluster) -> None:
+    producer, told = producer_on(cluster), []
+    cluster.away = True
+    for value in (b"a", b"b", b"c"):
+        producer.send(Outgoing("t", [value]), told.append)
+        cluster.clock.advance(0.01)
+    assert queued(cluster) == [b"a"]
+    cluster.away = False  # the plugin's poll blocks
+    waited(lambda: queued(cluster) == [b"b", b"c"])
+    assert told == []  # a task hears of it on its own thread
+    producer.poll()
+    assert len(told) == 3
+    assert cluster.values == [b"a", b"b", b"c"]
+    assert [one.failures for one in told] == [{}] * 3
+    producer.close(1.0)
+
+
+def test_rows_that_came_behind_a_refused_batch_stay_behind_its_rows(cluster: Cluster) -> None:
+    producer, told = producer_on(cluster), []
+    cluster.away = True
+    producer.send(Outgoing("t", [b"a", b"xx", b"b"]), told.append)
+    cluster.clock.advance(0.01)
+    producer.send(Outgoing("t", [b"c"]), told.append)
+    cluster.away = False
+    assert producer.flush(1.0) == 0
+    assert [list(one.failures) for one in told] == [[1], []]
+    assert cluster.values == [b"a", b"b", b"c"]
+    producer.close(1.0)
+
+
+def test_what_waits_when_a_transaction_is_aborted_is_told_as_failed_and_never_written(cluster: Cluster) -> None:
+    producer, told = producer_on(cluster, "id"), []
+    producer.begin()
+    cluster.away = True
+    producer.send(Outgoing("t", [b"a"]), told.append)
+    cluster.clock.advance(0.01)
+    producer.send(Outgoing("t", [b"b"]), told.append)
+    producer.abort()
+    cluster.away = False
+    producer.poll()
+    assert [list(one.failures) for one in told[1:]] == [[0]]
+    transacted(producer, Outgoing("t", [b"c"]))
+    assert cluster.values == [b"c"]
+    producer.close(1.0)
+
+
+def test_what_waits_at_the_end_is_told_as_failed(cluster: Cluster) -> None:
+    producer, told = producer_on(cluster), []
+    cluster.away = True
+    for value in (b"a", b"b"):
+        producer.send(Outgoing("t", [value]), told.append)
+        cluster.clock.advance(0.01)
+    producer.close(0.0)
+    assert [list(one.failures) for one in told] == [[0], [0]]
+    assert cluster.values == []
+
+
+def test_what_goes_wrong_while_nobody_calls_the_producer_is_raised_when_somebody_does(cluster: Cluster) -> None:
+    producer = producer_on(cluster)
+    cluster.away = True
+    producer.send(Outgoing("t", [b"a"]), lambda delivered: None)
+    cluster.clock.advance(0.01)
+
+    def fails(*_: object, **__: object) -> None:
+        raise TypeError("no such argument")
+
+    cluster.clients[-1].produce = fails  # type: ignore[method-assign]  # a mistake of ours
+    producer.send(Outgoing("t", [b"b"]), lambda delivered: None)
+    cluster.away = False
+    waited(lambda: not producer._sending._rounds._thread.is_alive)  # type: ignore[union-attr]  # it was begun
+    with pytest.raises(TypeError, match="no such argument"):
+        producer.poll()

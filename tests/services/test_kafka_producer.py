@@ -1,8 +1,11 @@
 """What becomes of rows on a real broker: where they go, how refused ones are found, what is said while it is away."""
 
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import (
@@ -196,9 +199,7 @@ def test_an_unknown_limit_is_found_out_by_sending_each_row_of_a_refused_batch_al
     told = sent(producer_of(broker), Outgoing(topic, rows), Outgoing(topic, [b"later"]))
     assert [list(one.failures) for one in told] == [[77], []]
     assert isinstance(told[0].failures[77], RecordTooLargeError)
-    found = values(read(plain, topic))
-    assert [value for value in found if value != b"later"] == rows[:77] + rows[78:]
-    assert found.count(b"later") == 1
+    assert values(read(plain, topic)) == [*rows[:77], *rows[78:], b"later"]
     broker.close()
     plain.close()
 
@@ -321,6 +322,104 @@ def taken(producer: Producer, batch: Outgoing, told: list[Delivered]) -> bool:
             raise
         return False
     return True
+
+
+def brokers_thread_seconds() -> float:
+    """Processor time of librdkafka's threads for brokers."""
+    ticks = 0
+    for stat in Path("/proc/self/task").glob("*/stat"):
+        with suppress(OSError):  # it ended meanwhile
+            name, _, fields = stat.read_text().partition("(")[2].rpartition(")")
+            ticks += sum(map(int, fields.split()[11:13])) if name.startswith("rdk:broker") else 0
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("delay_s", [None, 0.1], ids=["frozen", "slow"])
+def test_rows_that_wait_for_a_broker_cost_no_processor(
+    kafka: Kafka, topic: str, kafka_proxy: object, delay_s: float | None
+) -> None:
+    """librdkafka's thread does not sleep while rows wait behind an idempotent request that is out: 67 % of a core."""
+    plain, broker = open_broker(kafka.address()), open_broker(kafka.address("PROXIED"))
+    made(plain, topic)
+    producer = producer_of(broker)
+    told: list[Delivered] = []
+    producer.send(Outgoing(topic, numbered(1)), told.append)
+    assert producer.flush(WAIT_S) == 0
+    if delay_s is None:
+        kafka.proxy.freeze()
+    else:
+        kafka.proxy.delay(delay_s)
+    rows, count, used = numbered(100), 0, brokers_thread_seconds()
+    deadline = time.monotonic() + 3.0
+    while time.monotonic() < deadline:
+        producer.send(Outgoing(topic, rows), told.append)
+        producer.poll()
+        count += 1
+        time.sleep(0.01)  # a plugin's poll
+    assert brokers_thread_seconds() - used < 0.2
+    kafka.proxy.heal()
+    assert producer.flush(WAIT_S) == 0
+    producer.close(WAIT_S)
+    assert [one.failures for one in told] == [{}] * (count + 1)
+    assert values(read(plain, topic)) == numbered(1) + rows * count
+    broker.close()
+    plain.close()
+
+
+def test_what_waits_behind_a_slow_answer_is_written_while_the_plugin_blocks(
+    kafka: Kafka, topic: str, kafka_proxy: object
+) -> None:
+    plain, broker = open_broker(kafka.address()), open_broker(kafka.address("PROXIED"))
+    made(plain, topic)
+    producer = producer_of(broker)
+    told: list[Delivered] = []
+    producer.send(Outgoing(topic, [b"0"]), told.append)
+    assert producer.flush(WAIT_S) == 0
+    kafka.proxy.delay(0.1)
+    for number in range(1, 6):
+        producer.send(Outgoing(topic, [b"%d" % number]), told.append)
+        time.sleep(0.01)
+    end, partition = admin_of(plain).end_offsets, TopicPartition(topic, 0)
+    until(lambda: end([partition])[partition] == 6, "all rows to be in the log, though nobody calls the producer")
+    assert len(told) == 1
+    producer.poll()
+    assert producer.flush(WAIT_S) == 0
+    assert len(told) == 6
+    producer.close(WAIT_S)
+    broker.close()
+    plain.close()
+
+
+@pytest.mark.parametrize("idempotent", ["true", "false"])
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_rows_are_told_although_there_are_always_some_out(
+    kafka: Kafka, topic: str, kafka_proxy: object, idempotent: str, partitions: int
+) -> None:
+    """What is told is what offsets are committed by."""
+    plain, broker = open_broker(kafka.address()), open_broker(kafka.address("PROXIED"))
+    made(plain, topic, partitions)
+    producer = producer_of(broker, enable_idempotence=idempotent)
+    told: list[Delivered] = []
+    keys: list[bytes | None] = [b"%d" % number for number in range(10)]
+    producer.send(Outgoing(topic, numbered(10), keys), told.append)
+    assert producer.flush(WAIT_S) == 0
+    kafka.proxy.delay(0.1)
+    count, deadline, lag = 0, time.monotonic() + WAIT_S, []
+    while count < 300:
+        assert time.monotonic() < deadline
+        producer.send(Outgoing(topic, numbered(10), keys), told.append)
+        count += 1
+        producer.poll()
+        lag.append(count + 1 - len(told))
+        time.sleep(0.01)
+    assert len(told) > 100  # of an answer every 0.2 s there were ten or more
+    assert min(lag[150:]) < 100
+    kafka.proxy.heal()
+    assert producer.flush(WAIT_S) == 0
+    producer.close(WAIT_S)
+    assert [one.failures for one in told] == [{}] * 301
+    broker.close()
+    plain.close()
 
 
 def test_what_is_out_at_the_end_is_told_as_failed(kafka: Kafka, topic: str, kafka_proxy: object) -> None:

@@ -129,7 +129,7 @@ def needs_of_task(
     """
     if not client_threads:
         return Needs(6 * MB, 3, 1 * MB)
-    if kind == "source":  # a producer, an admin client with one thread more, and one that connects
+    if kind == "source":  # a producer, an admin client with one thread more, and one that connects, then sees to rounds
         buffer = _set(("buffer.memory",), "producer", settings, worker)
         return Needs(9 * MB, 4 + 2 * client_threads, buffer or None)
     fetched = _set(("fetch.max.bytes", "max.partition.fetch.bytes"), "consumer", settings, worker)

@@ -40,10 +40,11 @@ class Astray:
         self._topics.forget(pending.batch.topic)
         return True
 
-    def at_once(self, pending: Pending) -> int:
-        """Keep those of a batch that librdkafka did not even take; gives how many."""
+    def at_once(self, pending: Pending, start: int) -> int:
+        """Keep those from row `start` on that librdkafka did not even take; gives how many."""
         code = KafkaError._UNKNOWN_PARTITION
-        refused = [row for row, error in pending.failures.items() if isinstance(error, UnknownTopicError)]
+        failures = pending.failures.items()
+        refused = [row for row, error in failures if row >= start and isinstance(error, UnknownTopicError)]
         return sum(self.takes(pending, row, code) for row in refused)
 
     def scatter(self, client: "Producer") -> None:

@@ -1,12 +1,9 @@
-"""What was handed to librdkafka and is not told yet: which of it is over, and which rows of it were refused.
+"""What a producer was given and has not told yet: what waits to be handed to librdkafka, what is out, what is over.
 
-Reports are asked for refused records alone: one for each record costs half as much again as sending it. What is left
-is known by the number of messages that librdkafka still holds, and no failed record can be missed, since it is held
-until its report was taken:
-
-- none held: everything is over;
-- all of it is for one partition, idempotent, without a time limit, and nothing was refused: records are acknowledged
-  in the order they were handed over, so that the first `sent - held` are over.
+Reports are asked for refused records alone: one for each record costs half as much again as sending it. That the others
+are written is known by the number of messages that librdkafka still holds: when it holds none, all that was out is
+over, and no failed record can be missed, since it is held until its report was taken. What waits is handed over in
+rounds, each when the one before is over (`rounds.py`), so that this moment comes again and again.
 """
 
 from collections import deque
@@ -21,7 +18,7 @@ from millstream_api.records import Origin
 
 Done = Callable[[Delivered], None]
 Lane = tuple[str, int]
-BY_KEY = -1
+BY_KEY = -1  # librdkafka chooses the partition, by the key
 NOT_KNOWN = -1  # the offset of a record that was written by an earlier attempt, or with acks=0; as Java's
 
 
@@ -29,21 +26,23 @@ NOT_KNOWN = -1  # the offset of a record that was written by an earlier attempt,
 class Pending:
     """One Outgoing.
 
-    end:    how many messages had been handed over after its last.   since: monotonic seconds.
     held:   bytes that it takes in this process until it is over.
+    handed: how many of its rows were handed over.
     hint:   the row after the one that was refused last: refusals come in order.
-    where:  the partition of all rows, or of each; BY_KEY: librdkafka chooses it.
+    where:  the partition of all rows, or of each.
+    lane:   the one partition of all rows, if that is known; else BY_KEY.   spread: over how many they spread evenly.
     origins: by row, when each record is reported.
     """
 
     batch: Outgoing
     done: Done
     size: int
-    since: float
     held: int = 0
-    end: int = 0
+    handed: int = 0
     hint: int = 0
     where: int | Sequence[int] = BY_KEY
+    lane: Lane = ("", BY_KEY)
+    spread: int = 1
     failures: dict[int, Exception] = field(default_factory=dict)
     origins: list[Origin | None] | None = None
 
@@ -83,81 +82,68 @@ def _given(origins: Sequence[Origin | None]) -> Sequence[Origin | None]:
 
 
 class Flight:
-    """held: how many messages librdkafka has.   in_order: see above."""
+    """held: how many messages librdkafka has, those included whose report was not taken yet."""
 
-    def __init__(self, held: Callable[[], int], in_order: bool) -> None:
+    def __init__(self, held: Callable[[], int]) -> None:
         self.size = 0
+        self.waiting: deque[Pending] = deque()  # the first may have been handed over in part
         self._held = held
-        self._in_order = in_order
-        self._sent = 0
-        self._over = 0
-        self._pending: deque[Pending] = deque()
-        self._lane: Lane | None = None
-        self._mixed = False
+        self._out: deque[Pending] = deque()
+        self._over: deque[Pending] = deque()
 
-    def add(self, pending: Pending, count: int, lane: Lane | None) -> None:
-        """`count` messages of it were handed over, all into `lane`, or into several partitions (None)."""
-        if not self._pending:
-            self._lane, self._mixed = lane, lane is None
-        elif lane is None or lane != self._lane:
-            self._mixed = True
-        self._sent += count
-        pending.end = self._sent
-        self._pending.append(pending)
+    def add(self, pending: Pending) -> None:
+        """It waits."""
+        self.waiting.append(pending)
         self.size += pending.held
 
-    def refused(self) -> None:
-        """Something was: until all is over the order says nothing."""
-        self._mixed = True
+    def left(self) -> None:
+        """All rows of the first that waited are out."""
+        self._out.append(self.waiting.popleft())
 
-    def look(self) -> None:
-        """Just before the client's callbacks are served: what is over by now has no refusal that they do not tell.
-
-        Counted after them, rows refused in between, whose refusal waits for the next time, could be taken for written
-        when rows behind them were acknowledged.
-        """
-        self._over = self._sent - self._held()
+    def look(self) -> bool:
+        """Whether nothing is out, so that what was is over."""
+        if self._held():
+            return False
+        self._over.extend(self._out)
+        self._out.clear()
+        return True
 
     def land(self) -> bool:
-        """Tell what was over at the last look. The client's callbacks have been served since; none left: all is.
+        """Tell what is over. True: something was."""
+        something = bool(self._over)
+        while self._over:
+            self._tell(self._over.popleft())
+        return something
 
-        True: something was.
-        """
-        before = len(self._pending)
-        if not before:
-            return False
-        held = self._held()
-        if held and (self._mixed or not self._in_order):
-            return False
-        while self._pending and (not held or self._pending[0].end <= self._over):
-            pending = self._pending.popleft()
-            self.size -= pending.held
-            pending.tell()
-        return len(self._pending) < before
+    def drop(self, error: Exception) -> None:
+        """What waits is not to be handed over any more: those rows fail with `error`, once what is out is over."""
+        while self.waiting:
+            pending = self.waiting[0]
+            for row in range(pending.handed, len(pending.batch.values)):
+                pending.failures.setdefault(row, error)
+            self.left()
 
     def abandon(self, error: Exception) -> None:
         """Nothing more is heard: what is out is told, with `error` for the rows of which nothing is known."""
-        while self._pending:
-            pending = self._pending.popleft()
-            self.size -= pending.held
+        self.land()
+        self.drop(error)
+        while self._out:
+            pending = self._out.popleft()
             for row in range(len(pending.batch.values)):
                 pending.failures.setdefault(row, error)
-            pending.tell()
+            self._tell(pending)
 
     @property
     def empty(self) -> bool:
-        return not self._pending
+        return not (self.waiting or self._out or self._over)
 
     @property
     def rows(self) -> int:
-        return sum(len(pending.batch.values) for pending in self._pending)
+        return sum(len(pending.batch.values) for some in (self.waiting, self._out) for pending in some)
 
-    @property
-    def unclear_since(self) -> float | None:
-        """Since when something has been out whose end only an empty client can show."""
-        if self._pending and (self._mixed or not self._in_order):
-            return self._pending[0].since
-        return None
+    def _tell(self, pending: Pending) -> None:
+        self.size -= pending.held
+        pending.tell()
 
 
 def arrived(pending: Pending, row: int, message: Message) -> None:

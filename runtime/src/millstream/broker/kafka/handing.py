@@ -2,22 +2,23 @@
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import repeat
 from operator import length_hint
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from millstream.broker.kafka.failures import TOO_LARGE, TOO_LARGE_REMEDY, error_of, explained
-from millstream.broker.kafka.flight import BY_KEY, Lane, Pending, arrived
+from millstream.broker.kafka.flight import BY_KEY, Pending, arrived
 from millstream.broker.ports import Outgoing
 from millstream.errors import BrokerError, RecordTooLargeError
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer
 
+T = TypeVar("T")
 Refused = Callable[[Pending, KafkaError, Message], None]
 Report = Callable[[KafkaError | None, Message], None]
 
@@ -31,31 +32,31 @@ class Hand:
         self._report_each = report_each
         self._sticky: dict[str, tuple[int, int]] = {}  # topic -> (partition, bytes it got)
 
-    def over(self, client: "Producer", pending: Pending, partitions: int, turn: int) -> tuple[int, Lane | None]:
-        """Give how many messages librdkafka took, and the one partition they are for.
-
-        Rows that it refuses at once are noted. partitions: of the topic; turn: bytes after which keyless rows go to
-        the next one.
-        """
+    def place(self, pending: Pending, partitions: int, turn: int) -> None:
+        """Choose the partitions of its rows. partitions: of the topic; turn: bytes after which keyless rows go to the
+        next one."""
         batch = pending.batch
-        keyless = batch.keys is None or self._ignore_keys
-        if self._report_each:
+        if (batch.keys is None or self._ignore_keys) and batch.partitions is None:
+            pending.where = self._turn(batch.topic, partitions, pending.size, turn)
+            pending.lane = (batch.topic, pending.where)
+        else:
+            pending.where, one = self._chosen(batch, partitions, pending.size, turn)
+            pending.lane = (batch.topic, one)
+            pending.spread = 1 if batch.partitions is not None else partitions
+
+    def over(self, client: "Producer", pending: Pending, stop: int) -> None:
+        """Hand over its rows up to `stop`. Those that librdkafka refuses at once are noted."""
+        batch, start = pending.batch, pending.handed
+        if self._report_each and pending.origins is None:
             pending.origins = [None] * len(batch.values)
-        if keyless and batch.partitions is None:
-            pending.where = partition = self._turn(batch.topic, partitions, pending.size, turn)
-            where: Iterable[int] = repeat(partition)
-            lane: Lane | None = (batch.topic, partition)
-        else:
-            pending.where, lane = self._chosen(batch, partitions, pending.size, turn)
-            where = pending.where
+        pending.handed = stop
         if self._report_each or pending.failures or batch.headers is not None:
-            count = self._each(client, pending, where)
+            self._each(client, pending, range(start, stop))
         else:
-            count = self._plain(client, pending, where)
-        return count, lane
+            self._plain(client, pending, start, stop)
 
     def again(self, client: "Producer", rows: Sequence[tuple[Pending, int]]) -> None:
-        """Rows whose batch was refused, in order, each to the partition it was for; they are counted already."""
+        """Rows whose batch was refused, in order, each to the partition it was for."""
         for pending, row in rows:
             report = self._report_row(pending, row) if self._report_each else self._report(pending)
             try:
@@ -63,41 +64,38 @@ class Hand:
             except KafkaException as error:
                 pending.failures[row] = _at_once(pending.batch, row, error)
 
-    def _plain(self, client: "Producer", pending: Pending, where: Iterable[int]) -> int:
-        batch, produce = pending.batch, client.produce
-        values = iter(batch.values if type(batch.values) is list else list(batch.values))
+    def _plain(self, client: "Producer", pending: Pending, start: int, stop: int) -> None:
+        batch, produce, where = pending.batch, client.produce, pending.where
+        values = iter(_part(batch.values, start, stop))
         columns = (
             repeat(batch.topic),
             values,
-            repeat(None) if batch.keys is None else batch.keys,
-            where,
+            repeat(None) if batch.keys is None else _part(batch.keys, start, stop),
+            repeat(where) if isinstance(where, int) else _part(where, start, stop),
             repeat(self._report(pending)),
             repeat(None),
-            _stamps(batch.timestamps),
+            repeat(0) if batch.timestamps is None else _stamps(_part(batch.timestamps, start, stop)),
         )
         calls = map(produce, *columns)
         while True:
             try:
                 deque(calls, 0)  # all the calls, without one step of the interpreter between them
             except KafkaException as error:
-                row = len(batch.values) - length_hint(values) - 1
+                row = stop - length_hint(values) - 1
                 pending.failures[row] = _at_once(batch, row, error)
             else:
-                return len(batch.values) - len(pending.failures)
+                return
 
-    def _each(self, client: "Producer", pending: Pending, where: Iterable[int]) -> int:
-        count, report = 0, self._report(pending)
-        for row, partition in zip(range(len(pending.batch.values)), where, strict=False):
+    def _each(self, client: "Producer", pending: Pending, rows: range) -> None:
+        report = self._report(pending)
+        for row in rows:
             if row in pending.failures:
                 continue
             try:
                 hear = self._report_row(pending, row) if self._report_each else report
-                _one(client, pending.batch, row, (partition, hear))
+                _one(client, pending.batch, row, (pending.partition(row), hear))
             except KafkaException as error:
                 pending.failures[row] = _at_once(pending.batch, row, error)
-            else:
-                count += 1
-        return count
 
     def _report(self, pending: Pending) -> Report:
         return partial(self._hear, pending)
@@ -115,8 +113,8 @@ class Hand:
 
         return hear
 
-    def _chosen(self, batch: Outgoing, partitions: int, size: int, turn: int) -> tuple[list[int], Lane | None]:
-        """The partition of each row: the one it names, its key's, or that of all keyless rows."""
+    def _chosen(self, batch: Outgoing, partitions: int, size: int, turn: int) -> tuple[list[int], int]:
+        """The partition of each row: the one it names, its key's, or that of all keyless rows; and that of all."""
         sticky = self._turn(batch.topic, partitions, size, turn)
         count = len(batch.values)
         named = batch.partitions or [None] * count
@@ -128,7 +126,7 @@ class Hand:
         one = where[0] if where and where.count(where[0]) == count else BY_KEY
         if one == BY_KEY and partitions == 1 and where.count(BY_KEY) + where.count(0) == count:
             one = 0
-        return where, None if one == BY_KEY else (batch.topic, one)
+        return where, one
 
     def _turn(self, topic: str, partitions: int, size: int, turn: int) -> int:
         partition, got = self._sticky.get(topic, (random.randrange(partitions), 0))
@@ -138,10 +136,14 @@ class Hand:
         return partition
 
 
-def _stamps(column: Sequence[int | None] | None) -> Iterable[int | None]:
+def _part(column: Sequence[T], start: int, stop: int) -> list[T]:
+    if type(column) is list and stop - start == len(column):
+        return column
+    return list(column[start:stop])
+
+
+def _stamps(column: list[int | None]) -> list[int | None]:
     """0 is now."""
-    if column is None:
-        return repeat(0)
     return column if all(column) else [stamp or 0 for stamp in column]
 
 

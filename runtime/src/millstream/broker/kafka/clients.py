@@ -1,0 +1,110 @@
+"""A producer's settings, and the librdkafka producers that are made of them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaException
+
+from millstream.broker.kafka.failures import Watch, error_of, explained
+from millstream.broker.kafka.making import Making
+from millstream.broker.ports import ProducerSettings
+from millstream.errors import IllegalStateError
+
+if TYPE_CHECKING:
+    from confluent_kafka import Producer
+
+BUFFER_BYTES = 33_554_432  # buffer.memory
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a producer's settings come to."""
+
+    java: Mapping[str, str]
+    buffer: int
+    batch_size: int
+    compressed: bool
+    largest: int
+    max_age: float
+    linger: float
+    api_seconds: float
+
+    @classmethod
+    def of(cls, making: Making, settings: ProducerSettings) -> "Terms":
+        java = {"client.id": settings.client_id} | making.settings("producer", settings.overrides)
+        found = making.translated("producer", java)
+        return cls(
+            java,
+            int(java.get("buffer.memory", settings.queue_bytes or BUFFER_BYTES)),
+            int(found["batch.size"]),
+            found.get("compression.codec", "none").lower() != "none",
+            int(found["message.max.bytes"]),
+            int(found["topic.metadata.refresh.interval.ms"]) / 1000,
+            float(found["linger.ms"]) / 1000,
+            making.api_seconds("producer", settings.overrides),
+        )
+
+
+class Line:
+    """One librdkafka producer after the other: another is made when its batches have to become smaller."""
+
+    def __init__(self, making: Making, settings: ProducerSettings, terms: Terms, watch: Watch) -> None:
+        self._making = making
+        self._settings = settings
+        self._terms = terms
+        self._watch = watch
+        self.batch_size = terms.batch_size
+        self.ready = False  # transactions are initialised
+        self._client: Producer | None = self._make()
+
+    @property
+    def client(self) -> "Producer":
+        if self._client is None:
+            raise IllegalStateError(f"the producer {self._settings.client_id!r} is closed")
+        return self._client
+
+    @property
+    def held(self) -> int:
+        """How many messages are out."""
+        return 0 if self._client is None else len(self._client)
+
+    def release(self) -> None:
+        """End the client now, not when Python finds it: alive, it asks for its topics, and makes deleted ones anew."""
+        self._client = None
+
+    def remake(self, batch_size: int) -> None:
+        """Only while nothing is out. What it raises leaves the client as it is."""
+        before, self.batch_size = self.batch_size, batch_size
+        try:
+            self._client = self._make()
+        except BaseException:
+            self.batch_size = before
+            raise
+        self.ready = False
+
+    def serve(self, seconds: float) -> None:
+        """Take reports, waiting at most so long for the first. Raises what cannot pass by itself."""
+        self._raising(lambda: self.client.poll(seconds))
+
+    def flush(self, seconds: float) -> None:
+        """Wait at most so long for all that is out."""
+        self._raising(lambda: self.client.flush(seconds))
+
+    def _raising(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except KafkaException as error:
+            self._watch.heard(error_of(error))
+            self._watch.check()
+            raise explained(error, f"writing to {self._making.bootstrap}") from error
+
+    def _make(self) -> "Producer":
+        more: dict[str, str | int | bool] = {"batch.size": self.batch_size}
+        if not self._settings.create_topics:
+            more["allow.auto.create.topics"] = False
+        if not self._settings.report_each:
+            more["delivery.report.only.error"] = True
+        if self._settings.transactional_id is not None:
+            more |= {"transactional.id": self._settings.transactional_id, "enable.idempotence": True}
+        return self._making.producer(self._terms.java, more, self._watch)

@@ -1,0 +1,134 @@
+"""When rows go out: a batch of each partition at most, and the next when all of those are acknowledged.
+
+librdkafka has one batch of a partition out at a time, and while rows of that partition wait behind it, the thread of
+their broker does not sleep (rd_kafka_toppar_producer_serve asks to be woken for them before it finds that none may be
+sent): a core for as long as the broker is slow. What waits here costs nothing. It goes on when the task's thread comes
+by, and while a plugin's poll keeps that away, by a thread that looks ever more seldom.
+"""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+
+from millstream.broker.kafka.flight import BY_KEY, Lane, Pending
+from millstream.lifecycle import Clock, Spawned, StopToken, spawn
+
+MOST_ROWS = 10_000  # librdkafka's batch.num.messages
+ROW_OVERHEAD = 36  # rd_kafka_msg_wire_size: RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD
+OPEN_SHARE = 0.8  # of linger.ms, for which librdkafka waits for more
+LEAST_ROWS = 2_500  # of those that waited: 1.4 ms of a processor, which may take long where others want it, too
+LEAST_SECONDS = 0.001
+MOST_SECONDS = 0.05
+LINGER_SECONDS = 0.005  # a full batch leaves before linger.ms is over
+NOTICE_SHARE = 0.1  # of the time that a round has been out already
+
+
+class Room:
+    """What of a batch of each partition is taken, as a share of 1. Rows by key may fill the fullest of their partitions
+    with twice the mean; beyond that, what does not fit waits for one answer behind the others."""
+
+    def __init__(self) -> None:
+        self._taken: defaultdict[Lane, float] = defaultdict(float)
+
+    def take(self, pending: Pending, batch_bytes: int) -> int:
+        """How many of its rows that are not out fit: one at least, where nothing else is there."""
+        share = _share(pending, batch_bytes)
+        free = 1.0 - self._of(pending.lane)
+        fit = max(int(free / share), 1 if free == 1.0 else 0)
+        rows = min(len(pending.batch.values) - pending.handed, fit)
+        self._taken[pending.lane] += rows * share
+        return rows
+
+    def clear(self) -> None:
+        self._taken.clear()
+
+    def _of(self, lane: Lane) -> float:
+        topic, partition = lane
+        taken = self._taken.get
+        if partition != BY_KEY:
+            return taken(lane, 0.0) + taken((topic, BY_KEY), 0.0)
+        known = (share for (name, one), share in self._taken.items() if name == topic and one != BY_KEY)
+        return taken(lane, 0.0) + max(known, default=0.0)
+
+
+def _share(pending: Pending, batch_bytes: int) -> float:
+    """Of a batch that one of its rows takes."""
+    row = pending.size / max(len(pending.batch.values), 1) + ROW_OVERHEAD
+    return max(1 / MOST_ROWS, row / batch_bytes) * min(1.0, 2 / pending.spread)
+
+
+class Rounds:
+    """What may go out now, and the thread that sees to it while nobody else does.
+
+    step: hands over what may go now, and says whether something still waits.   linger: seconds.
+    All that the producer does goes on under `changed`, save where it asks brokers for topics.
+    """
+
+    def __init__(self, name: str, step: Callable[[], bool], linger: float, clock: Clock) -> None:
+        self.changed = threading.Condition(threading.RLock())
+        self._name = name
+        self._step = step
+        self._linger = linger
+        self._clock = clock
+        self._room = Room()
+        self._rows = 0
+        self._began: float | None = None  # when the first rows of the round were handed over
+        self._thread: Spawned | None = None
+        self._idle = False
+        self._failure: BaseException | None = None  # of the thread
+
+    def begin(self) -> None:
+        """Nothing is out."""
+        self._began = None
+        self._room.clear()
+
+    def take(self, pending: Pending, batch_bytes: int, waited: bool) -> int:
+        """How many rows of it are of this round. batch_bytes: how large a batch may be.   waited: since before it."""
+        now = self._clock.monotonic()
+        if self._began is None:
+            self._began, self._rows = now, 0
+        elif now - self._began >= OPEN_SHARE * self._linger and not (waited and self._rows < LEAST_ROWS):
+            return 0  # the others may have left already
+        rows = self._room.take(pending, batch_bytes)
+        self._rows += rows
+        return rows
+
+    @property
+    def notice(self) -> float:
+        """Seconds until it is worth while to look again whether the round is over, which nothing tells."""
+        return min(max(NOTICE_SHARE * self._out, LEAST_SECONDS), MOST_SECONDS)
+
+    @property
+    def _out(self) -> float:
+        return 0.0 if self._began is None else self._clock.monotonic() - self._began
+
+    def wake(self) -> None:
+        """Something waits."""
+        if self._thread is None:
+            self._thread = spawn(self._name, self._work)
+        elif self._idle:
+            self.changed.notify_all()
+
+    def check(self) -> None:
+        """Raise what ended the thread."""
+        if self._failure is not None:
+            raise self._failure
+
+    def close(self) -> None:
+        """Nothing more is handed over by the thread. Not to be called under `changed`."""
+        if self._thread is not None:
+            self._thread.stop.set()
+            with self.changed:
+                self.changed.notify_all()
+            self._thread.join()
+
+    def _work(self, stop: StopToken) -> None:
+        with self.changed:
+            while not stop.is_set:
+                try:
+                    self._idle = not self._step()
+                except BaseException as error:  # noqa: BLE001 - raised on the task's thread
+                    self._failure = error
+                    return
+                lingering = min(max(self._linger - self._out, 0.0), LINGER_SECONDS)
+                self.changed.wait(None if self._idle else lingering + self.notice)

@@ -1,0 +1,82 @@
+"""How much goes out at once: what librdkafka can send without one row waiting behind an answer."""
+
+from millstream.broker.kafka.flight import BY_KEY, Lane, Pending
+from millstream.broker.kafka.rounds import Room, Rounds
+from millstream.broker.ports import Outgoing
+from millstream.lifecycle import ManualClock
+
+
+def pending(rows: int, size: int, lane: Lane = ("t", 0), spread: int = 1) -> Pending:
+    """Rows of `size` bytes, what librdkafka counts with each included."""
+    return Pending(Outgoing("t", [b""] * rows), lambda _: None, rows * (size - 36), lane=lane, spread=spread)
+
+
+def test_a_batch_of_a_partition_is_full_by_bytes_or_by_rows() -> None:
+    room = Room()
+    assert room.take(pending(60, 100), 10_000) == 60
+    assert room.take(pending(60, 100), 10_000) == 40
+    assert room.take(pending(60, 100), 10_000) == 0
+    room.clear()
+    assert room.take(pending(20_000, 40), 1_000_000) == 10_000
+
+
+def test_a_row_larger_than_a_batch_goes_alone() -> None:
+    room = Room()
+    large = pending(2, 50_000)
+    assert room.take(large, 10_000) == 1
+    assert room.take(large, 10_000) == 0
+    room.clear()
+    assert room.take(pending(1, 100), 10_000) == 1
+    assert room.take(large, 10_000) == 0
+
+
+def test_each_partition_has_a_batch_of_its_own() -> None:
+    room = Room()
+    assert room.take(pending(200, 100, ("t", 0)), 10_000) == 100
+    assert room.take(pending(200, 100, ("t", 1)), 10_000) == 100
+    assert room.take(pending(200, 100, ("u", 0)), 10_000) == 100
+    assert room.take(pending(200, 100, ("t", 1)), 10_000) == 0
+
+
+def test_rows_by_key_may_fill_the_fullest_partition_with_twice_the_mean() -> None:
+    room, by_key = Room(), ("t", BY_KEY)
+    assert room.take(pending(1_000, 100, by_key, spread=6), 10_000) == 300
+    assert room.take(pending(10, 100, ("t", 2)), 10_000) == 0
+    room.clear()
+    assert room.take(pending(50, 100, ("t", 2)), 10_000) == 50
+    assert room.take(pending(1_000, 100, by_key, spread=6), 10_000) == 150
+    room.clear()
+    assert room.take(pending(1_000, 100, by_key, spread=1), 10_000) == 100
+
+
+def test_a_round_takes_more_only_while_librdkafka_waits_for_more() -> None:
+    clock = ManualClock()
+    rounds = Rounds("r", lambda: False, 0.005, clock)
+    assert rounds.take(pending(1, 100), 10_000, waited=False) == 1
+    clock.advance(0.003)
+    assert rounds.take(pending(1, 100), 10_000, waited=False) == 1
+    clock.advance(0.002)
+    assert rounds.take(pending(1, 100), 10_000, waited=False) == 0
+    rounds.begin()
+    assert rounds.take(pending(1, 100), 10_000, waited=False) == 1
+
+
+def test_the_longer_a_round_is_out_the_more_seldom_it_is_looked_for() -> None:
+    clock = ManualClock()
+    rounds = Rounds("r", lambda: False, 0.005, clock)
+    rounds.take(pending(1, 100), 10_000, waited=False)
+    seen = []
+    for seconds in (0.0, 0.05, 0.05, 0.9, 100.0):
+        clock.advance(seconds)
+        seen.append(round(rounds.notice, 4))
+    assert seen == [0.001, 0.005, 0.01, 0.05, 0.05]
+
+
+def test_of_what_waited_some_go_however_long_it_takes_to_hand_them_over() -> None:
+    clock = ManualClock()
+    rounds = Rounds("r", lambda: False, 0.005, clock)
+    taken = []
+    for _ in range(4):
+        taken.append(rounds.take(pending(1_000, 100), 1_000_000, waited=True))
+        clock.advance(0.01)  # others have the processor
+    assert taken == [1_000, 1_000, 1_000, 0]
