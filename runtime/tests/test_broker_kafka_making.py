@@ -3,17 +3,18 @@
 import logging
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from millstream.broker.connect import open_broker
 from millstream.broker.kafka.clients import Terms
 from millstream.broker.kafka.consumer import _composed
+from millstream.broker.kafka.contact import Patience, await_contact
 from millstream.broker.kafka.failures import Watch, explained
 from millstream.broker.kafka.lines import Seldom
 from millstream.broker.kafka.making import Making, check_resolvable
 from millstream.broker.ports import ConsumerSettings, ProducerSettings
 from millstream.errors import BrokerError, ConfigError, FencedError
-from millstream.lifecycle import ManualClock
+from millstream.lifecycle import ManualClock, StopToken
 
 SERVERS = "127.0.0.1:1"
 
@@ -106,7 +107,7 @@ def test_one_server_with_an_address_is_enough():
     [
         (KafkaError._AUTHENTICATION, "SASL authentication error: no", "check sasl.jaas.config and sasl.mechanism"),
         (KafkaError._SSL, "certificate verify failed: x, verify that ssl.ca.location is", "ssl.truststore.location"),
-        (KafkaError.GROUP_AUTHORIZATION_FAILED, "no", "grant rights on the consumer group: READ"),
+        (KafkaError.GROUP_AUTHORIZATION_FAILED, "no", "grant Read on the group GROUP: kafka-acls.sh --add"),
         (KafkaError.CLUSTER_AUTHORIZATION_FAILED, "no", "producer.enable.idempotence=false"),
     ],
 )
@@ -120,6 +121,96 @@ def test_what_cannot_pass_by_itself_is_raised_with_the_setting(code, text, said)
     assert said in str(caught.value)
     assert "ssl.ca.location" not in str(caught.value)
     assert not caught.value.retriable
+
+
+EVE = 'org.apache.kafka.common.security.plain.PlainLoginModule required username="eve" password="x";'
+
+
+def test_whom_a_client_talks_to_and_by_which_settings() -> None:
+    worker = making(bootstrap_servers=SERVERS, producer_acks="1", consumer_security_protocol="PLAINTEXT")
+    plain = worker.peer("producer", {"acks": "1"})
+    assert (str(plain), plain.apart, plain.who) == (f"bootstrap.servers {SERVERS}", False, "User:ANONYMOUS")
+    assert plain.setting("acks") == "producer.acks"
+    assert plain.setting("ssl.truststore.location") == "producer.ssl.truststore.location"
+    own = worker.peer("consumer", {"security.protocol": "PLAINTEXT", "bootstrap.servers": "127.0.0.1:2"}, "g")
+    assert str(own) == "consumer.override.bootstrap.servers 127.0.0.1:2"
+    assert (own.apart, own.group) == (True, "g")
+    assert own.setting("security.protocol") == "consumer.security.protocol"
+    assert own.setting("max.poll.records") == "consumer.override.max.poll.records"
+    assert worker.peer("admin", {}).setting("ssl.truststore.location") == "ssl.truststore.location"
+
+
+def test_a_client_that_talks_in_another_way_than_the_worker_is_apart_and_one_with_another_login_is_not() -> None:
+    login = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN"}
+    worker = making(**{**login, "sasl.jaas.config": EVE.replace("eve", "alice")})
+    assert worker.peer("producer", {}).apart
+    eve = worker.peer("producer", {**login, "sasl.jaas.config": EVE})
+    assert (eve.apart, eve.who) == (False, "User:eve (producer.override.sasl.jaas.config)")
+    assert not making().peer("producer", {"security.protocol": "plaintext"}).apart
+
+
+@pytest.mark.parametrize(
+    ("client", "code", "granted"),
+    [
+        ("consumer", KafkaError.TOPIC_AUTHORIZATION_FAILED, "--operation Read --operation Describe --topic t"),
+        ("producer", KafkaError.TOPIC_AUTHORIZATION_FAILED, "--operation Write --operation Describe --topic t"),
+        ("admin", KafkaError.TOPIC_AUTHORIZATION_FAILED, "--operation Create --operation Describe --topic t"),
+        ("consumer", KafkaError.GROUP_AUTHORIZATION_FAILED, "--operation Read --group g"),
+        ("producer", KafkaError.CLUSTER_AUTHORIZATION_FAILED, "--operation IdempotentWrite --cluster; or set"),
+    ],
+)
+def test_a_missing_right_is_told_with_whose_it_is_and_the_command_that_grants_it(client, code, granted) -> None:
+    login = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.jaas.config": EVE}
+    peer = making().peer(client, login, "g")
+    said = str(explained(KafkaError(code, "no"), "doing", peer, "t"))
+    assert said.startswith(f"doing: not authorized, as User:eve ({client}.override.sasl.jaas.config) (no); grant ")
+    assert f"kafka-acls.sh --add --allow-principal User:eve {granted}" in said
+
+
+class Probe:
+    """An admin client whose brokers answer once they are there."""
+
+    def __init__(self, clock: ManualClock, there: bool = False) -> None:
+        self.clock = clock
+        self.there = there
+        self.asked: list[float] = []
+
+    def list_topics(self, timeout: float) -> None:
+        self.asked.append(timeout)
+        if not self.there:
+            self.clock.advance(timeout)
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+    def poll(self, timeout: float) -> None:
+        """Nothing is heard."""
+
+
+def own_watch() -> Watch:
+    return Watch("c", making().peer("producer", {"bootstrap.servers": "127.0.0.1:2"}))
+
+
+def test_a_client_that_is_never_answered_is_given_up_when_its_time_is_over() -> None:
+    clock, watch = ManualClock(), own_watch()
+    probe = Probe(clock)
+    await_contact(probe, watch, Patience(2.5, "producer.override.max.block.ms"), clock, StopToken())
+    assert 2.5 <= clock.monotonic() <= 2.6
+    with pytest.raises(BrokerError, match=r"127.0.0.1:2 did not answer within 2.5 s \(producer.override.max") as caught:
+        watch.check()
+    assert not caught.value.retriable
+
+
+def test_a_client_that_was_answered_once_is_not_given_up() -> None:
+    clock, watch, stopped = ManualClock(), own_watch(), StopToken()
+    await_contact(Probe(clock, there=True), watch, Patience(0.0, "x"), clock, StopToken())
+    assert watch.met
+    stopped.set()
+    for met, stop in ((True, StopToken()), (False, stopped)):
+        watch = own_watch()
+        watch.met = met
+        probe = Probe(clock)
+        await_contact(probe, watch, Patience(9.0, "x"), clock, stop)
+        assert not probe.asked
+        watch.check()
 
 
 def test_what_is_wrong_with_the_connection_is_the_reason_and_not_its_consequence():

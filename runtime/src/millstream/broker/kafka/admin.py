@@ -13,6 +13,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it has no _
 )
 from confluent_kafka.admin import NewTopic as Wanted  # type: ignore[attr-defined]  # as above
 
+from millstream.broker.kafka.contact import Patience, unanswered
 from millstream.broker.kafka.failures import NEW, UNKNOWN, Watch, error_of, explained
 from millstream.broker.ports import NewTopic, TopicDescription
 from millstream.errors import BrokerError, ConflictError, UnknownTopicError
@@ -44,7 +45,7 @@ class Asking:
         deadline = self._clock.monotonic() + self._seconds
         while True:
             try:
-                return question()
+                answer = question()
             except KafkaException as error:
                 self._client.poll(0)  # what is wrong with the connection is told there
                 self._watch.check()
@@ -53,7 +54,10 @@ class Asking:
                     raise self._why(error, doing) from error
             except TimeoutError as error:  # of the future: librdkafka's own limit came later still
                 self._watch.check()
-                raise self._watch.unreachable(doing) from error
+                raise self._unreachable(doing) from error
+            else:
+                self._watch.met = True
+                return answer
             self._rest.wait(AGAIN_SECONDS)
 
     def _why(self, error: KafkaException, doing: str) -> Exception:
@@ -63,8 +67,16 @@ class Asking:
         if inner.code() in ABSENT:
             return UnknownTopicError(f"{doing}: {inner.str()}")
         if inner.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN):
+            return self._unreachable(doing)
+        return explained(error, doing, self._watch.peer)
+
+    def _unreachable(self, doing: str) -> BrokerError:
+        """Final where brokers of this address have never answered anybody: it may be a wrong one."""
+        peer = self._watch.peer
+        if self._watch.met or not peer.apart:
             return self._watch.unreachable(doing)
-        return explained(error, doing)
+        patience = Patience(self._seconds, peer.setting("default.api.timeout.ms"))
+        return BrokerError(f"{doing}: {unanswered(self._watch, patience)}")
 
 
 class Topics(Asking):

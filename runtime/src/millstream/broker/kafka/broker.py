@@ -10,13 +10,16 @@ from confluent_kafka import KafkaException
 
 from millstream.broker.kafka.admin import KafkaAdmin
 from millstream.broker.kafka.consumer import KafkaConsumer
+from millstream.broker.kafka.contact import Patience, await_contact
 from millstream.broker.kafka.failures import Watch
-from millstream.broker.kafka.making import Making, check_resolvable
+from millstream.broker.kafka.making import API_MS, Making, check_resolvable
+from millstream.broker.kafka.peer import Peer
 from millstream.broker.kafka.producer import KafkaProducer
 from millstream.broker.kafka.topics import ABSENT_SECONDS, Topics
 from millstream.broker.ports import AdminSettings, ConsumerSettings, ProducerSettings, SinkGroup
 from millstream.errors import BrokerError
-from millstream.lifecycle import SystemClock
+from millstream.lifecycle import StopToken, SystemClock, spawn
+from millstream.settings.client import Client
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -50,6 +53,7 @@ class KafkaBroker:
         self._lock = threading.Lock()
         self._admins: dict[tuple[tuple[str, str], ...], tuple[AdminClient, Watch]] = {}
         self._cluster_id: str | None = None
+        self._closed = StopToken()
         self._brokers = 1
 
     @property
@@ -69,19 +73,25 @@ class KafkaBroker:
         return NoClaim()
 
     def producer(self, settings: ProducerSettings) -> KafkaProducer:
-        watch = Watch(settings.client_id, self.bootstrap, self._clock)
         java = self._making.settings("producer", settings.overrides)
+        watch = Watch(settings.client_id, self._peer("producer", settings), self._clock)
         max_age = int(java.get("metadata.max.age.ms", MAX_AGE_MS)) / 1000
         absent = int(java["max.block.ms"]) / 1000 if "max.block.ms" in java else ABSENT_SECONDS
         topics = Topics(watch, self._clock, lambda topic: self._limit(settings, topic), max_age, absent)
-        return KafkaProducer(self._making, settings, topics, watch, self._clock)
+        producer = KafkaProducer(self._making, settings, topics, watch, self._clock)
+        self._await_contact(watch, settings)
+        return producer
 
     def consumer(self, settings: ConsumerSettings) -> KafkaConsumer:
-        watch = Watch(settings.client_id, self.bootstrap, self._clock)
-        return KafkaConsumer(self._making, settings, watch, self._clock)
+        watch = Watch(settings.client_id, self._peer("consumer", settings), self._clock)
+        consumer = KafkaConsumer(self._making, settings, watch, self._clock)
+        self._await_contact(watch, settings)
+        return consumer
 
     def admin(self, settings: AdminSettings) -> KafkaAdmin:
-        client, watch = self._shared_admin(settings.client_id, self._making.settings("admin", settings.overrides))
+        peer = self._peer("admin", settings)
+        java = self._making.settings("admin", settings.overrides)
+        client, watch = self._shared_admin(settings.client_id, java, peer)
         return KafkaAdmin(client, watch, self._making.api_seconds("admin", settings.overrides), self._clock)
 
     def retain(self, sinks: Collection[SinkGroup]) -> int:
@@ -94,26 +104,50 @@ class KafkaBroker:
         self._cluster_id = self._reach()
 
     def close(self) -> None:
+        self._closed.set()
         with self._lock:
             self._admins.clear()
 
-    def _shared_admin(self, client_id: str, java: dict[str, str]) -> "tuple[AdminClient, Watch]":
+    def _peer(self, client: Client, settings: ConsumerSettings | ProducerSettings | AdminSettings) -> Peer:
+        """Raises ConfigError when it has another address than the worker, and that cannot be one."""
+        group = settings.group or "" if isinstance(settings, ConsumerSettings) else ""
+        peer = self._making.peer(client, settings.overrides, group)
+        if peer.servers != self.bootstrap:
+            check_resolvable(peer.servers, peer.setting("bootstrap.servers"))
+        return peer
+
+    def _await_contact(self, watch: Watch, settings: ConsumerSettings | ProducerSettings) -> None:
+        """The worker's own brokers have answered when it started; others may be nowhere, and nobody would know."""
+        peer = watch.peer
+        if not peer.apart:
+            return
+        client: Client = "producer" if isinstance(settings, ProducerSettings) else "consumer"
+        limit = "max.block.ms" if client == "producer" else "default.api.timeout.ms"
+        java = self._making.settings(client, settings.overrides)
+        patience = Patience(int(java.get(limit, API_MS)) / 1000, peer.setting(limit))
+        name = f"{settings.client_id}-first"
+        probe = self._making.admin({**self._making.admin_of(client, settings.overrides), "client.id": name}, watch)
+        spawn(name, lambda stop: await_contact(probe, watch, patience, self._clock, stop), stop=self._closed)
+
+    def _shared_admin(self, client_id: str, java: dict[str, str], peer: Peer) -> "tuple[AdminClient, Watch]":
         """One client for equal settings: each has threads and connections of its own."""
         key = tuple(sorted(java.items()))
         with self._lock:
             if key not in self._admins:
-                watch = Watch(client_id, self.bootstrap)
+                watch = Watch(client_id, peer)
                 self._admins[key] = (self._making.admin({"client.id": client_id, **java}, watch), watch)
             return self._admins[key]
 
     def _limit(self, settings: ProducerSettings, topic: str) -> int | None:
         """A topic's max.message.bytes, asked with the producer's own rights."""
         java = self._making.admin_of("producer", settings.overrides)
-        client, watch = self._shared_admin(f"{settings.client_id}-admin", java)
+        peer = self._making.peer("producer", settings.overrides)
+        client, watch = self._shared_admin(f"{settings.client_id}-admin", java, peer)
         return KafkaAdmin(client, watch, LIMIT_SECONDS, self._clock).limit(topic)
 
     def _reach(self) -> str:
-        client, watch = self._shared_admin("millstream", self._making.settings("admin", {}))
+        peer = self._making.peer("admin", {})
+        client, watch = self._shared_admin("millstream", self._making.settings("admin", {}), peer)
         seconds = self._making.api_seconds("admin", {})
         started = said = self._clock.monotonic()
         while True:
@@ -129,9 +163,9 @@ class KafkaBroker:
             if now - started >= seconds:
                 raise BrokerError(
                     "Failed to connect to and describe Kafka cluster. Check worker's broker connection and security "
-                    f"properties. bootstrap.servers {self.bootstrap} could not be reached within {seconds:g} s "
-                    f"(default.api.timeout.ms): {watch.problem}"
+                    f"properties. {peer} could not be reached within {seconds:g} s "
+                    f"({peer.setting('default.api.timeout.ms')}): {watch.problem}"
                 )
             if now - said >= SAY_SECONDS:
                 said = now
-                log.warning("bootstrap.servers %s cannot be reached yet: %s", self.bootstrap, watch.problem)
+                log.warning("%s cannot be reached yet: %s", peer, watch.problem)

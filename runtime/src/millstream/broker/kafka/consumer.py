@@ -80,7 +80,8 @@ class Events:
                 error.str(),
             )
         else:
-            failure = explained(error, f"reading {topic or 'the group'}")
+            peer = self._watch.peer
+            failure = explained(error, f"reading {topic or f'as a member of group {peer.group!r}'}", peer, topic)
             if not failure.retriable and error.code() != KafkaError.UNKNOWN:  # its own trouble; Java goes on, too
                 raise failure
             self._watch.heard(error)

@@ -6,6 +6,8 @@ import threading
 from confluent_kafka import KafkaError, KafkaException
 
 from millstream.broker.complaint import Complaint
+from millstream.broker.kafka.peer import Peer
+from millstream.broker.kafka.trust import names_told
 from millstream.errors import BrokerError, FencedError, RecordTooLargeError, UnknownTopicError
 from millstream.lifecycle import Clock
 
@@ -64,26 +66,22 @@ UNREACHABLE = frozenset(
 )
 FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
 TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
-RIGHTS = {
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: "the topic: READ and DESCRIBE to read it, WRITE and DESCRIBE to write it, "
-    "CREATE to make it",
-    KafkaError.GROUP_AUTHORIZATION_FAILED: "the consumer group: READ (connect-NAME unless consumer.override.group.id "
-    "says another)",
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "the transactional id: WRITE and DESCRIBE",
-}
+RIGHTS = frozenset(
+    {
+        *(KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED),
+        *(KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED),
+    }
+)
+ON_TOPICS = {"consumer": ("Read", "Describe"), "producer": ("Write", "Describe"), "admin": ("Create", "Describe")}
 IDEMPOTENT = (
-    "the right IDEMPOTENT_WRITE on the cluster is missing; grant it, or set producer.enable.idempotence=false in the "
-    "worker (producer.override.enable.idempotence=false in the connector)"
+    "or set producer.enable.idempotence=false in the worker (producer.override.enable.idempotence=false in the "
+    "connector)"
 )
 NO_RESET = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION})
 RESET = (
     "auto.offset.reset is none, so that nothing is passed over or read twice in silence: set "
     "consumer.override.auto.offset.reset to earliest or latest, or move the connector's position "
     "(PATCH /connectors/NAME/offsets)"
-)
-LOGIN = "check sasl.jaas.config and sasl.mechanism"
-TRUST = (
-    "check ssl.truststore.location (or ssl.truststore.certificates): it must hold the CA of the brokers' certificates"
 )
 
 
@@ -95,8 +93,13 @@ def error_of(error: KafkaException | KafkaError) -> KafkaError:
     return inner if isinstance(inner, KafkaError) else KafkaError(KafkaError._FAIL, str(error))
 
 
-def explained(error: KafkaException | KafkaError, doing: str) -> BrokerError:
-    """The error as one of ours; doing: what was tried, such as `writing to topic 'a'`."""
+def explained(
+    error: KafkaException | KafkaError, doing: str, peer: Peer | None = None, topic: str | None = None
+) -> BrokerError:
+    """The error as one of ours; doing: what was tried, such as `writing to topic 'a'`.
+
+    peer, topic: who was refused, and what for, where rights may be missing.
+    """
     found = error_of(error)
     code, said = found.code(), found.str()
     if code in UNKNOWN:
@@ -106,12 +109,28 @@ def explained(error: KafkaException | KafkaError, doing: str) -> BrokerError:
     if code in TOO_LARGE:
         return RecordTooLargeError(f"{doing}: {said}; {TOO_LARGE_REMEDY}")
     if code in RIGHTS:
-        return BrokerError(f"{doing}: not authorized ({said}); grant rights on {RIGHTS[code]}")
-    if code == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
-        return BrokerError(f"{doing}: not authorized ({said}); {IDEMPOTENT}")
+        return BrokerError(_unauthorized(code, f"{doing}: not authorized", said, peer or Peer(""), topic))
     if code in NO_RESET:
         return BrokerError(f"{doing}: {said}; {RESET}")
     return BrokerError(f"{doing}: {said}", retriable=code in PASSING or found.retriable(), skippable=code in ODD)
+
+
+def _unauthorized(code: int, doing: str, said: str, peer: Peer, topic: str | None) -> str:
+    """The right that is missing, whose, and the command that grants it."""
+    rights: tuple[str, ...]
+    if code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        rights, on = ON_TOPICS.get(peer.client, ("Read", "Write", "Describe")), f"topic {topic or 'TOPIC'}"
+    elif code == KafkaError.GROUP_AUTHORIZATION_FAILED:
+        rights, on = ("Read",), f"group {peer.group or 'GROUP'}"
+    elif code == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+        rights, on = ("Write", "Describe"), "transactional-id ID"
+    else:
+        rights, on = ("Create",) if peer.client == "admin" else ("IdempotentWrite",), "cluster"
+    operations = " ".join(f"--operation {right}" for right in rights)
+    command = f"kafka-acls.sh --add --allow-principal {peer.principal or 'User:NAME'} {operations} --{on}"
+    who = f", as {peer.who}" if peer.who else ""
+    instead = f"; {IDEMPOTENT}" if rights == ("IdempotentWrite",) else ""
+    return f"{doing}{who} ({said}); grant {' and '.join(rights)} on the {on}: {command}{instead}"
 
 
 TOO_LARGE_REMEDY = (
@@ -123,12 +142,13 @@ class Watch:
     """Hears of one client's troubles: says what is wrong while it is wrong, and what cannot pass by itself.
 
     `heard` is called on whatever thread polls the client.   clock: of a client that works unasked, a task's: that no
-    broker answers it is in the log then."""
+    broker answers it is in the log then.   met: brokers have answered it, or its like, at least once."""
 
-    def __init__(self, client: str, bootstrap: str, clock: Clock | None = None) -> None:
+    def __init__(self, client: str, peer: Peer | str, clock: Clock | None = None) -> None:
         self._client = client
-        self._bootstrap = bootstrap
-        self._outage = None if clock is None else Outage(bootstrap, clock)
+        self.peer = Peer(peer) if isinstance(peer, str) else peer
+        self.met = False
+        self._outage = None if clock is None else Outage(str(self.peer), clock)
         self._lock = threading.Lock()
         self._problem: str | None = None
         self._hopeless: BrokerError | None = None
@@ -137,14 +157,14 @@ class Watch:
         said, code = error.str(), error.code()
         hopeless: BrokerError | None = None
         if error.fatal():
-            hopeless = explained(error, f"the client {self._client!r} can no longer be used")
+            hopeless = explained(error, f"the client {self._client!r} can no longer be used", self.peer)
         elif code == KafkaError._AUTHENTICATION:
-            hopeless = BrokerError(f"logging in to bootstrap.servers {self._bootstrap} failed: {said}; {LOGIN}")
+            settings = f"{self.peer.setting('sasl.jaas.config')} and {self.peer.setting('sasl.mechanism')}"
+            hopeless = BrokerError(f"logging in to {self.peer} failed: {said}; check {settings}")
         elif code == KafkaError._SSL and "certificate verify failed" in said:
-            why = said.partition(", verify that ssl.ca.location")[0]  # librdkafka's name for it
-            hopeless = BrokerError(f"TLS with bootstrap.servers {self._bootstrap} failed: {why}; {TRUST}")
-        elif code in (KafkaError.CLUSTER_AUTHORIZATION_FAILED, *RIGHTS):
-            hopeless = explained(error, f"the client {self._client!r}")
+            hopeless = self._hopeless or BrokerError(f"TLS with {self.peer} failed: {self._distrust(said)}")
+        elif code in RIGHTS:
+            hopeless = explained(error, f"the client {self._client!r}", self.peer)
         with self._lock:
             if code != KafkaError._ALL_BROKERS_DOWN:  # a consequence, and never the reason
                 self._problem = said
@@ -154,6 +174,7 @@ class Watch:
 
     def answered(self) -> None:
         """Rows came, or were acknowledged."""
+        self.met = True
         if self._outage is not None:
             self._outage.over()
 
@@ -168,9 +189,27 @@ class Watch:
             raise self._hopeless
 
     def unreachable(self, doing: str) -> BrokerError:
-        return BrokerError(
-            f"{doing}: bootstrap.servers {self._bootstrap} cannot be reached: {self.problem}", retriable=True
-        )
+        return BrokerError(f"{doing}: {self.peer} cannot be reached: {self.problem}", retriable=True)
+
+    def give_up(self, why: BrokerError) -> None:
+        """Nothing more is hoped for; what was heard before is the better reason."""
+        with self._lock:
+            self._hopeless = self._hopeless or why
+
+    def _distrust(self, said: str) -> str:
+        told = names_told(said, self.peer.authority)
+        if told is not None:
+            host, names = told
+            return (
+                f"its certificate is not for {host}, but for {', '.join(names) or 'no name at all'}; name a broker as "
+                f"its certificate does in {self.peer.setting('bootstrap.servers')} and in the brokers' "
+                "advertised.listeners, or have a certificate made for this name "
+                f"({self.peer.setting('ssl.endpoint.identification.algorithm')}= switches the check off)"
+            )
+        why = said.partition(", verify that ssl.ca.location")[0]  # librdkafka's name for it
+        store = self.peer.setting("ssl.truststore.location")
+        instead = self.peer.setting("ssl.truststore.certificates")
+        return f"{why}; check {store} (or {instead}): it must hold the CA of the brokers' certificates"
 
 
 class Outage:
@@ -178,10 +217,10 @@ class Outage:
 
     librdkafka tells of each try to connect, and not always that all brokers are down."""
 
-    def __init__(self, bootstrap: str, clock: Clock) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, peer: str, clock: Clock) -> None:
+        self._peer = peer
         self._clock = clock
-        self._complaint = Complaint(clock, log, f"bootstrap.servers {bootstrap} can be reached")
+        self._complaint = Complaint(clock, log, f"{peer} can be reached")
         self._first = self._last = -APART_SECONDS
 
     def noticed(self, problem: str) -> None:
@@ -191,7 +230,7 @@ class Outage:
         self._last = now
         if now - self._first >= LASTING_SECONDS:
             self._complaint.failed(
-                f"brokers of bootstrap.servers {self._bootstrap} cannot be reached: {problem}. Nothing is skipped; it "
+                f"brokers of {self._peer} cannot be reached: {problem}. Nothing is skipped; it "
                 "is tried again until they answer"
             )
 

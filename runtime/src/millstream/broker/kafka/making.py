@@ -10,13 +10,15 @@ from confluent_kafka.admin import AdminClient
 
 from millstream.broker.kafka.failures import Watch, error_of
 from millstream.broker.kafka.lines import Listening, librdkafka
+from millstream.broker.kafka.peer import Peer
 from millstream.errors import ConfigError
 from millstream.settings.client import Client, client_definitions
-from millstream.settings.librdkafka import translate
+from millstream.settings.librdkafka import UNUSED, translate
 
 log = logging.getLogger(__name__)
 
 API_MS = 60_000  # default.api.timeout.ms
+AUTHORITY = ("ssl.ca.location", "ssl.ca.pem")
 
 
 class Making:
@@ -38,6 +40,34 @@ class Making:
     def api_seconds(self, client: Client, overrides: Mapping[str, str]) -> float:
         """How long a question to the brokers may take, `default.api.timeout.ms`."""
         return int(self.settings(client, overrides).get("default.api.timeout.ms", API_MS)) / 1000
+
+    def peer(self, client: Client, overrides: Mapping[str, str], group: str = "") -> Peer:
+        """Whom such a client talks to. Raises ConfigError for settings of security that cannot be meant."""
+        java = self.settings(client, overrides)
+        names = {name: self._name(client, name, overrides) for name in java}
+        named = names["bootstrap.servers"]
+        prefix = named.removesuffix("bootstrap.servers") or ("" if client == "admin" else f"{client}.")
+        found = translate(client, java).settings
+        user = found.get("sasl.username")
+        anonymous = found["security.protocol"] == "PLAINTEXT"
+        return Peer(
+            java["bootstrap.servers"],
+            client,
+            prefix,
+            names,
+            f"User:{user}" if user else "User:ANONYMOUS" if anonymous else "",
+            group,
+            {name: found[name] for name in AUTHORITY if name in found},
+            _talk(java) != _talk(self.settings("admin", {})),
+        )
+
+    def _name(self, client: Client, name: str, overrides: Mapping[str, str]) -> str:
+        """The setting that a client's `name` comes from. overrides: a connector's own upon the worker's, as tasks
+        compose them."""
+        of_worker = self._worker.get(f"{client}.{name}")
+        if name in overrides and overrides[name] != of_worker:
+            return f"{client}.override.{name}"
+        return name if of_worker is None else f"{client}.{name}"
 
     def producer(self, java: Mapping[str, str], more: Mapping[str, Any], watch: Watch) -> Producer:
         made: Producer = self._made(Producer, "producer", self.translated("producer", java), more, watch)
@@ -68,7 +98,7 @@ class Making:
 
     def admin_of(self, client: Client, overrides: Mapping[str, str]) -> dict[str, str]:
         """Settings of an admin client that reaches the brokers as this client does."""
-        known = {one.name for one in client_definitions("admin")}
+        known = {one.name for one in client_definitions("admin")} - UNUSED.keys()
         return {name: text for name, text in self.settings(client, overrides).items() if name in known}
 
     def _say(self, client: Client, name: str, instead: str) -> None:
@@ -93,24 +123,31 @@ class Making:
             raise ConfigError({f"{client} client": f"the settings of the {client} are not possible: {said}"}) from error
 
 
+def _talk(java: Mapping[str, str]) -> tuple[str, ...]:
+    """What has to be right for brokers to answer at all."""
+    protocol = java.get("security.protocol", "PLAINTEXT").strip().upper()
+    return java["bootstrap.servers"].strip(), protocol, java.get("sasl.mechanism", "") if "SASL" in protocol else ""
+
+
 def _metric(name: str) -> bool:
     return name.startswith("metrics.")
 
 
-def check_resolvable(bootstrap: str) -> None:
-    """Raise ConfigError when no host of `bootstrap.servers` has an address, as Java does at once."""
+def check_resolvable(bootstrap: str, setting: str = "bootstrap.servers") -> None:
+    """Raise ConfigError when no host of `bootstrap.servers` has an address, as Java does at once.
+
+    setting: its whole name.
+    """
     problems = []
     for server in (part.strip() for part in bootstrap.split(",")):
         host, colon, port = server.rpartition("://")[2].rpartition(":")
         if not colon or not port.isdigit() or not host:
-            problem = f"bootstrap.servers has {server!r}; expected host:port"
-            raise ConfigError({"bootstrap.servers": problem})
+            problem = f"{setting} has {server!r}; expected host:port"
+            raise ConfigError({setting: problem})
         try:
             socket.getaddrinfo(host.strip("[]"), int(port))
         except OSError as error:
             problems.append(f"{server} ({error.strerror})")
         else:
             return
-    raise ConfigError(
-        {"bootstrap.servers": f"No resolvable bootstrap urls given in bootstrap.servers: {', '.join(problems)}"}
-    )
+    raise ConfigError({setting: f"No resolvable bootstrap urls given in {setting}: {', '.join(problems)}"})

@@ -137,7 +137,7 @@ class Settling:
     def _refused(self, pending: Pending, error: KafkaError, message: Message) -> None:
         """A report of a record that was not written."""
         name = pending.batch.topic
-        failure = explained(error, f"writing to topic {name!r}")
+        failure = explained(error, f"writing to topic {name!r}", self._watch.peer, name)
         row = pending.refuse(message, failure)
         if error.code() in TOO_LARGE:
             if not self._alone and self.line.batch_size > 1 and self._settings.transactional_id is None:

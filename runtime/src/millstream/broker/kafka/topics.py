@@ -104,6 +104,7 @@ class Topics:
             client.poll(0)  # what is wrong is told there
             self._watch.check()
             raise self._watch.unreachable(f"looking for topic {name!r}") from error
+        self._watch.met = True
         if found.error is None:
             return len(found.partitions)
         if found.error.code() in UNKNOWN:
@@ -114,4 +115,4 @@ class Topics:
             raise BrokerError(
                 f"{name!r} is no legal name of a topic: 1 to 249 characters of a-z A-Z 0-9 . _ -", skippable=True
             )
-        raise explained(found.error, f"looking for topic {name!r}")
+        raise explained(found.error, f"looking for topic {name!r}", self._watch.peer, name)

@@ -1,0 +1,41 @@
+"""Whom a client talks to, as whom, and which settings say so."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from millstream.settings.client import Client
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """client: producer, consumer or admin; "" where it does not matter.
+
+    prefix:    of a setting of this client that is not there yet, such as `producer.override.`.
+    names:     Java's names of the settings that are there, and the whole names that they were given under.
+    authority: whom a broker's certificate may be signed by, in librdkafka's settings.
+    apart:     it talks to others, or in another way, than the worker did when it started.
+    """
+
+    servers: str
+    client: Client | str = ""
+    prefix: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+    principal: str = ""
+    group: str = ""
+    authority: Mapping[str, str] = field(default_factory=dict)
+    apart: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.names.get('bootstrap.servers', 'bootstrap.servers')} {self.servers}"
+
+    def setting(self, name: str) -> str:
+        """The setting that is to be changed: as it was given, or as it would be."""
+        return self.names.get(name, self.prefix + name)
+
+    @property
+    def who(self) -> str:
+        """`User:eve (consumer.override.sasl.jaas.config)`; empty when it is not known."""
+        if not self.principal:
+            return ""
+        given = self.names.get("sasl.jaas.config")
+        return f"{self.principal} ({given})" if given else self.principal
