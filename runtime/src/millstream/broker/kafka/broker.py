@@ -10,16 +10,15 @@ from confluent_kafka import KafkaException
 
 from millstream.broker.kafka.admin import KafkaAdmin
 from millstream.broker.kafka.consumer import KafkaConsumer
-from millstream.broker.kafka.contact import Patience, await_contact
+from millstream.broker.kafka.contact import expect_contact
 from millstream.broker.kafka.failures import Watch
-from millstream.broker.kafka.making import API_MS, Making, check_resolvable
+from millstream.broker.kafka.making import Making, check_resolvable
 from millstream.broker.kafka.peer import Peer
 from millstream.broker.kafka.producer import KafkaProducer
 from millstream.broker.kafka.topics import ABSENT_SECONDS, Topics
 from millstream.broker.ports import AdminSettings, ConsumerSettings, ProducerSettings, SinkGroup
 from millstream.errors import BrokerError
-from millstream.lifecycle import StopToken, SystemClock, spawn
-from millstream.settings.client import Client
+from millstream.lifecycle import StopToken, SystemClock
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -74,22 +73,27 @@ class KafkaBroker:
 
     def producer(self, settings: ProducerSettings) -> KafkaProducer:
         java = self._making.settings("producer", settings.overrides)
-        watch = Watch(settings.client_id, self._peer("producer", settings), self._clock)
+        watch = Watch(
+            settings.client_id,
+            _resolved(self._making.peer("producer", settings.overrides), self.bootstrap),
+            self._clock,
+        )
         max_age = int(java.get("metadata.max.age.ms", MAX_AGE_MS)) / 1000
         absent = int(java["max.block.ms"]) / 1000 if "max.block.ms" in java else ABSENT_SECONDS
         topics = Topics(watch, self._clock, lambda topic: self._limit(settings, topic), max_age, absent)
         producer = KafkaProducer(self._making, settings, topics, watch, self._clock)
-        self._await_contact(watch, settings)
+        expect_contact(self._making, settings, watch, self._clock, self._closed)
         return producer
 
     def consumer(self, settings: ConsumerSettings) -> KafkaConsumer:
-        watch = Watch(settings.client_id, self._peer("consumer", settings), self._clock)
+        peer = self._making.peer("consumer", settings.overrides, settings.group or "")
+        watch = Watch(settings.client_id, _resolved(peer, self.bootstrap), self._clock)
         consumer = KafkaConsumer(self._making, settings, watch, self._clock)
-        self._await_contact(watch, settings)
+        expect_contact(self._making, settings, watch, self._clock, self._closed)
         return consumer
 
     def admin(self, settings: AdminSettings) -> KafkaAdmin:
-        peer = self._peer("admin", settings)
+        peer = _resolved(self._making.peer("admin", settings.overrides), self.bootstrap)
         java = self._making.settings("admin", settings.overrides)
         client, watch = self._shared_admin(settings.client_id, java, peer)
         return KafkaAdmin(client, watch, self._making.api_seconds("admin", settings.overrides), self._clock)
@@ -107,27 +111,6 @@ class KafkaBroker:
         self._closed.set()
         with self._lock:
             self._admins.clear()
-
-    def _peer(self, client: Client, settings: ConsumerSettings | ProducerSettings | AdminSettings) -> Peer:
-        """Raises ConfigError when it has another address than the worker, and that cannot be one."""
-        group = settings.group or "" if isinstance(settings, ConsumerSettings) else ""
-        peer = self._making.peer(client, settings.overrides, group)
-        if peer.servers != self.bootstrap:
-            check_resolvable(peer.servers, peer.setting("bootstrap.servers"))
-        return peer
-
-    def _await_contact(self, watch: Watch, settings: ConsumerSettings | ProducerSettings) -> None:
-        """The worker's own brokers have answered when it started; others may be nowhere, and nobody would know."""
-        peer = watch.peer
-        if not peer.apart:
-            return
-        client: Client = "producer" if isinstance(settings, ProducerSettings) else "consumer"
-        limit = "max.block.ms" if client == "producer" else "default.api.timeout.ms"
-        java = self._making.settings(client, settings.overrides)
-        patience = Patience(int(java.get(limit, API_MS)) / 1000, peer.setting(limit))
-        name = f"{settings.client_id}-first"
-        probe = self._making.admin({**self._making.admin_of(client, settings.overrides), "client.id": name}, watch)
-        spawn(name, lambda stop: await_contact(probe, watch, patience, self._clock, stop), stop=self._closed)
 
     def _shared_admin(self, client_id: str, java: dict[str, str], peer: Peer) -> "tuple[AdminClient, Watch]":
         """One client for equal settings: each has threads and connections of its own."""
@@ -169,3 +152,10 @@ class KafkaBroker:
             if now - said >= SAY_SECONDS:
                 said = now
                 log.warning("%s cannot be reached yet: %s", peer, watch.problem)
+
+
+def _resolved(peer: Peer, bootstrap: str) -> Peer:
+    """Raises ConfigError when it has another address than `bootstrap`, and that cannot be one."""
+    if peer.servers != bootstrap:
+        check_resolvable(peer.servers, peer.setting("bootstrap.servers"))
+    return peer

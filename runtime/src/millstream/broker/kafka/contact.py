@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaException
 
 from millstream.broker.kafka.failures import Watch
+from millstream.broker.kafka.making import API_MS, Making
+from millstream.broker.ports import ConsumerSettings, ProducerSettings
 from millstream.errors import BrokerError
-from millstream.lifecycle import Clock, StopToken
+from millstream.lifecycle import Clock, StopToken, spawn
+from millstream.settings.client import Client
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
 STEP_SECONDS = 1.0
+LIMITS = {"producer": "max.block.ms", "consumer": "default.api.timeout.ms"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,22 @@ class Patience:
 
     seconds: float
     setting: str
+
+
+def expect_contact(
+    making: Making, settings: ConsumerSettings | ProducerSettings, watch: Watch, clock: Clock, closed: StopToken
+) -> None:
+    """The worker's own brokers have answered when it started; others may be nowhere, and nobody would know."""
+    peer = watch.peer
+    if not peer.apart:
+        return
+    client: Client = "producer" if isinstance(settings, ProducerSettings) else "consumer"
+    java = making.settings(client, settings.overrides)
+    limit = LIMITS[client]
+    patience = Patience(int(java.get(limit, API_MS)) / 1000, peer.setting(limit))
+    name = f"{settings.client_id}-first"
+    probe = making.admin({**making.admin_of(client, settings.overrides), "client.id": name}, watch)
+    spawn(name, lambda stop: await_contact(probe, watch, patience, clock, stop), stop=closed)
 
 
 def await_contact(probe: "AdminClient", watch: Watch, patience: Patience, clock: Clock, stop: StopToken) -> None:

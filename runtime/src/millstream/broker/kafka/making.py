@@ -44,7 +44,7 @@ class Making:
     def peer(self, client: Client, overrides: Mapping[str, str], group: str = "") -> Peer:
         """Whom such a client talks to. Raises ConfigError for settings of security that cannot be meant."""
         java = self.settings(client, overrides)
-        names = {name: self._name(client, name, overrides) for name in java}
+        names = {name: _given_as(self._worker, client, name, overrides) for name in java}
         named = names["bootstrap.servers"]
         prefix = named.removesuffix("bootstrap.servers") or ("" if client == "admin" else f"{client}.")
         found = translate(client, java).settings
@@ -60,14 +60,6 @@ class Making:
             {name: found[name] for name in AUTHORITY if name in found},
             _talk(java) != _talk(self.settings("admin", {})),
         )
-
-    def _name(self, client: Client, name: str, overrides: Mapping[str, str]) -> str:
-        """The setting that a client's `name` comes from. overrides: a connector's own upon the worker's, as tasks
-        compose them."""
-        of_worker = self._worker.get(f"{client}.{name}")
-        if name in overrides and overrides[name] != of_worker:
-            return f"{client}.override.{name}"
-        return name if of_worker is None else f"{client}.{name}"
 
     def producer(self, java: Mapping[str, str], more: Mapping[str, Any], watch: Watch) -> Producer:
         made: Producer = self._made(Producer, "producer", self.translated("producer", java), more, watch)
@@ -121,6 +113,17 @@ class Making:
         except KafkaException as error:
             said = error_of(error).str()
             raise ConfigError({f"{client} client": f"the settings of the {client} are not possible: {said}"}) from error
+
+
+def _given_as(worker: Mapping[str, str], client: Client, name: str, overrides: Mapping[str, str]) -> str:
+    """The setting that a client's `name` comes from.
+
+    overrides: a connector's own upon the worker's, as tasks compose them.
+    """
+    of_worker = worker.get(f"{client}.{name}")
+    if name in overrides and overrides[name] != of_worker:
+        return f"{client}.override.{name}"
+    return name if of_worker is None else f"{client}.{name}"
 
 
 def _talk(java: Mapping[str, str]) -> tuple[str, ...]:
