@@ -39,6 +39,7 @@ class Client:
     inside: list[Callable[[list[Message]], None]] = field(default_factory=list)
     asked: list[tuple[list[At], bool]] = field(default_factory=list)
     committed_at: dict[TopicPartition, int] = field(default_factory=dict)
+    refusing: KafkaError | None = None
 
     def subscribe(self, topics: Sequence[str], **hear: Callable[..., None]) -> None:
         self.hear = hear
@@ -95,6 +96,8 @@ class Client:
 
     def commit(self, offsets: list[At], asynchronous: bool) -> list[At] | None:
         self.asked.append((offsets, asynchronous))
+        if self.refusing is not None and not asynchronous:
+            raise KafkaException(self.refusing)
         return None if asynchronous else offsets
 
     def close(self) -> None:

@@ -200,6 +200,22 @@ def test_who_stood_still_longer_than_its_session_is_given_nothing_of_what_it_had
     assert member.read == {FIRST: [0, 1, 2, 3]}
 
 
+def test_who_stood_still_is_given_nothing_before_its_group_knows_it_or_tells_what_it_lost(member: Member) -> None:
+    """What librdkafka fetches before it has heard of it belongs to the successor."""
+    member.client.rebalance("assign", SECOND)
+    member.poll(2)
+    member.client.committed_at = {FIRST: 1, SECOND: 1}
+    member.client.refusing = KafkaError(KafkaError.UNKNOWN_MEMBER_ID, "gone")
+    stand_still(member, 46.0)
+    member.poll_all()
+    assert member.read == {FIRST: [0], SECOND: [0]}
+    member.client.rebalance("lost", FIRST)
+    member.client.refusing = None
+    member.poll_all()
+    assert member.read == {FIRST: [0], SECOND: list(range(COUNT))}
+    assert [[at.offset for at in ats] for ats, _ in member.client.asked[-2:]] == [[1, 1], [1]]
+
+
 @pytest.mark.parametrize("seconds", [44.0, 46.0])
 def test_who_stood_still_and_is_a_member_yet_misses_no_row(member: Member, seconds: float) -> None:
     member.poll()

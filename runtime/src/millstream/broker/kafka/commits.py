@@ -1,7 +1,7 @@
 """The part of a consumer that speaks for its group."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError, KafkaException
@@ -22,6 +22,7 @@ Done = Callable[[Exception | None], None]
 Asked = frozenset[tuple[str, int, int]]
 DOING = "committing positions"
 GONE_SECONDS = 60.0
+ANSWER_SECONDS = 1.0
 
 
 class Commits:
@@ -133,6 +134,22 @@ class Committing:
     def committed(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         self._need_group()
         return self._questions.committed(partitions)
+
+    def still_has(self, partitions: Collection[TopicPartition]) -> bool:
+        """Whether the group says so: only a member may commit, so that what is committed is committed once more.
+
+        Of partitions without a committed position nobody can be asked: they count as had.
+        """
+        if not partitions:
+            return True
+        try:
+            found = self._client.committed([At(*partition) for partition in partitions], ANSWER_SECONDS)
+            known = [at for at in found if at.error is None and at.offset >= 0]
+            answers = self._client.commit(offsets=known, asynchronous=False) if known else ()
+        except KafkaException as error:
+            log.debug("whether this is a member yet: %s", error)
+            return False
+        return all(at.error is None for at in (*found, *(answers or ())))
 
     def end_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         return {partition: self._questions.bounds(partition)[1] for partition in partitions}

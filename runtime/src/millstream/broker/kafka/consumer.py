@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 SESSION_MS = 45_000
 STEP_SECONDS = 0.1  # how late a wakeup is heard
+ASK_SECONDS = 0.02
 #: librdkafka rests for 10 ms (fetch.queue.backoff.ms) once it has so many rows; a fast sink takes 13,000 in that time
 ROWS_AHEAD = 30_000
 
@@ -130,6 +131,7 @@ class KafkaConsumer(Steering, Committing):
         self._member = Membership(client, places, questions, java, self._events.wait_for)
         self._session = int(java.get("session.timeout.ms", SESSION_MS)) / 1000
         self._looked = clock.monotonic()
+        self._doubt = False  # whether its group may have gone on without it
         self._wake = threading.Event()
         self._closed = False
         self._one_topic = False  # whether all rows are of one topic, whatever partitions come
@@ -171,7 +173,7 @@ class KafkaConsumer(Steering, Committing):
             messages = self._read(max_rows, deadline)
             if self._gone.anew:
                 messages = self._begun_anew(messages)
-            if self._stood_still() and self._settings.group is not None:
+            if self._settings.group is not None and self._in_doubt():
                 self._places.read_again(self._places.of)
                 messages = [message for message in messages if message.error() is not None]
             try:
@@ -204,13 +206,20 @@ class KafkaConsumer(Steering, Committing):
         self._commit_anew(reached)
         return [message for message in messages if message.topic() not in anew]
 
-    def _stood_still(self) -> bool:
-        """Whether so long that others may have the partitions: what was fetched before that is theirs then.
+    def _in_doubt(self) -> bool:
+        """Whether it stood still so long that others may have the partitions: what was fetched by now is theirs then.
 
-        librdkafka tells of it behind the rows that it has in store; asked for anew, they come after that.
+        librdkafka tells of it behind rows, and perhaps later than it fetches more: the group is asked.
         """
         before, self._looked = self._looked, self._clock.monotonic()
-        return self._looked - before > self._session
+        if self._looked - before > self._session:
+            self._doubt = True
+        elif not self._doubt:
+            return False
+        self._doubt = not self.still_has(self._places.of)
+        if self._doubt:
+            self._wake.wait(ASK_SECONDS)
+        return True
 
     def reshare(self, member: int, members: int) -> None:
         """Kafka's group protocol deals partitions out."""
