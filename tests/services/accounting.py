@@ -1,5 +1,6 @@
 """What of numbered lines came through a topic into a file: lost, repeated, out of order."""
 
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from services.kafka import Kafka
 
 LINE_BYTES = 100
 PADDING = "abcdefghij" * 9 + "\n"
+IN_A_LOG = re.compile(rb"(\d{9})" + PADDING[:-1].encode())
 READ_S = 60.0
 LOOK_S = 0.3  # `consume` waits so long for as many as it may give
 
@@ -37,10 +39,10 @@ class Written:
 
 @dataclass
 class Account:
-    """first: the first line that the topic has to have; others were in one that was deleted."""
+    """gone: lines that were in a topic that was deleted: the one in its name need not have them."""
 
     lines: int
-    first: int = 0
+    gone: frozenset[int] = frozenset()
     lost_topic: int = 0
     lost_file: int = 0
     repeats_topic: int = 0
@@ -78,6 +80,19 @@ def topic_rows(kafka: Kafka, topic: str) -> dict[int, list[int]]:
     return found
 
 
+def deleted_lines(kafka: Kafka, topic: str, partitions: int) -> frozenset[int] | None:
+    """The lines of a topic that was just deleted; None: it is not yet.
+
+    A broker renames the logs, appends nothing to them from then on, and removes them a minute later
+    (file.delete.delay.ms). Rows are not compressed, so that lines are found as they are.
+    """
+    logs = [*(kafka.instance.program.folder / "data").glob(f"{topic}-*-delete")]
+    if len(logs) < partitions:
+        return None
+    segments = [segment.read_bytes() for log in logs for segment in log.glob("*.log")]
+    return frozenset(int(number) for segment in segments for number in IN_A_LOG.findall(segment))
+
+
 def file_rows(path: Path, witness: bool) -> tuple[list[Written], list[str]]:
     """What is in a sink's file, and what of it is no line."""
     written, foreign = [], []
@@ -113,12 +128,12 @@ def accounted(account: Account, topic: Mapping[int, Sequence[int]], file: Sequen
     """Count. Order is a partition's: how often a partition steps back, the most of all partitions."""
     in_topic = [number for numbers in topic.values() for number in numbers]
     have, came = set(in_topic), {one.number for one in file}
-    wanted = set(range(account.first, account.lines))
+    wanted = set(range(account.lines)) - account.gone
     account.lost_topic = len(wanted - have)
     account.lost_file = len((wanted | have) - came)
     account.repeats_topic = len(in_topic) - len(have)
     account.rewinds_topic = max(map(rewinds, topic.values()), default=0)
-    account.repeats_file = len(file) - len(in_topic) if account.first == 0 else len(file) - len(came)
+    account.repeats_file = len(file) - len(in_topic) if not account.gone else len(file) - len(came)
     account.rewinds_file = max(map(rewinds, _by_partition(topic, file).values()), default=0)
     account.behind_successor = behind_successor(file)
     return account

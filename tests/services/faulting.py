@@ -200,11 +200,8 @@ class Happening:
             problem(f"the worker ended with {code} when it was asked to")
         topic = topic_rows(scene.kafka, scene.topic)
         account = Account(scene.lines)
-        if any(fault.deletes for fault in self.faults):
-            # of one partition the first lines are gone; of several, whichever were written, as one may be ahead
-            first = min((min(numbers) for numbers in topic.values() if numbers), default=scene.lines)
-            account.first = first if scene.setting.partitions == 1 else max(first, scene.deleted_to)
-            done.gone = scene.lines - len({number for numbers in topic.values() for number in numbers})
+        account.gone = scene.gone
+        done.gone = len(scene.gone.difference(*topic.values()))
         rows, account.foreign = file_rows(scene.copy, scene.setting.witness)
         accounted(account, topic, rows)
         for name in ("lost_topic", "lost_file", "repeats_topic", "repeats_file", "rewinds_topic", "rewinds_file"):

@@ -12,6 +12,7 @@ from pathlib import Path
 from confluent_kafka.admin import NewPartitions
 from running import processes
 
+from services.accounting import deleted_lines
 from services.scene import ASK_S, PATIENCE_S, Scene
 
 Step = Callable[[Scene], None]
@@ -185,12 +186,12 @@ def make_room(scene: Scene) -> None:
 
 def delete_topic(scene: Scene) -> None:
     scene.admin.delete_topics([scene.topic])[scene.topic].result(ASK_S)
+    partitions = scene.setting.partitions
+    scene.gone = scene.until(lambda: deleted_lines(scene.kafka, scene.topic, partitions), "it to be deleted", ASK_S)
 
 
 def make_topic_again(scene: Scene) -> None:
     """A broker that makes topics by itself may have done so: the source asks for it."""
-    assert scene.flow is not None
-    scene.deleted_to = scene.flow.given
     deadline = time.monotonic() + MADE_IN_S
     while scene.topic not in scene.admin.list_topics(timeout=ASK_S).topics and time.monotonic() < deadline:
         scene.rest(0.2)

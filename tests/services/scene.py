@@ -67,7 +67,7 @@ class Scene:
         self.human: list[str] = []
         self.ended: list[int] = []  # exit codes of a worker that ended by itself
         self.supervised = False
-        self.deleted_to = 0  # lines that were there to be read when the topic was deleted
+        self.gone: frozenset[int] = frozenset()  # lines that were in a topic that was deleted
         self._past = ""
         self._counted, self._bytes = 0, 0
         folder.mkdir(parents=True, exist_ok=True)

@@ -35,8 +35,8 @@ def test_order_is_counted_by_partition() -> None:
     assert rewinds([0, 1, 2, 1, 2, 3, 0]) == 2
 
 
-def test_a_deleted_topic_takes_its_first_lines_along_and_no_later_ones() -> None:
-    found = accounted(Account(5, first=2), {0: [2, 4]}, rows(0, 1, 2, 4))
+def test_a_deleted_topic_takes_its_own_lines_along_and_no_others() -> None:
+    found = accounted(Account(5, gone=frozenset({0, 1})), {0: [2, 4]}, rows(0, 1, 2, 4))
     assert (found.lost_topic, found.lost_file) == (1, 1)
 
 
