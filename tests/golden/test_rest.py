@@ -8,6 +8,7 @@ import pytest
 from golden.counting import Count
 from golden.rest.between import BEFORE, SETTINGS
 from golden.rest.differing import Listed, read_list
+from golden.rest.pinning import moved, pins
 from golden.rest.recording import Exchange, read
 from golden.rest.replaying import Judge, Replay
 
@@ -59,6 +60,10 @@ def test_every_exchange_is_answered_as_java_did_or_as_listed(
 
 def test_each_recorded_scenario_is_replayed_or_of_another_test(exchanges: list[Exchange], listed: Listed) -> None:
     assert {exchange.scenario for exchange in exchanges} - set(SCENARIOS) <= set(listed.other_scenarios)
+
+
+def test_every_listed_answer_is_the_recorded_one_that_was_listed(exchanges: list[Exchange], listed: Listed) -> None:
+    assert moved(exchanges, listed, pins()) == [], "look at the list again; golden/rest/pinning.py says how to go on"
 
 
 def test_every_reason_is_a_row_of_the_deviations(listed: Listed) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from golden.rest.comparing import ABSENT, DOCUMENTATION, differences, leaves
 from golden.rest.differing import Listed, read_list
+from golden.rest.pinning import is_listed, moved, pin, pins
 from golden.rest.recording import Answer, Exchange, Here, read
 
 LIST = Path(__file__).parent / "differences.toml"
@@ -142,6 +143,31 @@ def test_an_answer_that_is_listed_must_be_as_listed(exchanges: list[Exchange], l
             third = {path: (recorded.get(path, ABSENT), "" if isinstance(value, dict) else ("third", value))}
             assert any(f" {path}: listed" in problem for problem in listed.unexpected(exchange.name, recorded, third))
     assert tried > 100
+
+
+@pytest.mark.timeout(120)
+def test_changing_any_one_field_of_a_recorded_answer_that_is_listed_is_noticed(
+    exchanges: list[Exchange], listed: Listed
+) -> None:
+    """That any change is one of the leaves is another test."""
+    pinned, tried = pins(), 0
+    answers = {each.name: leaves(each.answer) for each in exchanges if is_listed(each, listed)}
+    assert {name: pin(recorded) for name, recorded in answers.items()} == pinned
+    for digest, recorded in {pin(recorded): recorded for recorded in answers.values()}.items():
+        for path in recorded:
+            tried += 1
+            assert pin({**recorded, path: "another"}) != digest
+            assert pin({each: value for each, value in recorded.items() if each != path}) != digest
+    assert tried > 2_000
+
+
+def test_a_listed_answer_that_was_recorded_anew_is_a_problem(exchanges: list[Exchange], listed: Listed) -> None:
+    place, old = next((place, each) for place, each in enumerate(exchanges) if is_listed(each, listed))
+    new = replace(old, answer=replace(old.answer, status=418))
+    assert moved([*exchanges[:place], new, *exchanges[place + 1 :]], listed, pins()) == [
+        f"{old.name}: was listed for another recorded answer"
+    ]
+    assert moved([], listed, {"gone: step": "0"}) == ["gone: step: is not listed, and pinned"]
 
 
 def expected(listed: Listed, exchange: Exchange) -> dict[str, Any]:
