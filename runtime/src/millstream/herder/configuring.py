@@ -76,8 +76,9 @@ class Configuring:
             if state.tasks_of(name):
                 configs.put_task_configs(name, [])
             configs.put_target_state(name, target)
-            yield from self._tasks.stop(self._tasks.of(name))
-            for task in state.tasks_of(name):
+            running = self._tasks.of(name)  # more than are stored, when a stop before could not write its end
+            yield from self._tasks.stop(running)
+            for task in {*state.tasks_of(name), *running}:
                 self._states.forget(task)
         else:
             configs.put_target_state(name, target)

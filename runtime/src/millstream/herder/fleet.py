@@ -35,6 +35,7 @@ class Incarnation:
     settled:     set once it is known how the start went: tasks are started, or it failed, or it is not to run.
     fingerprint: of settings that came from config providers; None: none did.
     failed:      this start of it, or what came after; a status may still tell of an earlier one.
+    is_asked:    for its tasks, now.   ask_again: once that is over; however often it wishes for it meanwhile, once.
     """
 
     plugin: Plugin
@@ -43,6 +44,8 @@ class Incarnation:
     retry_s: float = RETRY_S
     fingerprint: str | None = None
     failed: bool = False
+    is_asked: bool = False
+    ask_again: bool = False
     monitor: Stage | None = None
 
     def settle(self) -> None:
@@ -84,13 +87,15 @@ class Fleet:
     def stop_connector(self, name: str) -> Procedure:
         """Stop the instance; its tasks go on."""
         incarnation = self._connectors.pop(name, None)
-        if incarnation is not None:
-            self._crew.stages.complete(incarnation.starting)
-            self._monitor_is_back(incarnation)
-            incarnation.settle()
-            with self._crew.stages.of(f"stopping connector {name}", name):
-                yield self._crew.worker.stop_connector(name)
-            self._crew.tell(name, State.UNASSIGNED, incarnation.plugin.reported_version)
+        if incarnation is None:  # the worker may still know it: it failed, and was stopped
+            yield self._crew.worker.stop_connector(name)
+            return
+        self._crew.stages.complete(incarnation.starting)
+        self._monitor_is_back(incarnation)
+        incarnation.settle()
+        with self._crew.stages.of(f"stopping connector {name}", name):
+            yield self._crew.worker.stop_connector(name)
+        self._crew.tell(name, State.UNASSIGNED, incarnation.plugin.reported_version)
 
     def restart_connector(self, name: str) -> Procedure:
         """The instance; its tasks go on. Gives what `start_connector` does."""
@@ -170,17 +175,22 @@ class Fleet:
 
     def _reconfigure(self, name: str, incarnation: Incarnation) -> Procedure:
         """Ask the connector what its tasks are to do, and have them do it."""
-        config = self._crew.configs.snapshot().connectors.get(name)
-        if config is None:  # it is being deleted
-            incarnation.settle()
-            return
         try:
+            config = self._crew.configs.snapshot().connectors.get(name)
+            if config is None:  # it is being deleted
+                incarnation.settle()
+                return
             most = int(config.get(TASKS_MAX) or 1)
             with self._crew.stages.of(f"generating task configs for connector {name}", name):
                 configs = yield self._crew.worker.task_configs(name, most)
             yield from self._crew.turns.take(name, self._apply(name, incarnation, configs))
         except (MillstreamError, ValueError) as error:
             self._task_configs_failed(name, incarnation, error)
+        finally:
+            incarnation.is_asked = False
+            if incarnation.ask_again:
+                incarnation.ask_again = False
+                self._ask_for_tasks(name, incarnation)
 
     def _apply(self, name: str, incarnation: Incarnation, wanted: Sequence[Config]) -> Procedure:
         """Run the tasks that these configs are for, complete and with the connector's `${…}` as its child gave them.
@@ -219,8 +229,13 @@ class Fleet:
         self._crew.agenda.post(lambda: self._ask_for_tasks(name, incarnation), pause)
 
     def _ask_for_tasks(self, name: str, incarnation: Incarnation) -> None:
-        if self._connectors.get(name) is incarnation:
-            self._crew.agenda.let(self._reconfigure(name, incarnation), f"configuring the tasks of connector {name}")
+        if self._connectors.get(name) is not incarnation:
+            return
+        if incarnation.is_asked:
+            incarnation.ask_again = True
+            return
+        incarnation.is_asked = True
+        self._crew.agenda.let(self._reconfigure(name, incarnation), f"configuring the tasks of connector {name}")
 
     def _again(self, name: str, incarnation: Incarnation) -> Procedure:
         """Unless it was stopped, started, or given another config meanwhile."""

@@ -58,9 +58,12 @@ class Restarting:
         self._board.known(name, "Unknown connector: {}")
         return (yield from self._fleet.restart_connector(name))
 
-    def _restart_parts(self, name: str, connector: bool, tasks: Sequence[TaskId]) -> Procedure:
-        if name not in self._configs.snapshot().connectors:
+    def _restart_parts(self, name: str, connector: bool, wanted: Sequence[TaskId]) -> Procedure:
+        """Those of them that there still are: they waited for their turn."""
+        state = self._configs.snapshot()
+        if name not in state.connectors:
             return
+        tasks = [task for task in wanted if task in state.tasks_of(name)]
         with self._stages.of(f"handling restart request for connector {name}", name):
             if connector:
                 yield from self._fleet.stop_connector(name)
@@ -73,6 +76,5 @@ class Restarting:
             if connector:
                 self._fleet.start_connector(name, state)
             for task in tasks:
-                if task in state.tasks_of(name):
-                    self._tasks.start(task, state)
+                self._tasks.start(task, state)
         self._board.publish()

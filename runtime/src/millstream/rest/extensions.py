@@ -1,5 +1,6 @@
 """REST extensions: the operator's own code, in the worker's process, around the API and beside it."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -13,6 +14,8 @@ from millstream.rest.states import States
 from millstream.settings.plugins import Kind
 from millstream_api import Cluster, ConnectorHealth, RestExtension
 from millstream_api.cluster import PartHealth
+
+log = logging.getLogger(__name__)
 
 
 class Extensions:
@@ -31,7 +34,10 @@ class Extensions:
 
     def close(self) -> None:
         for plugin in self.plugins:
-            plugin.close()
+            try:
+                plugin.close()
+            except Exception:
+                log.exception("the REST extension %s could not be closed", type(plugin).__name__)
 
 
 def load_extensions(names: Sequence[str], inventory: Inventory, settings: Mapping[str, str]) -> Extensions:
@@ -48,7 +54,7 @@ def extended(app: ASGIApp, extensions: Extensions) -> ASGIApp:
 
     async def routed(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        for prefix, resource in extensions.resources.items():
+        for prefix, resource in tuple(extensions.resources.items()):  # `open` may be about to add some
             if path == prefix or path.startswith(f"{prefix}/"):
                 await resource({**scope, "path": path.removeprefix(prefix) or "/", "root_path": prefix}, receive, send)
                 return
