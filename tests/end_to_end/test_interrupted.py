@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -174,3 +175,44 @@ def test_output_that_does_not_fit_on_the_disk_is_a_failure_in_a_sentence(
 
 def test_the_table_of_what_waits_is_whole() -> None:
     assert {words[1] for words in leaves() if words[0] == "connectors"} == set(CONNECTORS)
+
+
+def full_while(folder: Path, process: subprocess.Popen[str]) -> int:
+    """Let a `produce` write a line, then nothing more; gives the old limit once it says that it waits."""
+    assert process.stdin is not None
+    process.stdin.write("a\n")
+    process.stdin.flush()
+    until(
+        lambda: ended(folder, "consume", "full", "--from-beginning", *LOG).stdout == "a\n", "the first line to be there"
+    )
+    limit = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)[0]
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+    process.stdin.write("b\nc\n")
+    process.stdin.flush()
+    assert process.stderr is not None
+    said = process.stderr.readline()
+    assert f"the log '{folder}/log.db': disk I/O error" in said
+    assert said.endswith(". This gives up after 60 s, or at Ctrl-C\n")
+    return limit
+
+
+def test_a_produce_waits_for_a_full_disk_and_goes_on(folder: Path) -> None:
+    with begun(folder, ["produce", "full", *LOG]) as process:
+        limit = full_while(folder, process)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        said = process.communicate("d\n", timeout=20)[1]
+    assert (process.returncode, said) == (0, "")
+    assert ended(folder, "consume", "full", "--from-beginning", *LOG).stdout == "a\nb\nc\nd\n"
+
+
+def test_a_produce_that_is_interrupted_at_a_full_disk_says_what_is_written(folder: Path) -> None:
+    with begun(folder, ["produce", "full", *LOG]) as process:
+        full_while(folder, process)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=25)[1]
+    assert process.returncode == 130
+    assert said.startswith(
+        f"millstream: SIGINT: 1 of 3 records are known to be in 'full': cannot write the log '{folder}"
+    )
+    assert said.count("\n") == 1
+    assert ended(folder, "consume", "full", "--from-beginning", *LOG).stdout == "a\n"

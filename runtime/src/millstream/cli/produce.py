@@ -3,9 +3,10 @@
 import base64
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from io import BufferedReader
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -16,6 +17,7 @@ from millstream.cli.records import CLIENT_ID, POLL_S, ROWS, with_log
 from millstream.errors import BrokerError, MillstreamError
 from millstream.lifecycle import StopToken, SystemClock
 
+Found = TypeVar("Found")
 FLUSH_S = 60.0
 INTERRUPTED_S = 5.0  # brokers are waited for so long after Ctrl-C, so that it can be told what they have
 READ_BYTES = 1 << 16
@@ -44,23 +46,28 @@ def produce(broker: Broker, topic: str, key_separator: str | None, as_json: bool
     says how many lines are.
     """
     writing = _Writing(broker.producer(ProducerSettings(CLIENT_ID)))
-    patience = FLUSH_S
+    wrong: ValueError | None = None
     try:
-        for lines in _chunks(cast(BufferedReader, sys.stdin.buffer)):
-            before = writing.handed
-            batch = _from_json(topic, lines, before) if as_json else _from_lines(topic, lines, key_separator)
-            writing.hand_over(batch)
+        try:
+            for lines in _chunks(cast(BufferedReader, sys.stdin.buffer)):
+                before = writing.handed
+                batch = _from_json(topic, lines, before) if as_json else _from_lines(topic, lines, key_separator)
+                writing.hand_over(batch)
+        except ValueError as error:  # of a line; what came before it is written all the same
+            wrong = error
         left = writing.finish(FLUSH_S)
         if left:
             raise BrokerError(f"{left} records were not acknowledged within {FLUSH_S:.0f} s")
+        writing.producer.close(FLUSH_S)
     except Interrupted as interrupt:
-        patience = 0.0
         writing.tell(interrupt, topic)
+        writing.give_up()
         raise
-    except (MillstreamError, ValueError) as error:
-        fail(f"after {writing.handed} records: {error}")
-    finally:
-        writing.producer.close(patience)
+    except MillstreamError as error:
+        writing.give_up()
+        fail(f"after {writing.written} records: {error}")
+    if wrong:
+        fail(f"after {writing.written} records: {wrong}")
     refused = writing.refused
     if refused:
         fail(f"{len(refused)} of {writing.handed} records were refused, the first: {refused[0]}")
@@ -72,34 +79,29 @@ class _Writing:
     def __init__(self, producer: Producer) -> None:
         self.producer = producer
         self.handed = 0
+        self.written = 0
         self.refused: list[Exception] = []
         self._clock = SystemClock()
+        self._waits = False
 
     def hand_over(self, batch: Outgoing) -> None:
         """Send; a log that takes nothing in is waited for as long as for the last records."""
-        rest = StopToken()
-        deadline = self._clock.monotonic() + FLUSH_S
-        while True:
-            try:
-                with held():  # so that it is known what was handed over
-                    self.producer.send(batch, self._done)
-                    self.handed += len(batch.values)
-            except BrokerError as error:
-                if not error.retriable or self._clock.monotonic() >= deadline:
-                    raise
-                rest.wait(POLL_S)
-            else:
-                with held():
-                    self.producer.poll()
-                return
+        rows = len(batch.values)
+
+        def send() -> None:
+            self.producer.send(batch, lambda delivered: self._done(rows, delivered))
+            self.handed += rows
+
+        self._patiently(send, FLUSH_S)
+        self._patiently(self.producer.poll, FLUSH_S)
 
     def finish(self, seconds: float) -> int:
         """Wait at most so long for everything; gives the rows still out. A signal is heard in between."""
         deadline = self._clock.monotonic() + seconds
-        while left := self.producer.flush(min(POLL_S, seconds)):
+        while left := self._patiently(lambda: self.producer.flush(POLL_S), seconds):
             if self._clock.monotonic() >= deadline:
                 return left
-        self.producer.durable()
+        self._patiently(self.producer.durable, seconds)
         return 0
 
     def tell(self, interrupt: Interrupted, topic: str) -> None:
@@ -107,19 +109,40 @@ class _Writing:
         try:
             left = self.finish(INTERRUPTED_S)
         except MillstreamError as error:
-            warn(f"{interrupt.name} after {self.handed} records; whether they were written is not known: {error}")
+            warn(f"{interrupt.name}: {self.written} of {self.handed} records are known to be in {topic!r}: {error}")
             return
         if left or self.refused:
-            done = self.handed - left - len(self.refused)
             warn(
-                f"{interrupt.name} after {self.handed} records: {done} are in {topic!r},"
+                f"{interrupt.name} after {self.handed} records: {self.written} are in {topic!r},"
                 f" {len(self.refused)} were refused, of {left} it is not known"
             )
         else:
             warn(f"{interrupt.name}: the first {self.handed} lines are records in {topic!r}, those after them are not")
 
-    def _done(self, delivered: Delivered) -> None:
+    def give_up(self) -> None:
+        """Close it without waiting, after an error that is told; it may come again of what is left."""
+        with suppress(MillstreamError):
+            self.producer.close(0)
+
+    def _patiently(self, step: Callable[[], Found], seconds: float) -> Found:
+        """Do a step whole, again and again while the log asks for that; the first time it is said."""
+        rest = StopToken()
+        deadline = self._clock.monotonic() + seconds
+        while True:
+            try:
+                with held():  # so that it is known what was handed over, and what became of it
+                    return step()
+            except BrokerError as error:
+                if not error.retriable or self._clock.monotonic() >= deadline:
+                    raise
+                if not self._waits:
+                    self._waits = True
+                    warn(f"{error}. This gives up after {seconds:.0f} s, or at Ctrl-C")
+                rest.wait(POLL_S)
+
+    def _done(self, rows: int, delivered: Delivered) -> None:
         self.refused.extend(delivered.failures.values())
+        self.written += rows - len(delivered.failures)
 
 
 def _chunks(stream: BufferedReader) -> Iterator[list[bytes]]:
