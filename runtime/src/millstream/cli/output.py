@@ -22,6 +22,7 @@ LAST_COLUMN = 30  # at least so many characters, before a table becomes wider th
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 CONTROLS_IN_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 UNSHOWN_IN_JSON = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+PADDING = re.compile(r" +(\x1b\[0m)?$", re.MULTILINE)
 SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
@@ -84,7 +85,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
     width = max(here.width if here.is_terminal else 0, sum(widths))
     printed = io.StringIO()
     Console(file=printed, force_terminal=here.is_terminal, width=width).print(table)
-    write(printed.getvalue())
+    write(PADDING.sub(r"\1", printed.getvalue()))
 
 
 def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
