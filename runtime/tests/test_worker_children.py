@@ -102,6 +102,19 @@ def test_a_child_on_the_embedded_log_imports_nothing_that_its_template_has_not(s
     assert "RuntimeError: imported since the fork: []" in ears.until("FAILED").trace
 
 
+def test_a_child_prints_and_logs_by_what_its_template_has_made_ready(shared):
+    trace = started(shared, "prepared", deed="prepared").until("FAILED").trace
+    assert "RuntimeError: the same: [True, True, True, True]" in trace
+
+
+def test_where_a_template_is_comes_through_its_own_output(shared, caplog):
+    caplog.set_level(logging.INFO)
+    started(shared, "asked").until("RUNNING")
+    os.kill(template_of(shared, "hosted"), signal.SIGUSR1)
+    wait_until(lambda: "[template hosted] Current thread 0x" in caplog.text)
+    shared.stop_connector("asked").result(10)
+
+
 def test_the_last_lines_of_output_are_in_the_trace_of_a_crash(shared):
     trace = started(shared, "lines", deed="segv").until("FAILED").trace
     assert f"\tstarting in {os.getcwd()}" in trace

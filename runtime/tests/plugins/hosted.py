@@ -61,12 +61,20 @@ def _flood(config: HostedConfig) -> None:
 
 
 AT_FORK: set[str] = set()
+HAD: list[Any] = []
 os.register_at_fork(after_in_child=lambda: AT_FORK.update(sys.modules))
+os.register_at_fork(after_in_child=lambda: HAD.extend([sys.stdin, sys.stdout, sys.stderr, *logging.root.handlers]))
 
 
 def _modules(_: HostedConfig) -> None:
     """Says what this process had to import after it was forked."""
     raise RuntimeError(f"imported since the fork: {sorted(set(sys.modules) - AT_FORK)}")
+
+
+def _prepared(_: HostedConfig) -> None:
+    """Says whether it prints and logs by what it had when it was forked."""
+    now = [sys.stdin, sys.stdout, sys.stderr, *logging.root.handlers]
+    raise RuntimeError(f"the same: {[one is other for one, other in zip(now, HAD, strict=True)]}")
 
 
 def _children(config: HostedConfig) -> None:
@@ -164,6 +172,7 @@ DEEDS: dict[str, Any] = {
     "cut": _cut,
     "leave-a-flood": _leave_a_flood,
     "modules": _modules,
+    "prepared": _prepared,
 }
 
 

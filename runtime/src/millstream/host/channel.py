@@ -14,9 +14,9 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from types import UnionType
-from typing import Any, get_args, get_origin
+from typing import Any, NamedTuple, get_args, get_origin
 
 from millstream.errors import RemoteError, java_name, message_of, trace_of
 
@@ -334,21 +334,42 @@ _OF_JSON: dict[Any, frozenset[type[Any]]] = {
     Sequence: frozenset({list}),
     float: frozenset({float, int}),
 }
-_EXPECTED = {
-    kind: {part.name: _types(part.type) for part in fields(kind)}
+
+
+class _Part(NamedTuple):
+    """What there is to know of a field, found out once: a child that asks `fields` writes to 23 pages more."""
+
+    name: str
+    of: type[Any] | None
+    expected: frozenset[type[Any]]
+    is_required: bool
+
+
+_PARTS = {
+    kind: tuple(
+        _Part(
+            part.name,
+            part.metadata.get("of"),
+            _types(part.type),
+            part.default is MISSING and part.default_factory is MISSING,
+        )
+        for part in fields(kind)
+    )
     for kind in (*_KINDS.values(), PluginTarget, Surroundings, Failure)
 }
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_DECODER = json.JSONDecoder()
 
 
 def encode(message: Message) -> bytes:
     """Give the message as one line. Raises TypeError or ValueError for a content that is not JSON-clean."""
-    return json.dumps({"is": type(message).__name__, **_plain(message)}, separators=(",", ":")).encode() + b"\n"
+    return _ENCODER.encode({"is": type(message).__name__, **_plain(message)}).encode() + b"\n"
 
 
 def decode(line: bytes) -> Message:
     """Read one line. Raises ValueError for one that is no message, naming its beginning."""
     try:
-        content = json.loads(line)
+        content = _DECODER.decode(line.decode())
         kind = content.pop("is")
         known = _KINDS.get(kind)
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
@@ -360,23 +381,21 @@ def decode(line: bytes) -> Message:
 
 
 def _plain(value: Any) -> dict[str, Any]:
-    named = {part.name: getattr(value, part.name) for part in fields(value)}
-    return {name: _plain(held) if is_dataclass(held) else held for name, held in named.items()}
+    named = {part.name: getattr(value, part.name) for part in _PARTS[type(value)]}
+    return {name: _plain(held) if type(held) in _PARTS else held for name, held in named.items()}
 
 
 def _build(kind: type[Any], content: Mapping[str, Any]) -> Any:
     given = {}
-    for part in fields(kind):
-        if part.name in content:
-            nested = part.metadata.get("of")
-            value = content[part.name]
-            given[part.name] = built = _build(nested, value) if nested and isinstance(value, dict) else value
-            expected = _EXPECTED[kind][part.name]
+    for name, nested, expected, is_required in _PARTS[kind]:
+        if name in content:
+            value = content[name]
+            given[name] = built = _build(nested, value) if nested and isinstance(value, dict) else value
             if expected and type(built) not in expected:
                 right = " or ".join(sorted(each.__name__ for each in expected))
-                raise ValueError(f"the message {kind.__name__} has {part.name}={value!r:.80}: expected {right}")
-        elif part.default is MISSING and part.default_factory is MISSING:
-            raise ValueError(f"the message {kind.__name__} lacks {part.name!r}: {str(dict(content))[:200]}")
+                raise ValueError(f"the message {kind.__name__} has {name}={value!r:.80}: expected {right}")
+        elif is_required:
+            raise ValueError(f"the message {kind.__name__} lacks {name!r}: {str(dict(content))[:200]}")
     return kind(**given)
 
 

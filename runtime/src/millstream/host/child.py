@@ -35,6 +35,7 @@ def run(channel: int, out: int, prepared: "Prepared | None" = None) -> NoReturn:
     code = 1
     try:
         prepared = prepared or Prepared()
+        _take_first()
         end = ChildEnd(socket.socket(fileno=channel))
         prepared.speak_to(out, end)
         main.serve(end, on_orphaned=end_group, limit_memory=_limit_memory)
@@ -50,22 +51,34 @@ def run(channel: int, out: int, prepared: "Prepared | None" = None) -> NoReturn:
 
 
 class Prepared:
-    """This process once all is done that can be before its output is known: streams, signals, where it logs to.
+    """A process once all is done that can be before its output is known: streams, signals, where it logs to.
 
-    private: a copy of the output, out of a plugin's usual reach.
+    Made by a template, whose children then have it: in each of them it would be half a megabyte.
+
+    private: a copy of the output, out of a plugin's usual reach; given: a number that this process has for it already.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, private: int | None = None) -> None:
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
-        self._private = fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 100)  # whoever's it is yet
         if nothing:
             os.close(nothing)
+        if private is None:
+            private = fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 100)  # whoever's it is yet
+        else:
+            os.dup2(2, private, inheritable=False)
+        self.private = private
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the process
         sys.stdout, sys.stderr = output.Printed(1, self._veil), output.Printed(2, self._veil)
         self._end: ChildEnd | None = None
-        _process(self._private)
-        output.to_descriptor(self._private, self._veil)
+        gc.set_threshold(YOUNG_OBJECTS)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        faulthandler.disable()  # where it believes itself enabled it installs nothing, whoever has taken its signals
+        faulthandler.unregister(signal.SIGUSR1)
+        faulthandler.enable(private, all_threads=True)
+        faulthandler.register(signal.SIGUSR1, private, all_threads=True)
+        output.to_descriptor(private, self._veil)
         threading.excepthook = output.thread_ended
 
     def speak_to(self, out: int, end: ChildEnd) -> None:
@@ -73,7 +86,7 @@ class Prepared:
         self._end = end
         for number in (1, 2):
             os.dup2(out, number)
-        os.dup2(out, self._private, inheritable=False)
+        os.dup2(out, self.private, inheritable=False)
         if out not in (1, 2):
             os.close(out)
 
@@ -81,12 +94,7 @@ class Prepared:
         return text if self._end is None else self._end.veil(text)
 
 
-def _process(private: int) -> None:
-    gc.set_threshold(YOUNG_OBJECTS)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-    faulthandler.enable(private, all_threads=True)
-    faulthandler.register(signal.SIGUSR1, private, all_threads=True)
+def _take_first() -> None:
     with contextlib.suppress(OSError):
         score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)  # a text file would import its encoding
         try:

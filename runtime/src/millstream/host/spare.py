@@ -13,10 +13,13 @@ import signal
 import socket
 import traceback
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from millstream.errors import MillstreamError
 from millstream.lifecycle import Clock
+
+if TYPE_CHECKING:  # a template imports it with what it preloads
+    from millstream.host.child import Prepared
 
 NAME = b"millstream-next"
 PR_SET_NAME, PR_GET_NAME = 15, 16
@@ -149,8 +152,8 @@ class Spares:
         self._due = self._clock.monotonic() + QUIET_SECONDS if self._attempts else None
 
 
-def be_spare(line: socket.socket, disabled: Sequence[str]) -> NoReturn:
-    """In a forked process: prepare, rehearse, wait for a request, and be that child.
+def be_spare(line: socket.socket, disabled: Sequence[str], prepared: "Prepared") -> NoReturn:
+    """In a forked process: rehearse, wait for a request, and be that child.
 
     Ends when its template lets it go; of a rehearsal that takes too long by the kernel's alarm.
     """
@@ -159,8 +162,6 @@ def be_spare(line: socket.socket, disabled: Sequence[str]) -> NoReturn:
     code = 70
     try:
         former = named(NAME)
-        prepared = child.Prepared()
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(REHEARSAL_SECONDS)
         with contextlib.suppress(MillstreamError):  # the operator has disabled what it is rehearsed with
             rehearsal.rehearse(disabled)

@@ -28,8 +28,9 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from millstream.host.begotten import beget
 from millstream.host.freezing import freeze
@@ -37,20 +38,24 @@ from millstream.host.orphan import adopt, die_with_parent
 from millstream.host.spare import Spares, be_spare
 from millstream.lifecycle import SystemClock
 
+if TYPE_CHECKING:  # imported by the preload
+    from millstream.host.child import Prepared
+
 MAX_PACKET = 1 << 17
 
 
 class Template:
     """The loop of a template: requests in, forks and exit reports out.
 
-    spares: it keeps a child ahead of the next request.   disabled: plugins that their rehearsal leaves out.
+    prepared: what its children have from it.   request: what it was told to be (`spares`, `disabled`).
     """
 
-    def __init__(self, control: socket.socket, worker: int, spares: bool, disabled: Sequence[str]) -> None:
+    def __init__(self, control: socket.socket, worker: int, prepared: "Prepared", request: Mapping[str, Any]) -> None:
         self._control = control
         self._worker = worker
-        self._disabled = disabled
-        self._spares = Spares(self._fork_spare, self._forked, self._fork, SystemClock(), spares)
+        self._prepared = prepared
+        self._disabled: Sequence[str] = request["disabled"]
+        self._spares = Spares(self._fork_spare, self._forked, self._fork, SystemClock(), request["spares"])
         self._children: set[int] = set()
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._woken, False)
@@ -99,7 +104,7 @@ class Template:
         if "fork" in request:
             self._take(request["fork"], descriptors)
         elif "template" in request:
-            beget(descriptors, self._leave, self._worker, be_template)
+            beget(descriptors, self._leave, self._worker, partial(be_template, private=self._prepared.private))
         elif "signal" in request and request["signal"] in self._children:
             _signal(request["signal"], request["number"])
 
@@ -115,7 +120,7 @@ class Template:
         from millstream.host import child  # imported by the preload: a name, not a load
 
         try:
-            pid = self._process(lambda: child.run(descriptors[0], descriptors[1]))
+            pid = self._process(lambda: child.run(descriptors[0], descriptors[1], self._prepared))
         except OSError as error:
             self._say({"refused": number, "errno": error.errno, "error": str(error)})
         else:
@@ -129,7 +134,7 @@ class Template:
     def _fork_spare(self, line: socket.socket) -> int:
         """Give the number of a process that will be one, 0 when none can be made."""
         try:
-            return self._process(lambda: be_spare(line, self._disabled))
+            return self._process(lambda: be_spare(line, self._disabled, self._prepared))
         except OSError:
             return 0
 
@@ -233,8 +238,13 @@ def look_for_plugins(disabled: tuple[str, ...], converters: list[str]) -> None:
         installed.warm(disabled, converters)
 
 
-def be_template(control: socket.socket, worker: int, hello: dict[str, Any] | None = None) -> NoReturn:
-    """Hear what to import, do it, be frozen, and serve the worker. Dies by SIGKILL with it until it can serve."""
+def be_template(
+    control: socket.socket, worker: int, hello: dict[str, Any] | None = None, private: int | None = None
+) -> NoReturn:
+    """Hear what to import, do it, be frozen, and serve the worker. Dies by SIGKILL with it until it can serve.
+
+    private: the copy of its output that it has from the template which forked it.
+    """
     if hello is not None:
         control.send(json.dumps(hello).encode())
     request = json.loads(control.recv(MAX_PACKET) or os._exit(0))
@@ -243,9 +253,12 @@ def be_template(control: socket.socket, worker: int, hello: dict[str, Any] | Non
     failures = preload(["millstream.host.child", *request["preload"]])
     look_for_plugins(tuple(request["disabled"]), request["converters"])
     threads = len(os.listdir("/proc/self/task"))
+    from millstream.host import child  # imported by now: a name, not a load
+
+    prepared = child.Prepared(private)
     freeze()
     gc.enable()
-    template = Template(control, worker, request["spares"], request["disabled"])
+    template = Template(control, worker, prepared, request)
     control.send(json.dumps({"ready": failures, "threads": threads, "seconds": time.perf_counter() - began}).encode())
     die_with_parent(signal.SIGTERM, worker)  # from now on the children's groups are killed before it goes
     template.serve()
