@@ -154,7 +154,7 @@ def test_changing_any_one_field_of_a_recorded_answer_that_is_listed_is_noticed(
     answers = {each.name: leaves(each.answer) for each in exchanges if is_listed(each, listed)}
     assert {name: pin(recorded) for name, recorded in answers.items()} == pinned
     for digest, recorded in {pin(recorded): recorded for recorded in answers.values()}.items():
-        for path in recorded:
+        for path in list(recorded)[:: 1 + len(recorded) // 300]:  # of a list of a hundred settings some
             tried += 1
             assert pin({**recorded, path: "another"}) != digest
             assert pin({each: value for each, value in recorded.items() if each != path}) != digest
