@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
-from running import Answer, WorkerProcess, until
+from running import Answer, Rest, WorkerProcess, until
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 HEADERS = 'set X-Frame-Options: DENY, "add X-Listed: a, b", setDate Expires: 3600000'
@@ -137,3 +137,32 @@ def test_while_it_starts_every_answer_is_a_503_that_says_when_to_ask_again(tmp_p
     }
     assert {json.loads(answer.text)["status"] for answer in answers["/health"][:-1]} == {"starting"}
     assert answers["/connectors/x/status"][-1].json["message"] == "No status found for connector x"
+
+
+def test_admin_listeners_serve_the_levels_of_loggers_alone_and_the_others_no_longer_do(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    made = WorkerProcess(tmp_path / "apart")
+    made.properties |= {"admin.listeners": f"http://127.0.0.1:{port}"}
+    made.start()
+    try:
+        admin = Rest()
+        admin.url = f"http://127.0.0.1:{port}"
+        assert admin.call("GET", "/admin/loggers").status == 200
+        assert admin.call("GET", "/connectors").status == 404
+        assert made.call("GET", "/admin/loggers").status == 404
+        assert made.call("GET", "/connectors").status == 200
+    finally:
+        made.stop()
+
+
+def test_empty_admin_listeners_put_the_levels_of_loggers_away(tmp_path: Path) -> None:
+    made = WorkerProcess(tmp_path / "without")
+    made.properties |= {"admin.listeners": ""}
+    made.start()
+    try:
+        assert made.call("GET", "/admin/loggers").status == 404
+        assert made.call("GET", "/").status == 200
+    finally:
+        made.stop()

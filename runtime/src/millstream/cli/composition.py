@@ -20,7 +20,7 @@ from millstream.inventory.discovery import discover
 from millstream.inventory.inventory import Inventory
 from millstream.lifecycle import SystemClock
 from millstream.rest.app import RestSettings, create_admin_app, create_app
-from millstream.rest.extensions import HerderCluster, extended, load_extensions
+from millstream.rest.extensions import HerderCluster, beside, guarded, load_extensions
 from millstream.rest.listeners import Advertised, advertised_url, bind, bound, parse_listener, settings_of
 from millstream.rest.security import CrossOrigin, ResponseHeaders, header_rules
 from millstream.rest.server import RestServer, Served
@@ -86,9 +86,9 @@ class Standalone:
 
         rules = header_rules(config.response_http_headers_config)
 
-        def guarded(app: ASGIApp) -> ASGIApp:
-            """Around the extensions, so that their refusals carry the operator's headers, too."""
-            inner = extended(app, self._extensions)
+        def around(app: ASGIApp) -> ASGIApp:
+            """Around the extensions' guards, so that their refusals carry the operator's headers, too."""
+            inner = guarded(app, self._extensions)
             if origins := config.access_control_allow_origin.strip():
                 inner = CrossOrigin(inner, origins.split(","), _listed(config.access_control_allow_methods))
             return ResponseHeaders(inner, rules, SystemClock()) if rules else inner
@@ -101,12 +101,12 @@ class Standalone:
         sockets = [bind(each) for each in listeners]
         self._listeners = [bound(each, sock) for each, sock in zip(listeners, sockets, strict=True)]
         served = [
-            Served(guarded(self._app), [sock], _tls(each.scheme, resolved, "listeners.https."))
+            Served(around(beside(self._app, self._extensions)), [sock], _tls(each.scheme, resolved, "listeners.https."))
             for each, sock in zip(listeners, sockets, strict=True)
         ]
         for each in admins:
             tls = _tls(each.scheme, resolved, "admin.listeners.https.")
-            served.append(Served(guarded(self._admin_app), [bind(each, "admin.listeners")], tls))
+            served.append(Served(around(self._admin_app), [bind(each, "admin.listeners")], tls))
         self._rest = RestServer(served)
         wanted = Advertised(
             config.rest_advertised_host_name, config.rest_advertised_port, config.rest_advertised_listener

@@ -4,12 +4,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from millstream.errors import message_of, unexplained
 from millstream.herder.herder import Herder
 from millstream.identity import Status
 from millstream.inventory.inventory import Inventory
 from millstream.inventory.loading import load
+from millstream.rest.errors import error_body
 from millstream.rest.states import States
 from millstream.settings.plugins import Kind
 from millstream_api import Cluster, ConnectorHealth, RestExtension
@@ -49,8 +51,8 @@ def load_extensions(names: Sequence[str], inventory: Inventory, settings: Mappin
     return Extensions(made)
 
 
-def extended(app: ASGIApp, extensions: Extensions) -> ASGIApp:
-    """The API with the extensions' resources below it and their guards around all; the first named is the outermost."""
+def beside(app: ASGIApp, extensions: Extensions) -> ASGIApp:
+    """The API, and the extensions' resources below their paths."""
 
     async def routed(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
@@ -60,11 +62,37 @@ def extended(app: ASGIApp, extensions: Extensions) -> ASGIApp:
                 return
         await app(scope, receive, send)
 
-    guarded: Any = routed
+    return routed
+
+
+def guarded(app: ASGIApp, extensions: Extensions) -> ASGIApp:
+    """The extensions' guards around it all, the first named outermost; what they or resources raise is answered."""
+    inner: Any = app
     for plugin in reversed(extensions.plugins):
-        guarded = plugin.guard(guarded)
-    wrapped: ASGIApp = guarded
-    return wrapped
+        inner = plugin.guard(inner)
+    return _answered(inner) if extensions.plugins else inner
+
+
+def _answered(app: ASGIApp) -> ASGIApp:
+    """The API answers its own errors: what comes out of here is an extension's."""
+
+    async def answered(scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def sent(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await app(scope, receive, sent)
+        except Exception as error:
+            said = f"an extension of rest.extension.classes failed at {scope.get('path', '')}: {message_of(error)}"
+            log.error("%s", said, exc_info=unexplained(error))
+            if not begun:  # else the server closes the connection, so that nobody takes the answer for whole
+                await error_body(500, said)(scope, receive, send)
+
+    return answered
 
 
 class HerderCluster:

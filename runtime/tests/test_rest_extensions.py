@@ -1,0 +1,105 @@
+"""The operator's own code around the API and beside it: where it stands, and what it raises."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from millstream.rest.app import RestSettings, create_admin_app, create_app
+from millstream.rest.extensions import Extensions, beside, guarded
+from millstream_api import Cluster, RestExtension
+
+
+class Audit(RestExtension[Any]):
+    """`/audit` tells its path, raises, or begins to answer and raises; refuses who names a stranger."""
+
+    def __init__(self) -> None:
+        """No settings."""
+
+    def resources(self, cluster: Cluster) -> tuple[str, Any]:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["path"] == "/raise":
+                raise ValueError("no such page")
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            if scope["path"] == "/half":
+                raise ValueError("half")
+            await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+        return "/audit", app
+
+    def guard(self, app: Any) -> Any:
+        async def guarding(scope: Scope, receive: Receive, send: Send) -> None:
+            if (b"who", b"stranger") in scope["headers"]:
+                await send({"type": "http.response.start", "status": 401, "headers": []})
+                await send({"type": "http.response.body", "body": b""})
+                return
+            await app(scope, receive, send)
+
+        return guarding
+
+
+class Broken(RestExtension[Any]):
+    def __init__(self) -> None:
+        """No settings."""
+
+    def guard(self, app: Any) -> Any:
+        async def guarding(scope: Scope, receive: Receive, send: Send) -> None:
+            raise RuntimeError("the directory of users is away")
+
+        return guarding
+
+
+def ask(app: Any, path: str, **headers: str) -> httpx.Response:
+    async def asked() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://worker") as client:
+            return await client.get(path, headers=headers)
+
+    return asyncio.run(asked())
+
+
+@pytest.fixture
+def extensions() -> Extensions:
+    made = Extensions([Audit()])
+    made.open(None)  # type: ignore[arg-type]  # it asks the cluster nothing
+    return made
+
+
+def test_a_resource_stands_beside_the_api_and_behind_the_guards(extensions: Extensions) -> None:
+    app = guarded(beside(create_app(None, RestSettings()), extensions), extensions)
+    assert ask(app, "/audit/x").text == "/x"
+    assert ask(app, "/connectors").status_code == 503  # the herder is not there yet
+    assert ask(app, "/audit/x", who="stranger").status_code == 401
+
+
+def test_what_a_resource_raises_is_an_error_as_any_other_and_one_line_of_the_log(
+    extensions: Extensions, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = guarded(beside(create_app(None, RestSettings()), extensions), extensions)
+    answer = ask(app, "/audit/raise")
+    said = "an extension of rest.extension.classes failed at /audit/raise: no such page"
+    assert (answer.status_code, answer.json()) == (500, {"error_code": 500, "message": said})
+    assert [record.getMessage() for record in caplog.records] == [said]
+
+
+def test_an_answer_that_has_begun_is_left_unfinished(extensions: Extensions, caplog: pytest.LogCaptureFixture) -> None:
+    app = guarded(beside(create_app(None, RestSettings()), extensions), extensions)
+    with pytest.raises(AssertionError):  # httpx's transport: the answer did not come to its end
+        ask(app, "/audit/half")
+    assert "failed at /audit/half: half" in caplog.text
+
+
+def test_what_a_guard_raises_is_an_error_and_nobody_gets_past_it() -> None:
+    extensions = Extensions([Broken()])
+    answer = ask(guarded(create_app(None, RestSettings()), extensions), "/connectors")
+    assert answer.status_code == 500
+    assert "failed at /connectors: the directory of users is away" in answer.json()["message"]
+
+
+def test_admin_listeners_have_the_guards_and_no_resources(extensions: Extensions) -> None:
+    app = guarded(create_admin_app(None, RestSettings()), extensions)
+    assert ask(app, "/audit/x").status_code == 404
+    assert ask(app, "/connectors").status_code == 404
+    assert ask(app, "/admin/loggers").status_code == 503
+    assert ask(app, "/admin/loggers", who="stranger").status_code == 401
