@@ -16,7 +16,7 @@ from millstream.broker.kafka.failures import Watch
 from millstream.broker.kafka.flight import BY_KEY
 from millstream.broker.kafka.making import Making
 from millstream.broker.kafka.producer import KafkaProducer
-from millstream.broker.kafka.topics import Topics
+from millstream.broker.kafka.topics import Topics, Waiting
 from millstream.broker.ports import Delivered, Outgoing, ProducerSettings
 from millstream.errors import (
     BrokerError,
@@ -162,7 +162,7 @@ def producer_on(cluster: Cluster, transactional_id: str | None = None, **overrid
     named = {name.replace("_", "."): text for name, text in overrides.items()}
     settings = ProducerSettings("test", transactional_id=transactional_id, overrides=named)
     watch = Watch("test", "127.0.0.1:1")
-    topics = Topics(watch, cluster.clock, cluster.limits.get, 300.0, 10.0)
+    topics = Topics(watch, cluster.clock, cluster.limits.get, Waiting(300.0, 10.0))
     topics._rest = cluster.clock  # type: ignore[assignment]  # waiting moves the clock
     producer = KafkaProducer(Faking(cluster), settings, topics, watch, cluster.clock)
     producer._rest = cluster.clock  # type: ignore[assignment]  # as above

@@ -94,3 +94,23 @@ def test_active_topics_are_told_once_each() -> None:
     active = ActiveTopics()
     assert active.new(["a", "b", "a"]) == ["a", "b"]
     assert active.new(["b", "c"]) == ["c"]
+
+
+def test_a_topic_says_which_settings_ask_for_it() -> None:
+    creation, _ = topic_creation(
+        {
+            "topic.creation.groups": "wide",
+            "topic.creation.default.partitions": "1",
+            "topic.creation.default.replication.factor": "2",
+            "topic.creation.wide.include": "w.*",
+            "topic.creation.wide.partitions": "9",
+            "topic.creation.wide.retention.ms": "7",
+        }
+    )
+    assert creation is not None
+    assert creation.new_topic("any").asked_for == (
+        "topic.creation.default.partitions=1, topic.creation.default.replication.factor=2"
+    )
+    assert creation.new_topic("wet").asked_for == (
+        "topic.creation.wide.partitions=9, topic.creation.default.replication.factor=2, topic.creation.wide.retention.ms=7"
+    )

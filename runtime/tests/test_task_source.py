@@ -666,8 +666,8 @@ class Refusing:
 
 def test_a_topic_that_cannot_be_made_fails_the_task_and_names_it(bench: Any) -> None:
     admin = Refusing(*[BrokerError("not authorized")] * 2)
-    run(bench, [records("a")], new_topic=NewTopic, admin=admin)
-    assert "Task failed to create new topic 'data'" in bench.trace()
+    run(bench, [records("a")], new_topic=lambda name: NewTopic(name, asked_for="three of them"), admin=admin)
+    assert "Task failed to create new topic 'data' (three of them): not authorized. Ensure" in bench.trace()
     assert "restart the task" in bench.trace()
 
 

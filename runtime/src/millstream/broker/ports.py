@@ -77,12 +77,16 @@ class TopicDescription:
 
 @dataclass(frozen=True, slots=True)
 class NewTopic:
-    """A topic to create; -1 partitions or replicas: the broker's default."""
+    """A topic to create; -1 partitions or replicas: the broker's default.
+
+    asked_for: the settings that say so, with their values, for whoever reads why it could not be made.
+    """
 
     name: str
     partitions: int = -1
     replication: int = -1
     config: Mapping[str, str] = field(default_factory=dict)
+    asked_for: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

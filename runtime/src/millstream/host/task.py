@@ -3,7 +3,7 @@
 import logging
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from millstream.broker.connect import open_broker
@@ -35,7 +35,7 @@ from millstream.metrics.readings import Measuring
 from millstream.pipeline.poll import SinkPipeline, SourcePipeline
 from millstream.pipeline.reporting import Counters, LogReporter, Reporting
 from millstream.pipeline.tolerance import Handling, Tolerance
-from millstream.pipeline.topics import topic_creation
+from millstream.pipeline.topics import PREFIX, TopicCreation, topic_creation
 from millstream.settings.connector import DEAD_LETTERS, NO_DEAD_LETTERS
 from millstream.storage.offsets import offset_topic
 from millstream.task import events, failpoints
@@ -173,9 +173,7 @@ class Workbench:
         self, connector: Mapping[str, str | None], task: type[SourceTask[Any]], config: Any, pipeline: SourcePipeline
     ) -> SourceParts:
         broker = self._opened()
-        creation, warnings = (
-            topic_creation(text(connector)) if flag(self._places.worker, "topic.creation.enable", True) else (None, ())
-        )
+        creation, warnings = self._creation(text(connector))
         for warning in warnings:
             log.warning("%s", warning)
         producer = broker.producer(
@@ -213,6 +211,17 @@ class Workbench:
             errors=self._counters.values,
             failpoint=failpoints.from_environment(),
         )
+
+    def _creation(self, connector: Mapping[str, str]) -> tuple[TopicCreation | None, Sequence[str]]:
+        if flag(self._places.worker, "topic.creation.enable", True):
+            return topic_creation(connector)
+        ignored = sorted(key for key in connector if key.startswith(PREFIX))
+        if not ignored:
+            return None, ()
+        return None, [
+            f"{', '.join(ignored)}: ignored, as topic.creation.enable=false in the worker; its brokers make missing "
+            "topics (auto.create.topics.enable), or nobody does"
+        ]
 
     def _source_settings(self, connector: Mapping[str, str | None]) -> SourceSettings:
         worker = self._places.worker

@@ -1,7 +1,7 @@
 """How a missing topic is made, and which topics a task has been active in (spec/runtime.md §2.6, §5.7)."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from millstream.broker.ports import NewTopic
@@ -15,7 +15,7 @@ PREFIX = "topic.creation."
 class CreationGroup:
     """`topic.creation.<name>.*`: topics whose whole name matches one of `include` and none of `exclude`.
 
-    config: topic-level settings, passed on as they are.
+    config: topic-level settings, passed on as they are.   given: those that the group has itself, beside `default`.
     """
 
     name: str
@@ -24,6 +24,7 @@ class CreationGroup:
     include: Sequence[re.Pattern[str]] = ()
     exclude: Sequence[re.Pattern[str]] = ()
     config: Mapping[str, str] = field(default_factory=dict)
+    given: Collection[str] = ()
 
     def matches(self, topic: str) -> bool:
         if self.name == DEFAULT:
@@ -33,7 +34,14 @@ class CreationGroup:
         return any(pattern.fullmatch(topic) for pattern in self.include)
 
     def topic(self, name: str) -> NewTopic:
-        return NewTopic(name, self.partitions, self.replication, dict(self.config))
+        return NewTopic(name, self.partitions, self.replication, dict(self.config), self._asked_for())
+
+    def _asked_for(self) -> str:
+        numbers = {"partitions": self.partitions, "replication.factor": self.replication}
+        settings = [
+            f"{PREFIX}{self.name if key in self.given else DEFAULT}.{key}={value}" for key, value in numbers.items()
+        ]
+        return ", ".join([*settings, *(f"{PREFIX}{self.name}.{key}={value}" for key, value in self.config.items())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +130,7 @@ class _Reader:
             self._patterns(f"{name}.include", required=True),
             self._patterns(f"{name}.exclude"),
             self._config(name),
+            {key for key in ("partitions", "replication.factor") if f"{name}.{key}" in self._own},
         )
 
     def _number(self, key: str, default: int | None) -> int:

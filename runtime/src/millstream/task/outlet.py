@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 
 from millstream.broker.ports import Admin, NewTopic
-from millstream.errors import ConflictError, MillstreamError
+from millstream.errors import ConflictError, MillstreamError, message_of
 from millstream.task.counting import SourceTaskMetrics
 from millstream.task.delivery import Sent, Upstream, passing
 from millstream.task.events import TopicSeen
@@ -93,6 +93,7 @@ class Topics:
             raise error
         else:
             raise MillstreamError(
-                f"Task failed to create new topic {new.name!r} with {dict(new.config)!r}. Ensure that the task is "
-                "authorized to create topics or that the topic exists and restart the task"
+                f"Task failed to create new topic {new.name!r} ({new.asked_for}): {message_of(error)}. Ensure that its "
+                "brokers can do what these settings ask for, and that the task is authorized to create topics or that "
+                "the topic exists, and restart the task"
             ) from error

@@ -40,8 +40,8 @@ class Asking:
         self._clock = clock
         self._rest = StopToken()  # never set: to wait on
 
-    def _asked(self, doing: str, question: Callable[[], T]) -> T:
-        """Ask, again while a topic is so new that its brokers do not know it."""
+    def _asked(self, doing: str, question: Callable[[], T], topic: str | None = None) -> T:
+        """Ask, again while a topic is so new that its brokers do not know it.   topic: what rights may lack for."""
         deadline = self._clock.monotonic() + self._seconds
         while True:
             try:
@@ -51,7 +51,7 @@ class Asking:
                 self._watch.check()
                 code = error_of(error).code()
                 if code not in NEW or self._clock.monotonic() >= deadline:
-                    raise self._why(error, doing) from error
+                    raise self._why(error, doing, topic) from error
             except TimeoutError as error:  # of the future: librdkafka's own limit came later still
                 self._watch.check()
                 raise self._unreachable(doing) from error
@@ -60,7 +60,7 @@ class Asking:
                 return answer
             self._rest.wait(AGAIN_SECONDS)
 
-    def _why(self, error: KafkaException, doing: str) -> Exception:
+    def _why(self, error: KafkaException, doing: str, topic: str | None) -> Exception:
         inner = error_of(error)
         if inner.code() == KafkaError.TOPIC_ALREADY_EXISTS:
             return ConflictError(f"{doing}: it already exists")
@@ -68,7 +68,7 @@ class Asking:
             return UnknownTopicError(f"{doing}: {inner.str()}")
         if inner.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN):
             return self._unreachable(doing)
-        return explained(error, doing, self._watch.peer)
+        return explained(error, doing, self._watch.peer, topic)
 
     def _unreachable(self, doing: str) -> BrokerError:
         """Final where brokers of this address have never answered anybody: it may be a wrong one."""
@@ -129,13 +129,15 @@ class Topics(Asking):
         wanted = Wanted(new.name, new.partitions, new.replication, config=dict(new.config))
         try:
             future = self._client.create_topics([wanted], operation_timeout=self._seconds)[new.name]
-            self._asked(f"creating topic {new.name!r}", lambda: (future.result(self._seconds),))
+            self._asked(f"creating topic {new.name!r}", lambda: (future.result(self._seconds),), new.name)
         except ConflictError as error:
             return error
         except BrokerError as error:
             return error
+        except ValueError as error:  # such as more partitions than librdkafka has numbers for
+            return BrokerError(f"creating topic {new.name!r}: {error}")
         except KafkaException as error:
-            return explained(error, f"creating topic {new.name!r}")
+            return explained(error, f"creating topic {new.name!r}", self._watch.peer, new.name)
         return None
 
     def _await(self, names: set[str]) -> None:

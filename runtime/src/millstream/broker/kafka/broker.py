@@ -15,7 +15,7 @@ from millstream.broker.kafka.failures import Watch
 from millstream.broker.kafka.making import Making, check_resolvable
 from millstream.broker.kafka.peer import Peer
 from millstream.broker.kafka.producer import KafkaProducer
-from millstream.broker.kafka.topics import ABSENT_SECONDS, Topics
+from millstream.broker.kafka.topics import ABSENT_SECONDS, Topics, Waiting, remedy
 from millstream.broker.ports import AdminSettings, ConsumerSettings, ProducerSettings, SinkGroup
 from millstream.errors import BrokerError
 from millstream.lifecycle import StopToken, SystemClock
@@ -48,6 +48,7 @@ class KafkaBroker:
         self.bootstrap = bootstrap
         self.shared = True
         self._making = Making(bootstrap, settings)
+        self._remedy = remedy(settings)
         self._clock = SystemClock()
         self._lock = threading.Lock()
         self._admins: dict[tuple[tuple[str, str], ...], tuple[AdminClient, Watch]] = {}
@@ -80,7 +81,8 @@ class KafkaBroker:
         )
         max_age = int(java.get("metadata.max.age.ms", MAX_AGE_MS)) / 1000
         absent = int(java["max.block.ms"]) / 1000 if "max.block.ms" in java else ABSENT_SECONDS
-        topics = Topics(watch, self._clock, lambda topic: self._limit(settings, topic), max_age, absent)
+        waiting = Waiting(max_age, absent, self._remedy)
+        topics = Topics(watch, self._clock, lambda topic: self._limit(settings, topic), waiting)
         producer = KafkaProducer(self._making, settings, topics, watch, self._clock)
         expect_contact(self._making, settings, watch, self._clock, self._closed)
         return producer

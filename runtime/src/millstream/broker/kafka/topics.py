@@ -1,6 +1,6 @@
 """What a producer knows of its topics: how many partitions, how large a record may be."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,27 @@ LOOK_SECONDS = 5.0
 ABSENT_SECONDS = 10.0  # where max.block.ms does not say
 STEP_SECONDS = 1.0
 AGAIN_SECONDS = 0.05
-REMEDY = (
-    "the brokers did not make it (auto.create.topics.enable); create it, or let the connector: "
-    "topic.creation.default.partitions and topic.creation.default.replication.factor"
-)
+MISSING = "the brokers did not make it (auto.create.topics.enable); create it, or let the connector: "
+SETTINGS = "topic.creation.default.partitions and topic.creation.default.replication.factor"
+FIRST = ", after topic.creation.enable=true in the worker, which is false"
+
+
+def remedy(worker: Mapping[str, str]) -> str:
+    """What to do about a topic that is missing. worker: its settings."""
+    enabled = worker.get("topic.creation.enable", "true").strip().lower() == "true"
+    return f"{MISSING}{SETTINGS}{'' if enabled else FIRST}"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """max_age, absent: seconds until a topic is looked at again, and for how long one that is not there is waited for.
+
+    remedy: what is said of one that does not come.
+    """
+
+    max_age: float
+    absent: float = ABSENT_SECONDS
+    remedy: str = f"{MISSING}{SETTINGS}"
 
 
 @dataclass(slots=True)
@@ -33,19 +50,13 @@ class Topic:
 
 
 class Topics:
-    """limit: asks the brokers for a topic's max.message.bytes; may raise BrokerError.
+    """limit: asks the brokers for a topic's max.message.bytes; may raise BrokerError."""
 
-    max_age, absent: seconds until a topic is looked at again, and for how long one that is not there is waited for.
-    """
-
-    def __init__(
-        self, watch: Watch, clock: Clock, limit: Callable[[str], int | None], max_age: float, absent: float
-    ) -> None:
+    def __init__(self, watch: Watch, clock: Clock, limit: Callable[[str], int | None], waiting: Waiting) -> None:
         self._watch = watch
         self._clock = clock
         self._limit = limit
-        self._max_age = max_age
-        self._absent = absent
+        self._waiting = waiting
         self._known: dict[str, Topic] = {}
         self._missed: dict[str, float] = {}  # since when the brokers have said that it is not there
         self._rest = StopToken()  # never set: to wait on
@@ -70,7 +81,7 @@ class Topics:
                 known.until = self._clock.monotonic() + LOOK_SECONDS
                 return known
             if count:
-                found = Topic(count, self._limit(name), self._clock.monotonic() + self._max_age)
+                found = Topic(count, self._limit(name), self._clock.monotonic() + self._waiting.max_age)
                 self._known[name] = found
                 self._missed.pop(name, None)
                 return found
@@ -86,10 +97,11 @@ class Topics:
         now = self._clock.monotonic()
         if coming:
             self._missed.pop(name, None)
-        elif now - self._missed.setdefault(name, now) >= self._absent:
+        elif now - self._missed.setdefault(name, now) >= self._waiting.absent:
             del self._missed[name]  # whoever asks again waits again
             raise UnknownTopicError(
-                f"topic {name!r} does not exist, also after {self._absent:g} s (max.block.ms), and {REMEDY}"
+                f"topic {name!r} does not exist, also after {self._waiting.absent:g} s (max.block.ms), and "
+                f"{self._waiting.remedy}"
             )
         if now >= deadline:
             lacks = "has no leader yet" if coming else "does not exist yet"

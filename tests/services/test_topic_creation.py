@@ -1,0 +1,137 @@
+"""Topics that a source lets the worker make (KIP-158), and cannot have: the reason, the settings, the remedy."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from confluent_kafka.admin import AdminClient
+from running import WorkerProcess, until
+
+from services.kafka import Kafka
+from services.standalone import SOURCE, fails, lines, named, trusted, worker_on
+
+WAIT_S = 40.0
+DEFAULT = {"topic.creation.default.partitions": "1", "topic.creation.default.replication.factor": "1"}
+WIDE = {"topic.creation.groups": "wide", "topic.creation.wide.include": ".*"}
+
+
+@pytest.fixture(scope="module")
+def worker(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+    """On the plain listener, started; for all of these tests."""
+    worker = worker_on(kafka.java_client(), tmp_path_factory.mktemp("creation")).start()
+    yield worker
+    worker.stop()
+
+
+def source(worker: WorkerProcess, **settings: str) -> str:
+    """Gives its name, which is its topic's, too."""
+    name = named("made")
+    (worker.folder / f"{name}.txt").write_text(lines(0, 3))
+    file = str(worker.folder / f"{name}.txt")
+    worker.create(name, **{"connector.class": SOURCE, "file": file, "topic": name, **DEFAULT, **settings})
+    return name
+
+
+@pytest.mark.parametrize(
+    ("settings", "said", "why"),
+    [
+        (
+            {"topic.creation.default.replication.factor": "3"},
+            "topic.creation.default.partitions=1, topic.creation.default.replication.factor=3)",
+            "target replication factor of 3 cannot be reached because only 1 broker(s) are registered",
+        ),
+        (
+            {**WIDE, "topic.creation.wide.replication.factor": "2", "topic.creation.wide.retention.ms": "60000"},
+            "topic.creation.default.partitions=1, topic.creation.wide.replication.factor=2, "
+            "topic.creation.wide.retention.ms=60000)",
+            "target replication factor of 2 cannot be reached",
+        ),
+        (
+            {"topic.creation.default.partitions": "99999"},
+            "topic.creation.default.partitions=99999, ",
+            "Excessively large number of partitions",
+        ),
+        (
+            {"topic.creation.default.partitions": "100001"},
+            "topic.creation.default.partitions=100001, ",
+            "num_partitions out of expected range 1..100000",
+        ),
+        (
+            {"topic.creation.default.no.such.setting": "1"},
+            "topic.creation.default.no.such.setting=1)",
+            "Unknown topic config name: no.such.setting",
+        ),
+        (
+            {"topic.creation.default.retention.ms": "long"},
+            "topic.creation.default.retention.ms=long)",
+            "Invalid value long for configuration retention.ms",
+        ),
+    ],
+)
+def test_what_the_brokers_refuse_is_told_with_their_reason_and_the_settings(
+    worker: WorkerProcess, settings: dict[str, str], said: str, why: str
+) -> None:
+    name = source(worker, **settings)
+    headline = fails(worker, name).partition("\n")[0]
+    assert f"Task failed to create new topic '{name}' (" in headline
+    assert said in headline
+    assert why in headline
+    assert "restart the task" in headline
+
+
+@pytest.mark.parametrize("setting", ["partitions", "replication.factor"])
+@pytest.mark.parametrize("value", ["0", "-2", "many"])
+def test_a_number_that_is_none_is_refused_before_any_broker_is_asked(
+    worker: WorkerProcess, setting: str, value: str
+) -> None:
+    key = f"topic.creation.default.{setting}"
+    headline = fails(worker, source(worker, **{key: value})).partition("\n")[0]
+    assert f"{key} is '{value}'; it must be -1 (the broker's default) or a whole number from 1" in headline
+
+
+def test_minus_one_is_the_brokers_default(kafka: Kafka, worker: WorkerProcess) -> None:
+    name = source(worker, **dict.fromkeys(DEFAULT, "-1"))
+    until(lambda: worker.offsets(name), "the lines to be written", WAIT_S)
+    assert len(AdminClient(kafka.client()).list_topics(name, timeout=WAIT_S).topics[name].partitions) == 1
+
+
+def test_who_may_not_make_topics_is_named_with_the_command_that_grants_it(kafka: Kafka, worker: WorkerProcess) -> None:
+    login = trusted(kafka, "SASL_PLAINTEXT", "PLAIN", "eve")
+    name = source(worker, **{f"admin.override.{key}": text for key, text in login.items()})
+    headline = fails(worker, name).partition("\n")[0]
+    assert f"Task failed to create new topic '{name}'" in headline
+    assert "not authorized, as User:eve (admin.override.sasl.jaas.config)" in headline
+    grant = "kafka-acls.sh --add --allow-principal User:eve --operation Create --operation Describe --topic"
+    assert f"{grant} {name}" in headline
+
+
+@pytest.mark.timeout(300)
+def test_creation_that_the_worker_forbids_is_said_and_the_brokers_defaults_are_used(
+    kafka: Kafka, own_kafka: Callable[..., Kafka], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    forbidding = worker_on(
+        kafka.java_client(), tmp_path_factory.mktemp("forbidding"), topic_creation_enable="false"
+    ).start()
+    try:
+        name = source(forbidding, **{"topic.creation.default.partitions": "3"})
+        until(lambda: forbidding.offsets(name), "the lines to be written", WAIT_S)
+        topic = AdminClient(kafka.client()).list_topics(name, timeout=WAIT_S).topics[name]
+        assert len(topic.partitions) == 1
+        warned = [line for line in forbidding.log.splitlines() if "topic.creation.enable=false in the worker" in line]
+        assert len(warned) == 1
+        assert "WARN" in warned[0]
+        assert "topic.creation.default.partitions, topic.creation.default.replication.factor: ignored" in warned[0]
+    finally:
+        forbidding.stop()
+    strict = own_kafka({"auto.create.topics.enable": "false"})
+    forbidding = worker_on(
+        strict.java_client(),
+        tmp_path_factory.mktemp("strict"),
+        topic_creation_enable="false",
+        producer_max_block_ms="2000",
+    ).start()
+    try:
+        headline = fails(forbidding, source(forbidding)).partition("\n")[0]
+        assert "does not exist, also after 2 s (max.block.ms)" in headline
+        assert "after topic.creation.enable=true in the worker, which is false" in headline
+    finally:
+        forbidding.stop()
