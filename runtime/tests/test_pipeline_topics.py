@@ -112,5 +112,6 @@ def test_a_topic_says_which_settings_ask_for_it() -> None:
         "topic.creation.default.partitions=1, topic.creation.default.replication.factor=2"
     )
     assert creation.new_topic("wet").asked_for == (
-        "topic.creation.wide.partitions=9, topic.creation.default.replication.factor=2, topic.creation.wide.retention.ms=7"
+        "topic.creation.wide.partitions=9, topic.creation.default.replication.factor=2, "
+        "topic.creation.wide.retention.ms=7"
     )

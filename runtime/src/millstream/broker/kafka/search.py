@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
 
+from millstream.broker.complaint import Complaint
+from millstream.broker.kafka.failures import explained
 from millstream.lifecycle import Clock
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ class Search:
         self._clock = clock
         self._found: frozenset[str] = frozenset()
         self._next = clock.monotonic()
+        self._doing = f"looking for topics that match {pattern.pattern!r}"
+        self._complaint = Complaint(clock, log, f"topics that match {pattern.pattern!r} can be looked for again")
 
     def look(self, client: "Consumer", subscribe: Callable[[list[str]], None]) -> None:
         """When it is due, see which topics match now, and subscribe if they are others."""
@@ -40,8 +44,9 @@ class Search:
             known = client.list_topics(timeout=LOOK_SECONDS).topics
         except KafkaException as error:
             self._next = self._clock.monotonic() + FAILED_SECONDS
-            log.warning("topics that match %r cannot be looked for: %s", self._pattern.pattern, error)
+            self._complaint.failed(f"{explained(error, self._doing)}. It is tried again until they answer")
             return
+        self._complaint.mended()
         names = (name for name in known if self._internal or not name.startswith("__"))
         found = frozenset(name for name in names if self._pattern.fullmatch(name))
         self._next = self._clock.monotonic() + (self._max_age if found else min(self._max_age, FAILED_SECONDS))
