@@ -204,6 +204,62 @@ def test_an_unknown_limit_is_found_out_by_sending_each_row_of_a_refused_batch_al
     plain.close()
 
 
+HOUR_MS = 3_600_000
+
+
+def with_one_at_fault(topic: str, fault: str) -> Outgoing:
+    """500 rows; the topic does not take the 77th."""
+    if fault == "too old":
+        now = int(time.time() * 1000)
+        return Outgoing(topic, numbered(500), timestamps=[now - 2 * HOUR_MS * (row == 77) for row in range(500)])
+    return Outgoing(topic, numbered(500), [None if row == 77 else b"k" for row in range(500)], partitions=[0] * 500)
+
+
+FAULTS = pytest.mark.parametrize(
+    ("fault", "config"),
+    [
+        ("too old", {"message_timestamp_before_max_ms": str(HOUR_MS)}),
+        ("no key in a compacted topic", {"cleanup_policy": "compact"}),
+    ],
+    ids=["timestamp", "record"],
+)
+
+
+@FAULTS
+def test_a_row_that_its_topic_does_not_take_is_left_out_alone_although_brokers_refuse_its_batch(
+    broker: Broker, topic: str, fault: str, config: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    made(broker, topic, **config)
+    producer = producer_of(broker)
+    told = sent(producer, with_one_at_fault(topic, fault), Outgoing(topic, [b"later"], [b"k"]))
+    assert [list(one.failures) for one in told] == [[77], []]
+    error = told[0].failures[77]
+    assert isinstance(error, BrokerError)
+    assert error.skippable
+    rows = numbered(500)
+    assert values(read(broker, topic)) == [*rows[:77], *rows[78:], b"later"]
+    assert "held a row that the topic does not take; each is sent again, alone" in caplog.text
+
+
+@FAULTS
+def test_in_a_transaction_no_row_is_left_out_for_another_of_its_batch(
+    broker: Broker, topic: str, fault: str, config: dict[str, str]
+) -> None:
+    made(broker, topic, **config)
+    producer = broker.producer(ProducerSettings("test", transactional_id=topic))
+    told: list[Delivered] = []
+    producer.begin()
+    producer.send(with_one_at_fault(topic, fault), told.append)
+    with pytest.raises(BrokerError):
+        producer.commit()
+    producer.abort()
+    producer.close(WAIT_S)
+    assert set(told[0].failures) >= set(range(77, 500))
+    assert not any(isinstance(error, BrokerError) and error.skippable for error in told[0].failures.values())
+    assert "another of its batch" in str(told[0].failures[77])
+    assert values(read(broker, topic)) == []
+
+
 def test_batches_become_smaller_until_a_topic_of_unknown_limit_takes_them(
     kafka: Kafka, topic: str, granted: Granting, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -61,6 +61,8 @@ ODD = frozenset(
     }
 )
 """Of one record, where others would be taken."""
+OF_A_BATCH = frozenset({KafkaError.INVALID_RECORD, KafkaError.INVALID_TIMESTAMP, KafkaError.INVALID_MSG_SIZE})
+"""Of one record, for which brokers refuse all of its batch."""
 UNREACHABLE = frozenset(
     {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE}
 )

@@ -6,7 +6,7 @@ from confluent_kafka import KafkaError, Message
 
 from millstream.broker.kafka.astray import Astray
 from millstream.broker.kafka.clients import Line, Terms
-from millstream.broker.kafka.failures import TOO_LARGE, Watch, explained
+from millstream.broker.kafka.failures import OF_A_BATCH, TOO_LARGE, Watch, explained
 from millstream.broker.kafka.flight import Done, Flight, Pending
 from millstream.broker.kafka.handing import Hand, payload, size_of, too_large
 from millstream.broker.kafka.making import Making
@@ -26,6 +26,7 @@ SLOW_SECONDS = 5.0
 STEP_SECONDS = 0.05
 OVERHEAD = 1_024  # of a batch with one record: header, varints, and what record headers add at most is counted apart
 LEAST_BATCH = 1_024
+IN_A_TRANSACTION = "this row, or another of its batch, so that errors.tolerance does not leave it out of a transaction"
 
 
 class Settling:
@@ -46,6 +47,7 @@ class Settling:
         self._astray = Astray(self._hand, topics, settings.transactional_id is not None)
         self._batch_size = self.terms.batch_size  # halved each time that one was too large
         self._alone = False  # each record is a batch of its own now
+        self._halve = False  # batches have to become smaller behind that
         self.failure: Exception | None = None  # of a transaction's rows
 
     def serve(self) -> None:
@@ -102,7 +104,9 @@ class Settling:
                 self._watch.answered()
             if self._alone and over:
                 self._alone = False
-                self._batch_size = max(self._batch_size // 2, LEAST_BATCH)
+                if self._halve:
+                    self._batch_size = max(self._batch_size // 2, LEAST_BATCH)
+                self._halve = False
                 self.line.remake(self._batch_size)
             self._forward()
         elif not self.line.held:
@@ -139,11 +143,17 @@ class Settling:
         name = pending.batch.topic
         failure = explained(error, f"writing to topic {name!r}", self._watch.peer, name)
         row = pending.refuse(message, failure)
-        if error.code() in TOO_LARGE:
-            if not self._alone and self.line.batch_size > 1 and self._settings.transactional_id is None:
+        large = error.code() in TOO_LARGE
+        if large or error.code() in OF_A_BATCH:
+            transacting = self._settings.transactional_id is not None
+            if not self._alone and self.line.batch_size > 1 and not transacting:
+                self._halve |= large
                 self._again.append((pending, row))  # noted as failed until it is sent: an equal row is another
                 return
-            pending.failures[row] = too_large(pending.batch, row, "the topic or its brokers take")
+            if large:
+                pending.failures[row] = too_large(pending.batch, row, "the topic or its brokers take")
+            elif transacting:  # which of its batch is at fault is not known, so that none may be left out
+                pending.failures[row] = BrokerError(f"{failure}; {IN_A_TRANSACTION}")
         if self._astray.takes(pending, row, error.code()):
             return
         self.failure = self.failure or pending.failures[row]
@@ -151,8 +161,9 @@ class Settling:
             self._topics.forget(name)
 
     def _resend(self) -> None:
-        """A batch was refused for its size: each of its rows again, alone, so that the large one alone fails."""
-        log.warning("a batch of %d rows was larger than the topic takes; each is sent again, alone", len(self._again))
+        """Their batches were refused: each row again, alone, so that the one at fault alone fails."""
+        why = "were larger than the topic takes" if self._halve else "held a row that the topic does not take"
+        log.warning("batches of %d rows together %s; each is sent again, alone", len(self._again), why)
         self.line.remake(1)
         self._alone = True
         rows, self._again = self._again, []
