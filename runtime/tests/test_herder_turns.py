@@ -104,6 +104,18 @@ def test_nothing_is_left_of_a_connector_that_failed_was_stopped_and_deleted(shar
     assert [view for view in shared.herder.children() if view.name == "broken"] == []
 
 
+def test_a_creation_is_answered_as_one_though_the_connector_is_deleted_before_it_has_tasks(shared: Herding) -> None:
+    gate = hosted.GATES["brief"] = threading.Event()
+    answers: list[Any] = []
+    creating = threading.Thread(target=lambda: answers.append(shared.create("brief", deed="gate", path="brief")))
+    creating.start()
+    until(lambda: "brief" in shared.rest.get("/connectors").json(), "it to be created")
+    assert shared.rest.delete("/connectors/brief").status_code == 204
+    creating.join()
+    gate.set()
+    assert (answers[0].status_code, answers[0].json()["name"], answers[0].json()["tasks"]) == (201, "brief", [])
+
+
 def test_an_extension_that_cannot_be_closed_does_not_keep_the_others_from_it(caplog: pytest.LogCaptureFixture) -> None:
     closed = []
 

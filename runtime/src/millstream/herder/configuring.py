@@ -1,5 +1,7 @@
 """Connectors created, changed, deleted, and sent to another target state."""
 
+from concurrent.futures import Future
+
 from millstream.errors import ConflictError
 from millstream.herder import requests as ask
 from millstream.herder.crew import Crew
@@ -21,7 +23,6 @@ class Configuring:
 
     def __init__(self, crew: Crew, fleet: Fleet, tasks: Tasks, validation: Validation, moving: Moving) -> None:
         self._configs = crew.configs
-        self._states = crew.states
         self._stages = crew.stages
         self._agenda = crew.agenda
         self._board = crew.board
@@ -42,8 +43,7 @@ class Configuring:
         """Give whether it is new, as its turn has it and not the arrival of the request, and how it is now."""
         refuse_invalid((yield from self._validation.validate(wish.config)))
         new, settled = yield from self._turns.take(wish.name, self._write_and_start(wish, replace))
-        yield self._agenda.at_most(settled, TASKS_S)
-        return new, self._board.view_as_given(wish.name, wish.config)
+        return new, (yield from self._with_tasks(wish.name, wish.config, settled))
 
     def patch_config(self, wish: ask.PatchConfig) -> Procedure:
         settled = None
@@ -53,8 +53,14 @@ class Configuring:
             config = {name: value for name, value in merged.items() if value is not None or name not in wish.patch}
             refuse_invalid((yield from self._validation.validate(config)))
             settled = yield from self._turns.take(wish.name, self._replace(wish.name, stored, config))
+        return (yield from self._with_tasks(wish.name, hash_map_order(config), settled))
+
+    def _with_tasks(self, name: str, config: Config, settled: "Future[None]") -> Procedure:
+        """The connector with its tasks if they are there in time; as it was made, if it is deleted meanwhile."""
+        made = self._board.view_as_given(name, config)
         yield self._agenda.at_most(settled, TASKS_S)
-        return self._board.view_as_given(wish.name, hash_map_order(config))
+        there = name in self._board.snapshot.connectors
+        return self._board.view_as_given(name, config) if there else made
 
     def delete(self, name: str) -> Procedure:
         self._board.known(name, "Connector {} not found")
@@ -79,7 +85,7 @@ class Configuring:
             running = self._tasks.of(name)  # more than are stored, when a stop before could not write its end
             yield from self._tasks.stop(running)
             for task in {*state.tasks_of(name), *running}:
-                self._states.forget(task)
+                self._tasks.forget(task)
         else:
             configs.put_target_state(name, target)
         self._fleet.aim(name, target, configs.snapshot())
