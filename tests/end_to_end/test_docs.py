@@ -14,6 +14,7 @@ becomes a free one.
 import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -125,6 +126,13 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
+def needed(program: str) -> None:
+    """A page's reader has it; a machine for the tests may not. Where all has to run, it fails."""
+    if shutil.which(program) is None:
+        lacking = f"needs {program}: install it"
+        (pytest.fail if os.environ.get("MILLSTREAM_REQUIRE_SERVICES") else pytest.skip)(lacking)
+
+
 def prepared(folder: Path) -> dict[str, str]:
     """The environment of a page's script."""
     site = folder.parent / f"{folder.name}-site"
@@ -144,6 +152,8 @@ def test_the_blocks_of_a_page_do_what_it_says(page: Path, tmp_path: Path) -> Non
     folder = tmp_path / "page"
     folder.mkdir()
     blocks = blocks_of(page)
+    if any(block.script.startswith("openssl") or "\nopenssl" in block.script for block in blocks):
+        needed("openssl")
     script = "set -eu\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + "".join(block.script for block in blocks)
     for port in sorted(set(re.findall(r":(8\d\d\d)\b", script))):
         script = re.sub(rf":{port}\b", f":{free_port()}", script)
