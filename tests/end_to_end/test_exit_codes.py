@@ -5,13 +5,14 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from commands import begun, connectors, ended, leaves
-from running import WorkerProcess
+from running import BIN, WorkerProcess
 
 from millstream.cli.main import main
 
@@ -101,6 +102,27 @@ def test_a_worker_that_is_told_to_stop_ends_with_0(worker: WorkerProcess, number
     assert worker.process is not None
     worker.process.send_signal(number)
     assert worker.process.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        (
+            "produce t --bootstrap sqlite:log.db <&-",
+            1,
+            "millstream: standard input is closed; a record is a line of it\n",
+        ),
+        ("plugins list >&-", 0, ""),
+        ("topics --bootstrap sqlite:no.db 2>&-", 1, ""),
+        ("topics --bootstrap sqlite:no.db 2>/dev/full", 1, ""),
+        ("plugins list <&- >&- 2>&-", 0, ""),
+    ],
+)
+def test_a_stream_that_is_closed_or_full_is_no_traceback(folder: Path, command: str, code: int, said: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"exec {BIN}/millstream {command}"], cwd=folder, capture_output=True, text=True, timeout=30
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", said)
 
 
 @pytest.mark.parametrize(

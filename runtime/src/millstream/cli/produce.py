@@ -45,6 +45,8 @@ def produce(broker: Broker, topic: str, key_separator: str | None, as_json: bool
     Every record is on disk, or acknowledged by the brokers, when the command ends with 0. When it is interrupted, it
     says how many lines are.
     """
+    if sys.stdin is None:
+        fail("standard input is closed; a record is a line of it")
     writing = _Writing(broker.producer(ProducerSettings(CLIENT_ID)))
     wrong: ValueError | None = None
     try:
