@@ -545,6 +545,22 @@ def test_rows_that_came_behind_a_refused_batch_stay_behind_its_rows(cluster: Clu
     producer.close(1.0)
 
 
+def test_rows_of_a_refused_batch_go_again_and_what_waits_behind_them_though_nobody_calls_the_producer(
+    cluster: Cluster,
+) -> None:
+    producer, told = producer_on(cluster), []
+    cluster.away = True
+    producer.send(Outgoing("t", [b"a", b"xx", b"b"]), told.append)
+    cluster.clock.advance(0.01)
+    producer.send(Outgoing("t", [b"c"]), told.append)
+    cluster.away = False
+    waited(lambda: cluster.values == [b"a", b"b"] and queued(cluster) == [b"c"])
+    assert told == []
+    assert producer.flush(1.0) == 0
+    assert [list(one.failures) for one in told] == [[1], []]
+    producer.close(1.0)
+
+
 def test_what_waits_when_a_transaction_is_aborted_is_told_as_failed_and_never_written(cluster: Cluster) -> None:
     producer, told = producer_on(cluster, "id"), []
     producer.begin()
@@ -573,17 +589,23 @@ def test_what_waits_at_the_end_is_told_as_failed(cluster: Cluster) -> None:
 
 
 def test_what_goes_wrong_while_nobody_calls_the_producer_is_raised_when_somebody_does(cluster: Cluster) -> None:
-    producer = producer_on(cluster)
+    producer, told = producer_on(cluster), []
     cluster.away = True
-    producer.send(Outgoing("t", [b"a"]), lambda delivered: None)
+    producer.send(Outgoing("t", [b"a"]), told.append)
     cluster.clock.advance(0.01)
 
     def fails(*_: object, **__: object) -> None:
         raise TypeError("no such argument")
 
     cluster.clients[-1].produce = fails  # type: ignore[method-assign]  # a mistake of ours
-    producer.send(Outgoing("t", [b"b"]), lambda delivered: None)
+    producer.send(Outgoing("t", [b"b"]), told.append)
     cluster.away = False
     waited(lambda: not producer._sending._rounds._thread.is_alive)  # type: ignore[union-attr]  # it was begun
     with pytest.raises(TypeError, match="no such argument"):
         producer.poll()
+    del cluster.clients[-1].produce
+    producer.send(Outgoing("t", [b"c"]), told.append)
+    assert producer.flush(1.0) == 0
+    assert [{row: type(error) for row, error in one.failures.items()} for one in told] == [{}, {0: TypeError}, {}]
+    assert cluster.values == [b"a", b"c"]
+    producer.close(1.0)

@@ -118,10 +118,14 @@ class Flight:
     def drop(self, error: Exception) -> None:
         """What waits is not to be handed over any more: those rows fail with `error`, once what is out is over."""
         while self.waiting:
-            pending = self.waiting[0]
-            for row in range(pending.handed, len(pending.batch.values)):
-                pending.failures.setdefault(row, error)
-            self.left()
+            self.fail_first(self.waiting[0].handed, error)
+
+    def fail_first(self, start: int, error: Exception) -> None:
+        """Nobody knows what is out of the rows from `start` on of the first that waits, or none is: they fail."""
+        pending = self.waiting[0]
+        for row in range(start, len(pending.batch.values)):
+            pending.failures.setdefault(row, error)
+        self.left()
 
     def abandon(self, error: Exception) -> None:
         """Nothing more is heard: what is out is told, with `error` for the rows of which nothing is known."""

@@ -110,9 +110,11 @@ class Rounds:
             self.changed.notify_all()
 
     def check(self) -> None:
-        """Raise what ended the thread."""
-        if self._failure is not None:
-            raise self._failure
+        """Raise what ended the thread; another takes its place if there is need."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            self._thread = None
+            raise failure
 
     def close(self) -> None:
         """Nothing more is handed over by the thread. Not to be called under `changed`."""

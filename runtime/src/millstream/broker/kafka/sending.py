@@ -95,22 +95,26 @@ class Settling:
         self.line.release()
 
     def _settle(self) -> None:
+        self._advance()
+        if self._flight.land():
+            self._watch.answered()
+
+    def _advance(self) -> None:
+        """Have go out what may: first what has to go again."""
         if self._astray.rows and not self._again:
             if not self.line.held:
                 self._astray.scatter(self.line.client)
-        elif not self._again:
-            over = self._flight.look()
-            if self._flight.land():
-                self._watch.answered()
-            if self._alone and over:
+        elif self._again:
+            if not self.line.held:
+                self._resend()
+        else:
+            if self._flight.look() and self._alone:
                 self._alone = False
                 if self._halve:
                     self._batch_size = max(self._batch_size // 2, LEAST_BATCH)
                 self._halve = False
                 self.line.remake(self._batch_size)
             self._forward()
-        elif not self.line.held:
-            self._resend()
 
     def _forward(self) -> None:
         """Hand over what may go out now: nothing while rows have to go again, which are older."""
@@ -126,7 +130,11 @@ class Settling:
             if start < count and not (rows := self._rounds.take(pending, self.line.batch_size, over)):
                 return
             if start < count:
-                self._hand.over(self.line.client, pending, start + rows)
+                try:
+                    self._hand.over(self.line.client, pending, start + rows)
+                except Exception as error:
+                    flight.fail_first(start, error)
+                    raise
             if not (pending.failures and self._astray.at_once(pending, start)):
                 self.failure = self.failure or next(iter(pending.failures.values()), None)
             if pending.handed == count:
@@ -135,7 +143,7 @@ class Settling:
     def _go_on(self) -> bool:
         """On the thread of the rounds. What is over is told by the task's."""
         self.line.serve(0.0)
-        self._forward()
+        self._advance()
         return bool(self._flight.waiting)
 
     def _refused(self, pending: Pending, error: KafkaError, message: Message) -> None:
