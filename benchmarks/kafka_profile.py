@@ -3,12 +3,13 @@
     python benchmarks/kafka_profile.py [--records 1000000] [--converters json string]
 
 One file source and one file sink a converter, lines of 100 bytes, each task alone in a process of its own, made of what
-the worker makes it of, with the worker's default settings; offsets are committed every second, so that they are seen. A
-stage is measured with the thread's own processor clock around the calls that are its door, less the stages inside it;
-the clock itself costs about 0.01 us a record. Threads are counted by the kernel. The first fifth does not count.
+the worker makes it of, with the worker's default settings and the largest queue that it gives a task; offsets are
+committed every second, so that they are seen. A stage is measured with the thread's own processor clock around the
+calls that are its door, less the stages inside it; the clock itself costs about 0.01 us a record. Threads are counted
+by the kernel. The first fifth does not count.
 
     source  read        the plugin's poll: a block of the file, its lines
-            slices      cutting them into at most 500 rows or 64 KiB
+            slices      cutting them into at most 500 rows or 256 KiB
             chain       transformations (there are none)
             conversion  the converter: text to bytes
             hand-over   librdkafka's produce, a call a record
@@ -53,6 +54,7 @@ from millstream.pipeline.tolerance import Handling, Tolerance
 from millstream.task.control import Control
 from millstream.task.sink import SinkParts, SinkSettings, SinkTaskLoop
 from millstream.task.source import SourceParts, SourceSettings, SourceTaskLoop
+from millstream.worker.budget import LARGEST_QUEUE
 from millstream.worker.environment import child_environment
 from millstream_file.config import FileSinkConfig, FileSourceConfig
 from millstream_file.sink import FileStreamSinkTask
@@ -192,7 +194,7 @@ class Alone:
 
     def source(self) -> None:
         pipeline = SourcePipeline(*self._stages)
-        producer = self.broker.producer(ProducerSettings("profiled"))
+        producer = self.broker.producer(ProducerSettings("profiled", queue_bytes=LARGEST_QUEUE))
         self.clocked.watch(pipeline._chain, "run", "chain")
         self.clocked.watch(pipeline._conversion, "run", "conversion")
         self.clocked.watch_each(pipeline, "slices", "slices")
@@ -232,7 +234,9 @@ class Alone:
 
     def sink(self) -> None:
         pipeline = SinkPipeline(*self._stages)
-        consumer = self.broker.consumer(ConsumerSettings("profiled", f"profiled-{time.time_ns()}"))
+        consumer = self.broker.consumer(
+            ConsumerSettings("profiled", f"profiled-{time.time_ns()}", queue_bytes=LARGEST_QUEUE)
+        )
         self.clocked.watch(consumer, "_read", "consume")
         self.clocked.watch(consumer, "_taken", "columns")
         self.clocked.watch(consumer, "commit", "commit")
