@@ -1,11 +1,7 @@
 """Children of every temper, in processes forked from templates: what is told of them, and what is left of them."""
 
-import ctypes
 import gc
-import json
-import logging
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -16,35 +12,25 @@ from pathlib import Path
 import pytest
 
 from millstream.errors import RemoteError, WorkerError
-from millstream.host.channel import RunConnector
 from millstream.identity import TargetState, TaskId
 from millstream.worker import runs, standstill
-from millstream.worker.interpreter import begin_early, begin_interpreter
 from millstream.worker.runs import TaskRun
-from millstream.worker.templates import Preload
-from millstream.worker.worker import Worker, WorkerSetup
+from millstream.worker.worker import Worker
 
 PLUGINS = Path(__file__).parent / "plugins"
 sys.path.insert(0, str(PLUGINS))
 
-from watching import Ears, connector, errors_in, is_running, probe, target, task, wait_until  # noqa: E402
-
-PATIENCE_S = 25.0
-PR_GET_CHILD_SUBREAPER = 37
-STRINGS = "org.apache.kafka.connect.storage.StringConverter"
-
-
-def setup(folder: Path, **more) -> WorkerSetup:
-    settings = {"bootstrap.servers": f"sqlite:{folder}/log.db", "key.converter": STRINGS, "value.converter": STRINGS}
-    return WorkerSetup(settings, **{"connector_start_ms": 30_000, "graceful_ms": 2_000, **more})
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    running = Worker(setup(tmp_path_factory.mktemp("log")))
-    running.start()
-    yield running
-    running.close()
+from watching import (  # noqa: E402
+    Ears,
+    errors_in,
+    is_running,
+    pid_of,
+    probe,
+    setup,
+    started,
+    task,
+    wait_until,
+)
 
 
 @pytest.fixture(scope="module")
@@ -54,26 +40,6 @@ def hasty(tmp_path_factory):
     running.start()
     yield running
     running.close()
-
-
-def started(worker: Worker, name: str, plugin: str = "Staying", **settings: str) -> Ears:
-    ears = Ears()
-    worker.start_connector(connector(name, plugin, **settings), ears)
-    return ears
-
-
-def template_of(worker: Worker, name: str) -> int:
-    """Its process, 0 when there is none."""
-    found = [view.pid for view in worker.describe() if view.kind == "template" and view.name == name]
-    return found[0] if found else 0
-
-
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def pid_of(worker: Worker, name: str) -> int:
-    return next(view.pid for view in worker.describe() if view.name == name)
 
 
 @pytest.mark.parametrize(
@@ -105,14 +71,6 @@ def test_a_child_on_the_embedded_log_imports_nothing_that_its_template_has_not(s
 def test_a_child_prints_and_logs_by_what_its_template_has_made_ready(shared):
     trace = started(shared, "prepared", deed="prepared").until("FAILED").trace
     assert "RuntimeError: the same: [True, True, True, True]" in trace
-
-
-def test_where_a_template_is_comes_through_its_own_output(shared, caplog):
-    caplog.set_level(logging.INFO)
-    started(shared, "asked").until("RUNNING")
-    os.kill(template_of(shared, "hosted"), signal.SIGUSR1)
-    wait_until(lambda: "[template hosted] Current thread 0x" in caplog.text)
-    shared.stop_connector("asked").result(10)
 
 
 def test_the_last_lines_of_output_are_in_the_trace_of_a_crash(shared):
@@ -254,201 +212,6 @@ def test_a_stop_that_hangs_is_killed_at_its_deadline(shared):
     assert time.monotonic() - began < 3
     assert not is_running(pid)
     assert ears.states() == ["RUNNING", "UNASSIGNED"]
-
-
-def test_a_plugin_whose_module_ends_the_process_on_import_is_failed_and_others_go_on(shared, tmp_path):
-    ears = Ears()
-    shared.start_connector(RunConnector("leaving", target("leaving:Connector", "leaving")), ears)
-    trace = ears.until("FAILED").trace
-    assert "its module ended the process on import: SystemExit('I am leaving')" in trace
-
-
-def test_a_template_that_dies_takes_its_children_and_they_are_failed(tmp_path):
-    worker = Worker(setup(tmp_path))
-    worker.start()
-    try:
-        ears = started(worker, "orphan")
-        ears.until("RUNNING")
-        child = pid_of(worker, "orphan")
-        template = next(v.pid for v in worker.describe() if v.kind == "template" and v.name == "hosted")
-        os.kill(template, signal.SIGKILL)
-        failed = ears.until("FAILED")
-        assert f"its template process {template} died (signal 9)" in failed.trace
-        assert failed.from_outside
-        wait_until(lambda: not is_running(child), 1)
-        assert started(worker, "next").until("RUNNING")
-    finally:
-        worker.close()
-
-
-def test_on_a_machine_too_busy_for_templates_children_come_to_life_all_the_same(tmp_path, monkeypatch, caplog):
-    """What they imported is told before the loop has come to kill them: nobody is given to what is being killed."""
-    monkeypatch.setattr("millstream.worker.templates.READY_SECONDS", 0.0)
-    worker = Worker(setup(tmp_path))
-    worker.start()
-    try:
-        ears = started(worker, "late")
-        ears.until("RUNNING", 30)
-    finally:
-        worker.close()
-    assert "importing it took more than 0 s; its children start without one" in caplog.text
-
-
-def test_a_worker_that_holds_more_than_a_thousand_descriptors_is_told_of_its_templates_end(tmp_path):
-    worker = Worker(setup(tmp_path))
-    worker.start()
-    held = [os.dup(0) for _ in range(1_100)]
-    try:
-        ears = started(worker, "orphan")
-        ears.until("RUNNING")
-        template, child = template_of(worker, "hosted"), pid_of(worker, "orphan")
-        os.kill(template, signal.SIGKILL)
-        assert f"its template process {template} died (signal 9)" in ears.until("FAILED").trace
-        wait_until(lambda: not is_running(child), 1)
-        assert started(worker, "next").until("RUNNING")
-        os.kill(template_of(worker, ""), signal.SIGKILL)
-        wait_until(lambda: template_of(worker, "") == 0)
-        os.kill(template_of(worker, "hosted"), signal.SIGKILL)
-        wait_until(lambda: template_of(worker, "hosted") == 0)
-        assert started(worker, "last").until("RUNNING")  # by a bare template whose control socket has a high number
-    finally:
-        worker.close()
-        for descriptor in held:
-            os.close(descriptor)
-
-
-def test_a_template_that_was_begun_early_may_open_as_many_files_as_the_worker():
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
-    try:
-        begun = begin_interpreter(())
-        try:
-            assert resource.prlimit(begun.process.pid, resource.RLIMIT_NOFILE)[0] == hard
-        finally:
-            begun.end()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-def test_a_template_imports_nothing_from_the_working_folder(tmp_path, monkeypatch):
-    trace = tmp_path / "trace"
-    (tmp_path / "colorsys.py").write_text(f"open({str(trace)!r}, 'w').close()")
-    monkeypatch.chdir(tmp_path)
-    begun = begin_interpreter(("colorsys",))
-    try:
-        begun.line.control.send(json.dumps(Preload(()).packet((), spares=False)).encode())
-        begun.line.control.settimeout(20)
-        assert json.loads(begun.line.control.recv(1 << 17))["ready"] == {}
-        assert not trace.exists(), "it imported the file that lies beside it"
-    finally:
-        begun.end()
-
-
-def test_templates_are_the_workers_children_and_it_adopts_nobody_else(shared):
-    started(shared, "adopted").until("RUNNING")
-    templates = {view.name: view.pid for view in shared.describe() if view.kind == "template"}
-    assert {parent_of(pid) for pid in templates.values()} == {os.getpid()}
-    assert "hosted" in templates
-    held = ctypes.c_int(-1)
-    ctypes.CDLL(None).prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(held), 0, 0, 0)
-    assert held.value == 0
-    shared.stop_connector("adopted").result(10)
-
-
-def test_children_and_templates_go_with_the_thread_that_watches_them(tmp_path):
-    program = textwrap.dedent(f"""
-        import sys, time
-        sys.path.insert(0, {str(PLUGINS)!r})
-        from watching import Ears, connector
-        from millstream.worker.interpreter import begin_early
-        from millstream.worker.worker import Worker, WorkerSetup
-        worker = Worker(WorkerSetup({{}}), begin_early({{}}))
-        worker.start(lambda _: None)
-        ears = Ears()
-        worker.start_connector(connector("left"), ears)
-        ears.until("RUNNING", {PATIENCE_S})
-        print(*[view.pid for view in worker.describe()], flush=True)
-        sys.stdin.readline()
-        worker._loop.post(sys.exit)
-        time.sleep(60)
-    """)
-    piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", program], **piped) as worker:
-        pids = [int(pid) for pid in worker.stdout.readline().split()]
-        assert len(pids) == 3
-        assert all(map(is_running, pids))
-        worker.stdin.write("\n")
-        worker.stdin.flush()
-        wait_until(lambda: not any(map(is_running, pids)), 5)
-        assert worker.poll() is None
-        worker.kill()
-
-
-def test_the_bare_template_dies_and_those_that_were_forked_from_it_go_on(tmp_path):
-    worker = Worker(setup(tmp_path))
-    worker.start()
-    try:
-        started(worker, "first").until("RUNNING", PATIENCE_S)
-        os.kill(template_of(worker, ""), signal.SIGKILL)
-        wait_until(lambda: not template_of(worker, ""))
-        assert started(worker, "second").until("RUNNING", PATIENCE_S)
-        ears = Ears()
-        worker.start_connector(RunConnector("other", target("Staying", "of another distribution")), ears)
-        assert ears.until("RUNNING", PATIENCE_S)
-        assert {view.state for view in worker.describe() if view.kind == "connector"} == {"RUNNING"}
-    finally:
-        worker.close()
-
-
-def test_a_template_that_cannot_be_forked_is_an_interpreter_of_its_own(tmp_path, caplog):
-    caplog.set_level(logging.INFO)
-    worker = Worker(setup(tmp_path))
-    worker.start()
-    try:
-        started(worker, "first").until("RUNNING", PATIENCE_S)
-        bare = template_of(worker, "")
-        os.kill(bare, signal.SIGSTOP)
-        ears = Ears()
-        worker.start_connector(RunConnector("other", target("Staying", "another")), ears)
-        wait_until(lambda: any(view.name == "other" for view in worker.describe()))
-        os.kill(bare, signal.SIGKILL)
-        assert ears.until("RUNNING", PATIENCE_S)
-        assert "template another could not be forked; it becomes an interpreter of its own" in caplog.text
-    finally:
-        worker.close()
-
-
-def test_a_template_that_was_begun_early_is_the_bare_one_and_ends_where_there_are_none(tmp_path):
-    begun = begin_early({"bootstrap.servers": f"sqlite:{tmp_path}/log.db"})
-    if begun is None:
-        assert len(os.sched_getaffinity(0)) < 2
-        return
-    worker = Worker(setup(tmp_path), begun)
-    worker.start()
-    try:
-        started(worker, "first").until("RUNNING", PATIENCE_S)
-        assert template_of(worker, "") == begun.process.pid
-    finally:
-        worker.close()
-    assert begun.process.wait(1) == 0
-    unused = begin_early({})
-    assert unused is not None
-    Worker(setup(tmp_path, start="spawn"), unused)
-    assert unused.process.wait(1) == -signal.SIGKILL
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"task.isolation": "thread"},
-        {"task.start": "spawn"},
-        {"task.isolation": "${env:HOW}"},
-        {"bootstrap.servers": "${file:where:servers}"},
-        {"bootstrap.servers": "sqlite::memory:"},
-    ],
-)
-def test_no_template_is_begun_early_where_it_might_not_be_needed(settings):
-    assert begin_early(settings) is None
 
 
 def test_a_probe_answers_definitions_once_for_a_version_and_validates_with_the_outside(shared):

@@ -20,6 +20,9 @@ from millstream.host.channel import (
 )
 from millstream.lifecycle import ManualClock
 from millstream.worker.loop import Loop
+from millstream.worker.worker import Worker, WorkerSetup
+
+STRINGS = "org.apache.kafka.connect.storage.StringConverter"
 
 
 class Ears:
@@ -112,3 +115,25 @@ def wait_until(expected: Callable[[], bool], seconds: float = 10.0) -> None:
     while not expected():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.005)
+
+
+def setup(folder: Path, **more: Any) -> WorkerSetup:
+    """A worker on a log in this folder, patient with starts and hasty with ends."""
+    settings = {"bootstrap.servers": f"sqlite:{folder}/log.db", "key.converter": STRINGS, "value.converter": STRINGS}
+    return WorkerSetup(settings, **{"connector_start_ms": 30_000, "graceful_ms": 2_000, **more})
+
+
+def started(worker: Worker, name: str, plugin: str = "Staying", **settings: str) -> Ears:
+    ears = Ears()
+    worker.start_connector(connector(name, plugin, **settings), ears)
+    return ears
+
+
+def template_of(worker: Worker, name: str) -> int:
+    """Its process, 0 when there is none."""
+    found = [view.pid for view in worker.describe() if view.kind == "template" and view.name == name]
+    return found[0] if found else 0
+
+
+def pid_of(worker: Worker, name: str) -> int:
+    return next(view.pid for view in worker.describe() if view.name == name)
