@@ -194,3 +194,18 @@ def test_what_is_no_debug_line_is_logged_and_what_is_one_is_not(
     member.client.lines.log(logging.WARNING, "%s [%s] %s", "FAIL", "c#consumer-1", "the broker is away")
     member.client.lines.log(logging.DEBUG, "%s [%s] %s", "METADATA", "c#consumer-1", "1 brokers")
     assert [record.getMessage() for record in caplog.records] == ["FAIL [c#consumer-1] the broker is away"]
+
+
+def test_a_partition_that_the_new_topic_lacks_says_nothing_of_those_that_it_has(member: Member) -> None:
+    member.poll()
+    member.consumer.commit({FIRST: 4})
+    member.client.inside = [lambda messages: changed(member)]
+    member.poll()
+    member.client.answer(1, ABSENT)  # of the 0 that was committed
+    member.poll()
+    member.consumer.commit_now({FIRST: 4})
+    member.client.committed_at[FIRST] = 4
+    member.client.rebalance("revoke", FIRST)
+    member.client.rebalance("assign", FIRST)
+    member.poll()
+    assert member.read == {FIRST: [0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7]}

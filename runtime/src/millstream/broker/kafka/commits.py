@@ -70,15 +70,19 @@ class Gone:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._until: dict[str, float] = {}
+        self._sure: dict[str, float] = {}
         self.anew: set[str] = set()  # which certainly are: those that wait for it to be heard
 
     def made_anew(self, topic: str) -> None:
         """It is another one in the same name now."""
         self.anew.add(topic)
-        self.noticed(topic)
+        self._sure[topic] = self._until[topic] = self._clock.monotonic() + GONE_SECONDS
 
     def noticed(self, topic: str) -> None:
-        self._until[topic] = self._clock.monotonic() + GONE_SECONDS
+        """Brokers said so. Just behind the news that it was made anew they say it of partitions that it has no more."""
+        now = self._clock.monotonic()
+        if self._sure.get(topic, now) <= now:
+            self._until[topic] = now + GONE_SECONDS
 
     def over(self, topics: Iterable[str]) -> None:
         for topic in topics:
@@ -172,7 +176,7 @@ class Committing:
             return
 
         def answered(error: Exception | None) -> None:
-            if error is not None:
+            if error is not None and not isinstance(error, UnknownTopicError):  # it has fewer partitions than before
                 log.warning("The positions of the former topic may be committed yet: %s", error)
 
         try:

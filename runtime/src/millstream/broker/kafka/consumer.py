@@ -202,7 +202,9 @@ class KafkaConsumer(Steering, Committing):
         self._gone.anew.difference_update(anew)
         self._member.begin_anew(list(reached))
         for partition, offset in reached.items():
-            self._events.went_back(partition, 0, offset)
+            if offset:
+                self._events.went_back(partition, 0, offset)
+        self._gone.over(anew)
         self._commit_anew(reached)
         return [message for message in messages if message.topic() not in anew]
 
