@@ -109,16 +109,27 @@ def test_what_can_never_go_is_refused_at_once_and_the_others_go(turning):
     far.close()
 
 
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EPIPE])
+def test_who_waits_for_a_template_that_goes_is_let_go_of_its_descriptors(turning, number):
+    control, done = Short(10_000, number), []
+    outbox = Outbox(turning.loop, control, "t")
+    for each in range(3):
+        outbox.put({"template": True}, lambda: (5, 6), lambda each=each: done.append(each))
+    outbox.close()
+    assert done == [0, 1, 2]
+
+
 def test_a_template_that_is_gone_is_told_nothing_and_its_end_is_left_to_others(turning, caplog):
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     far.close()
     outbox = Outbox(turning.loop, near, "t")
     refused: list[OSError] = []
-    outbox.put({"fork": 1}, refused=refused.append)
+    done: list[int] = []
+    outbox.put({"fork": 1}, done=lambda: done.append(1), refused=refused.append)
     turning.pass_time(1)
     near.close()
     outbox.close()
-    outbox.put({"signal": 1}, refused=refused.append)
+    outbox.put({"fork": 2}, done=lambda: done.append(2), refused=refused.append)
     turning.pass_time(1)
-    assert refused == []
+    assert (refused, done) == ([], [1, 2])
     assert caplog.text == ""

@@ -35,7 +35,7 @@ class Waiting:
         for end in self._ends:
             end.close()
 
-    def gone(self, code: int | None, reason: str = "") -> None:
+    def gone(self, code: int | None, reason: str = "", from_outside: bool = False) -> None:
         self.close_far_ends()
         self._heard.append(reason)
         if self._breaks:

@@ -28,7 +28,7 @@ SHORT = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})
 class _Request:
     packet: bytes
     descriptors: Callable[[], Sequence[int]]
-    sent: Callable[[], None]
+    done: Callable[[], None]
     refused: Callable[[OSError], None]
 
 
@@ -59,24 +59,26 @@ class Outbox:
         self,
         packet: dict[str, Any],
         descriptors: Callable[[], Sequence[int]] = _no_descriptors,
-        sent: Callable[[], None] = _nothing,
+        done: Callable[[], None] = _nothing,
         refused: Callable[[OSError], None] | None = None,
     ) -> None:
         """Send it as soon as the template has room, after all that was put before.
 
-        descriptors: that go with it, asked for when it goes.   sent: called then.
-        refused:     called soon when it cannot go, and will not be tried again.
+        descriptors: that go with it, asked for when it goes.
+        done:        called when it has gone, or never will: nobody needs its descriptors here any more.
+        refused:     called soon when the kernel will not take it; not when the template is gone.
         """
         if not self._is_open:
+            done()
             return
-        self._unsent.append(_Request(json.dumps(packet).encode(), descriptors, sent, refused or self._complain))
+        self._unsent.append(_Request(json.dumps(packet).encode(), descriptors, done, refused or self._complain))
         if not self._waits:
             self._flush()
 
     def close(self) -> None:
         """The template is over: who waits for it hears that from its owner."""
         self._is_open = False
-        self._unsent.clear()
+        self._drop()
 
     def _flush(self) -> None:
         self._waits = False
@@ -87,19 +89,19 @@ class Outbox:
             except OSError as error:
                 if error.errno in GONE:
                     log.debug("template %s does not hear: %s", self._name, error)
-                    self._unsent.clear()  # its end comes as an event
+                    self._drop()  # its end comes as an event
                     return
                 if error.errno == errno.EAGAIN or self._is_worth_waiting_for(error):
                     self._waits = True
                     self._loop.after(AGAIN_SECONDS, self._flush)
                     return
-                self._short_since = None
-                self._unsent.popleft()
                 self._loop.after(0.0, partial(request.refused, error))
-            else:
-                self._short_since = None
-                self._unsent.popleft()
-                request.sent()
+            self._short_since = None
+            self._unsent.popleft().done()
+
+    def _drop(self) -> None:
+        while self._unsent:
+            self._unsent.popleft().done()
 
     def _send(self, request: _Request) -> None:
         """Not by `socket.send_fds`, which drops the flags that it is given. Source: CPython 3.11, Lib/socket.py."""

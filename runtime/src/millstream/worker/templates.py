@@ -151,7 +151,7 @@ class Template:
     def _ask_all(self) -> None:
         unborn, self._unborn = self._unborn, []
         for line in unborn:
-            self.outbox.put({"template": True}, line.far_ends, line.close_far_ends, partial(_unsent, line))
+            self.outbox.put({"template": True}, line.far_ends, line.close_far_ends, _say_unsent)
         self._rest()
         for number, child in list(self._waiting.items()):
             if number not in self._asked:
@@ -420,10 +420,9 @@ def _far_ends(child: Child) -> Sequence[int]:
     return channel.fileno(), writing
 
 
-def _unsent(line: Line, error: OSError) -> None:
-    """Whoever waits for it hears that it is closed, and is an interpreter of its own."""
-    log.info("no template can be asked to fork another: %s", error)
-    line.close_far_ends()
+def _say_unsent(error: OSError) -> None:
+    """Who waits for that template hears that its ends are closed, and makes an interpreter."""
+    log.warning("no template can be asked to fork another: %s", error)
 
 
 def _modules_of(plugin: PluginTarget) -> Sequence[str]:
