@@ -107,6 +107,11 @@ def test_one_server_with_an_address_is_enough():
     [
         (KafkaError._AUTHENTICATION, "SASL authentication error: no", "check sasl.jaas.config and sasl.mechanism"),
         (KafkaError._SSL, "certificate verify failed: x, verify that ssl.ca.location is", "ssl.truststore.location"),
+        (
+            KafkaError._SSL,
+            "routines::ssl/tls alert bad certificate: SSL alert number 42",
+            "check ssl.keystore.location",
+        ),
         (KafkaError.GROUP_AUTHORIZATION_FAILED, "no", "grant Read on the group GROUP: kafka-acls.sh --add"),
         (KafkaError.CLUSTER_AUTHORIZATION_FAILED, "no", "producer.enable.idempotence=false"),
     ],

@@ -12,6 +12,7 @@ KEYS = json.loads(Path(__file__).with_name("golden").joinpath("kafka-client-keys
 MADE = {"producer": Producer, "consumer": Consumer, "admin": AdminClient}
 FORMS = (SAME, RENAMED.keys(), OWN.keys(), TLS, LOGIN, UNUSED.keys(), BY_CODEC.keys())
 PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
+ALICE = f'{PLAIN} required username="alice" password="secret";'
 EVERY = [(client, name) for client in KEYS for name in KEYS[client]]
 BOOTSTRAP = {"bootstrap.servers": "127.0.0.1:1"}
 SAMPLES = {
@@ -46,6 +47,105 @@ def test_a_setting_of_java_is_followed_or_named(client, name):
     assert (name in found.notes) is (name in UNUSED)
     settings = {key: text for key, text in found.settings.items() if not key.startswith("ssl.")}
     MADE[client]({**settings, "log_level": 0})  # librdkafka takes every one of them
+
+
+ROUND_ROBIN = "org.apache.kafka.clients.consumer.RoundRobinAssignor"
+#: a value of each key that is followed that is not its default, and what librdkafka gets for it where that is another
+OTHER = {
+    "bootstrap.servers": "127.0.0.1:2",
+    "client.id": "c",
+    "client.dns.lookup": "resolve_canonical_bootstrap_servers_only",
+    "client.rack": "r",
+    "reconnect.backoff.ms": "60",
+    "reconnect.backoff.max.ms": "2000",
+    "retry.backoff.ms": "150",
+    "retry.backoff.max.ms": "900",
+    "connections.max.idle.ms": "70000",
+    "socket.connection.setup.timeout.ms": "9000",
+    "metadata.recovery.strategy": "none",
+    "metadata.recovery.rebootstrap.trigger.ms": "90000",
+    "security.protocol": "SSL",
+    "acks": "1",
+    "retries": "7",
+    "linger.ms": "9",
+    "batch.size": "20000",
+    "enable.idempotence": "false",
+    "transaction.timeout.ms": "70000",
+    "max.in.flight.requests.per.connection": "3",
+    "group.id": "g2",
+    "group.instance.id": "i",
+    "group.protocol": "consumer",
+    "group.remote.assignor": "uniform",
+    "session.timeout.ms": "46000",
+    "heartbeat.interval.ms": "4000",
+    "max.partition.fetch.bytes": "2000000",
+    "fetch.min.bytes": "5",
+    "fetch.max.bytes": "60000000",
+    "check.crcs": "false",
+    "max.poll.interval.ms": "400000",
+    "isolation.level": "read_committed",
+    "allow.auto.create.topics": "false",
+    "max.request.size": ("2000000", {"message.max.bytes": "2000000"}),
+    "compression.type": ("zstd", {"compression.codec": "zstd"}),
+    "fetch.max.wait.ms": ("300", {"fetch.wait.max.ms": "300"}),
+    "send.buffer.bytes": ("5000", {"socket.send.buffer.bytes": "5000"}),
+    "receive.buffer.bytes": ("6000", {"socket.receive.buffer.bytes": "6000"}),
+    "metadata.max.age.ms": ("90000", {"topic.metadata.refresh.interval.ms": "90000", "metadata.max.age.ms": "270000"}),
+    "request.timeout.ms": ("20000", {"socket.timeout.ms": "20000"}),
+    "delivery.timeout.ms": ("90000", {"message.timeout.ms": "90000"}),
+    "auto.offset.reset": ("none", {"auto.offset.reset": "error"}),
+    "partition.assignment.strategy": (ROUND_ROBIN, {"partition.assignment.strategy": "roundrobin"}),
+}
+NEEDS = {"group.remote.assignor": {"group.protocol": "consumer"}}
+FOLLOWED = [(client, name) for client, name in EVERY if name in SAME or name in RENAMED]
+
+
+@pytest.mark.parametrize(("client", "name"), FOLLOWED)
+def test_a_value_that_is_not_the_default_is_what_librdkafka_gets(client, name):
+    others = {**BOOTSTRAP, **({"group.id": "g"} if client == "consumer" else {}), **NEEDS.get(name, {})}
+    sample = OTHER[name] if name != "enable.metrics.push" else "true" if client == "admin" else "false"
+    value, expected = sample if isinstance(sample, tuple) else (sample, {name: sample})
+    if name == "request.timeout.ms" and client == "producer":
+        expected = {**expected, name: value}
+    assert value != KEYS[client][name]
+    before = translate(client, others).settings
+    found = translate(client, {**others, name: value}).settings
+    for key, text in expected.items():
+        assert found[key] == text
+        assert before.get(key) != text
+    MADE[client]({**found, "log_level": 0})
+
+
+@pytest.mark.parametrize(("codec", "level"), [("gzip", "3"), ("lz4", "5"), ("zstd", "7")])
+def test_a_level_of_compression_is_of_the_codec_that_is_used(codec, level):
+    levels = {"compression.gzip.level": "3", "compression.lz4.level": "5", "compression.zstd.level": "7"}
+    assert translate("producer", {"compression.type": codec, **levels}).settings["compression.level"] == level
+    assert "compression.level" not in translate("producer", levels).settings
+
+
+@pytest.mark.parametrize("name", sorted(TOKEN))
+def test_a_setting_of_tokens_is_what_librdkafka_gets(name):
+    oauth = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "OAUTHBEARER"}
+    sample = "77" if name.endswith(".seconds") else "true" if name.endswith(".include") else "sample"
+    assert translate("producer", {**oauth, name: sample}).settings[TOKEN[name]] == sample
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
+def test_a_mechanism_is_what_librdkafka_gets(mechanism):
+    login = {"security.protocol": "SASL_SSL", "sasl.mechanism": mechanism, "sasl.jaas.config": ALICE}
+    found = translate("producer", login).settings
+    assert (found["security.protocol"], found["sasl.mechanism"]) == ("SASL_SSL", mechanism)
+    assert (found["sasl.username"], found["sasl.password"]) == ("alice", "secret")
+
+
+def test_kerberos_settings_are_what_librdkafka_gets():
+    kerberos = {"sasl.kerberos.service.name": "kafka", "sasl.kerberos.min.time.before.relogin": "70000"}
+    module = 'com.sun.security.auth.module.Krb5LoginModule required principal="p@R" keyTab="/k";'
+    given = {"security.protocol": "SASL_PLAINTEXT", **kerberos, "sasl.jaas.config": module}
+    found = translate("consumer", given).settings
+    assert {name: found[name] for name in kerberos} == kerberos
+    assert (found["sasl.mechanism"], found["sasl.kerberos.principal"]) == ("GSSAPI", "p@R")
+    assert found["sasl.kerberos.keytab"] == "/k"
 
 
 def _sample(client, name):
@@ -267,6 +367,11 @@ def test_pem_in_the_settings_themselves_with_line_ends_as_a_properties_file_has_
 def test_a_key_without_its_certificate_is_refused():
     with pytest.raises(ConfigError, match=r"ssl\.keystore\.certificate\.chain is missing"):
         tls(ssl_keystore_key="-----BEGIN PRIVATE KEY-----")
+
+
+def test_cipher_suites_are_a_list_of_openssls():
+    found = tls(ssl_cipher_suites="TLS_AES_256_GCM_SHA384, TLS_AES_128_GCM_SHA256").settings
+    assert found["ssl.cipher.suites"] == "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256"
 
 
 def test_host_names_are_checked_unless_that_is_switched_off():

@@ -85,6 +85,29 @@ def test_a_listener_of_another_protocol_is_said_within_the_time_of_the_setting(
     assert "security.protocol" in said or "PLAINTEXT broker listener" in said
 
 
+@pytest.mark.timeout(300)
+def test_a_listener_that_requires_a_certificate(own_kafka: Callable[..., Kafka], tmp_path: Path) -> None:
+    kafka = own_kafka({"listener.name.ssl.ssl.client.auth": "required"})
+    said = ends(worker_on(trusted(kafka, "SSL"), tmp_path / "none"), 2, MARGIN_S)
+    assert f"TLS with bootstrap.servers {kafka.address('SSL')} failed" in said
+    assert "they trust: check ssl.keystore.location (or ssl.keystore.certificate.chain)" in said
+    wrong = {"ssl.keystore.location": str(kafka.keys.key_store("client")), "ssl.keystore.password": "guessed"}
+    said = ends(worker_on({**trusted(kafka, "SSL"), **wrong}, tmp_path / "wrong"), 2, WAIT_S)
+    assert "ssl.keystore" in said
+    assert "guessed" not in said
+
+
+def test_a_certificate_without_rights_is_named_by_its_store(kafka: Kafka, worker: WorkerProcess) -> None:
+    topic = named("forbidden")
+    admin = AdminClient(kafka.client())
+    admin.create_topics([NewTopic(topic, 1)])[topic].result(WAIT_S)
+    login = {**trusted(kafka, "SSL"), "ssl.keystore.location": str(kafka.keys.pem_store("stranger"))}
+    sink = {"connector.class": SINK, "file": str(worker.folder / "out.txt"), "topics": topic}
+    worker.create(topic, **sink, **{f"consumer.override.{key}": text for key, text in login.items()})
+    trace = fails(worker, topic)
+    assert "not authorized, as the certificate of consumer.override.ssl.keystore.location" in trace
+
+
 def test_two_workers_on_one_offsets_file(kafka: Kafka, worker: WorkerProcess, tmp_path: Path) -> None:
     assert worker.process is not None
     file = str(worker.folder / "offsets.bin")

@@ -14,6 +14,7 @@ from millstream.storage.java_map import dump, load
 from services.fixtures import Own, available
 from services.java_connect import JavaWorker
 from services.kafka import Kafka
+from services.keys import PASSWORD
 from services.maven import program
 from services.standalone import SINK, SOURCE, copies, lines, named, text_of, trusted, worker_on
 
@@ -260,7 +261,8 @@ def test_a_source_makes_its_topics_by_its_creation_groups(kafka: Kafka, starting
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(
-    ("listener", "mechanism"), [("SSL", ""), ("SASL_PLAINTEXT", "PLAIN"), ("SASL_SSL", "SCRAM-SHA-512")]
+    ("listener", "mechanism"),
+    [("SSL", ""), ("SASL_PLAINTEXT", "PLAIN"), ("SASL_SSL", "SCRAM-SHA-512"), ("SASL_SSL", "SCRAM-SHA-256")],
 )
 def test_a_worker_works_over_a_secured_listener(
     kafka: Kafka, starting: Starting, listener: str, mechanism: str
@@ -271,6 +273,34 @@ def test_a_worker_works_over_a_secured_listener(
     original.write_text(lines(0, 10))
     until(lambda: text_of(copy) == lines(0, 10), "the copy", WAIT_S)
     assert worker.consume(topic) == lines(0, 10).splitlines()
+
+
+@pytest.mark.timeout(300)
+def test_a_worker_shows_its_certificate_to_a_listener_that_requires_one(
+    own_kafka: Callable[..., Kafka], starting: Starting
+) -> None:
+    kafka = own_kafka({"listener.name.ssl.ssl.client.auth": "required"})
+    trust, keys = trusted(kafka, "SSL"), kafka.keys
+    stores = {
+        "PEM": {"ssl.keystore.location": str(keys.pem_store("client")), "ssl.keystore.type": "PEM"},
+        "PKCS12": {"ssl.keystore.location": str(keys.key_store("client")), "ssl.keystore.password": PASSWORD},
+        "in the settings": {
+            "ssl.keystore.key": one_line(keys.key("client")),
+            "ssl.keystore.certificate.chain": one_line(keys.certificate("client")),
+        },
+    }
+    for kind, store in stores.items():
+        worker = starting({**trust, **store})
+        topic = named("certified")
+        original, copy = copies(worker, topic)
+        original.write_text(lines(0, 10))
+        until(lambda copy=copy: text_of(copy) == lines(0, 10), f"the copy with {kind}", WAIT_S)  # type: ignore[misc]
+        worker.stop()
+
+
+def one_line(pem: Path) -> str:
+    """As a properties file holds it."""
+    return pem.read_text().strip().replace("\n", "\\n")
 
 
 @pytest.mark.timeout(120)

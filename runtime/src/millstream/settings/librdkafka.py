@@ -182,7 +182,7 @@ DEFAULTS: Mapping[Client, Mapping[str, str]] = {
         "allow.auto.create.topics": "true",
         "partition.assignment.strategy": "RangeAssignor",
     },
-    "admin": {**EVERY, "connections.max.idle.ms": "300000"},
+    "admin": {**EVERY, "connections.max.idle.ms": "300000", "enable.metrics.push": "false"},
 }
 """Java's defaults, and Connect's, where librdkafka's are others."""
 

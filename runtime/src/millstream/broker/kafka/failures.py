@@ -74,6 +74,11 @@ RIGHTS = frozenset(
         *(KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED),
     }
 )
+ALERTS = tuple(
+    f"alert {what}"
+    for what in ("bad certificate", "certificate required", "certificate unknown", "certificate expired", "unknown ca")
+)
+"""What brokers say of a client's certificate, in OpenSSL's words."""
 ON_TOPICS = {"consumer": ("Read", "Describe"), "producer": ("Write", "Describe"), "admin": ("Create", "Describe")}
 IDEMPOTENT = (
     "or set producer.enable.idempotence=false in the worker (producer.override.enable.idempotence=false in the "
@@ -165,6 +170,12 @@ class Watch:
             hopeless = BrokerError(f"logging in to {self.peer} failed: {said}; check {settings}")
         elif code == KafkaError._SSL and "certificate verify failed" in said:
             hopeless = self._hopeless or BrokerError(f"TLS with {self.peer} failed: {self._distrust(said)}")
+        elif any(alert in said for alert in ALERTS):
+            store, instead = map(self.peer.setting, ("ssl.keystore.location", "ssl.keystore.certificate.chain"))
+            hopeless = BrokerError(
+                f"TLS with {self.peer} failed: {said}; its brokers ask for a certificate that they trust: "
+                f"check {store} (or {instead})"
+            )
         elif code in RIGHTS:
             hopeless = explained(error, f"the client {self._client!r}", self.peer)
         with self._lock:

@@ -18,6 +18,7 @@ from millstream.settings.librdkafka import UNUSED, translate
 log = logging.getLogger(__name__)
 
 API_MS = 60_000  # default.api.timeout.ms
+CERTIFICATES = ("ssl.keystore.certificate.chain", "ssl.keystore.location")
 AUTHORITY = ("ssl.ca.location", "ssl.ca.pem")
 
 
@@ -49,13 +50,15 @@ class Making:
         prefix = named.removesuffix("bootstrap.servers") or ("" if client == "admin" else f"{client}.")
         found = translate(client, java).settings
         user = found.get("sasl.username")
-        anonymous = found["security.protocol"] == "PLAINTEXT"
+        shown = [name for name in CERTIFICATES if name in java and found["security.protocol"] == "SSL"]
+        anonymous = not found["security.protocol"].startswith("SASL") and not shown
         return Peer(
             java["bootstrap.servers"],
             client,
             prefix,
             names,
             f"User:{user}" if user else "User:ANONYMOUS" if anonymous else "",
+            names["sasl.jaas.config"] if user else names[shown[0]] if shown else "",
             group,
             {name: found[name] for name in AUTHORITY if name in found},
             _talk(java) != _talk(self.settings("admin", {})),

@@ -12,6 +12,8 @@ class Peer:
 
     prefix:    of a setting of this client that is not there yet, such as `producer.override.`.
     names:     Java's names of the settings that are there, and the whole names that they were given under.
+    principal: as the brokers know it; "" where only they do.
+    shown:     the setting that it comes from, of a certificate or a login.
     authority: whom a broker's certificate may be signed by, in librdkafka's settings.
     apart:     it talks to others, or in another way, than the worker did when it started.
     """
@@ -21,6 +23,7 @@ class Peer:
     prefix: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
     principal: str = ""
+    shown: str = ""
     group: str = ""
     authority: Mapping[str, str] = field(default_factory=dict)
     apart: bool = False
@@ -36,6 +39,5 @@ class Peer:
     def who(self) -> str:
         """`User:eve (consumer.override.sasl.jaas.config)`; empty when it is not known."""
         if not self.principal:
-            return ""
-        given = self.names.get("sasl.jaas.config")
-        return f"{self.principal} ({given})" if given else self.principal
+            return self.shown and f"the certificate of {self.shown}"
+        return f"{self.principal} ({self.shown})" if self.shown else self.principal
