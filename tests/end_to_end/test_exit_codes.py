@@ -96,6 +96,32 @@ def test_the_scripts_end_with_the_codes_of_java_s(folder: Path, arguments: Seque
     assert "Traceback" not in done.stderr
 
 
+def test_files_in_another_order_are_said_to_be(folder: Path) -> None:
+    (folder / "c.properties").write_text("name=c\nconnector.class=FileStreamSource\ntopic=t\n")
+    (folder / "worker.properties").write_text("listeners=http://127.0.0.1:0\n")
+    for arguments in [("c.properties", "worker.properties"), ("c.properties",)]:
+        done = ended(folder, "connect-standalone", *arguments)
+        assert done.returncode == 2
+        assert done.stderr.endswith(
+            ". c.properties has connector.class, as a connector's file has: the worker's properties file comes first\n"
+        )
+
+
+def test_a_distributed_worker_without_a_group_is_refused_and_not_run_alone(folder: Path) -> None:
+    (folder / "worker.properties").write_text("listeners=http://127.0.0.1:0\n")
+    done = ended(folder, "connect-distributed", "worker.properties")
+    assert (done.returncode, done.stdout) == (2, "")
+    missing = 'Missing required configuration "group.id" which has no default value; distributed mode is not built yet'
+    assert done.stderr.startswith(f"millstream: worker.properties: group.id: {missing}")
+    assert not (folder / "millstream-data").exists()
+
+
+def test_a_command_that_is_spelled_wrong_is_told_its_name(folder: Path) -> None:
+    done = ended(folder, "topic")
+    assert done.returncode == 2
+    assert "No such command 'topic'. Did you mean 'topics'?" in done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_worker_that_is_told_to_stop_ends_with_0(worker: WorkerProcess, number: signal.Signals) -> None:
     worker.start()

@@ -29,6 +29,11 @@ def connect_distributed() -> None:
     if len(files) != 1:
         sys.stderr.write("USAGE: connect-distributed connect-distributed.properties\n")
         raise SystemExit(EXIT_USAGE)
-    from millstream.cli.run import run_worker
+    from millstream.cli.output import fail
+    from millstream.cli.run import EXIT_SETUP, read_worker, run_worker
 
+    if "group.id" not in read_worker(files[0]):
+        problem = 'Missing required configuration "group.id" which has no default value'
+        alone = "distributed mode is not built yet, and connect-standalone runs a worker alone"
+        fail(f"{files[0]}: group.id: {problem}; {alone}", EXIT_SETUP)
     run_worker(files[0], [])  # `group.id` in it is refused with a sentence until distributed mode is built

@@ -1,5 +1,6 @@
 """`millstream`: which command is meant. A command's module is imported when it is asked for: none pays for another."""
 
+from difflib import get_close_matches
 from importlib import import_module, metadata
 from typing import Any
 
@@ -36,6 +37,13 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         with outside_told():
             return super().invoke(ctx)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and (nearest := get_close_matches(args[0], COMMANDS, 1)):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {nearest[0]!r}?")
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -43,13 +43,17 @@ def _sorted(files: Sequence[Path]) -> tuple[Path | None, Sequence[Path]]:
     first = files[0]
     if first.suffix == ".json":
         return None, files
+    return (None, files) if "connector.class" in read_worker(first) else (first, files[1:])
+
+
+def read_worker(path: Path) -> Mapping[str, str]:
+    """The settings of a worker's file; ends the process with the reason when it cannot be read."""
     try:
-        names_a_connector = "connector.class" in read_properties(first)
+        return read_properties(path)
     except OSError as error:
-        fail(_unreadable(first, error), EXIT_SETUP)
-    except (MillstreamError, ValueError) as error:
+        fail(_unreadable(path, error), EXIT_SETUP)
+    except (MillstreamError, ValueError) as error:  # it names the file and the line
         fail(message_of(error), EXIT_SETUP)
-    return (None, files) if names_a_connector else (first, files[1:])
 
 
 def run_worker(worker_file: Path | None, connector_files: Sequence[Path]) -> None:
@@ -57,12 +61,7 @@ def run_worker(worker_file: Path | None, connector_files: Sequence[Path]) -> Non
     gc.disable()  # what is imported now stays; to search it for garbage takes a tenth of the start
     logging.basicConfig(level=logging.INFO, format=FORM, stream=sys.stderr)
     logging.addLevelName(5, "TRACE")
-    try:
-        given = {} if worker_file is None else read_properties(worker_file)
-    except OSError as error:
-        fail(_unreadable(worker_file, error), EXIT_SETUP)
-    except (MillstreamError, ValueError) as error:  # it names the file and the line
-        fail(message_of(error), EXIT_SETUP)
+    given = {} if worker_file is None else read_worker(worker_file)
     bare = begin_early(given)
     # imported here, the composition last: `--help`, and a mistake in a file, answer at once
     from millstream.cli.connector_files import read_connectors
@@ -71,13 +70,13 @@ def run_worker(worker_file: Path | None, connector_files: Sequence[Path]) -> Non
     try:
         connectors = read_connectors(connector_files)
     except (MillstreamError, OSError, ValueError) as error:
-        _refuse(bare, message_of(error))
+        _refuse(bare, message_of(error) + _order(worker_file, given))
     from millstream.cli.composition import Standalone
 
     try:
         worker = Standalone(given if worker_file is not None else dict(WITHOUT_A_FILE), bare)
     except (MillstreamError, OSError, ValueError) as error:
-        _refuse(bare, _sentence(worker_file, error))
+        _refuse(bare, _sentence(worker_file, error) + _order(worker_file, given))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # first, as REST answers before all has started
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, as a JVM takes it
             signal.signal(number, lambda *_: worker.ask_to_stop())
@@ -118,7 +117,14 @@ def _leave(code: int) -> None:
         raise SystemExit(code)
 
 
-def _unreadable(path: Path | None, error: OSError) -> str:
+def _order(worker_file: Path | None, given: Mapping[str, str]) -> str:
+    """What is to be added for someone who gave the files in another order."""
+    if "connector.class" not in given:
+        return ""
+    return f". {worker_file} has connector.class, as a connector's file has: the worker's properties file comes first"
+
+
+def _unreadable(path: Path, error: OSError) -> str:
     return f"{path}: the worker file cannot be read: {error.strerror}; name a properties file this user may read"
 
 
