@@ -73,8 +73,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column is not columns[-1])
+    for at, column in enumerate(columns, 1):
+        table.add_column(column, overflow="fold", no_wrap=at < len(columns))
     cells = [[Text(harmless(str(cell))) for cell in row] for row in rows]
     for row in cells:
         table.add_row(*row)
