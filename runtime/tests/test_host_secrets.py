@@ -20,6 +20,7 @@ from millstream.worker.worker import Worker, WorkerSetup
 PLUGINS = Path(__file__).parent / "plugins"
 sys.path.insert(0, str(PLUGINS))
 
+import leaking  # noqa: E402
 from watching import Ears, wait_until  # noqa: E402
 
 PASSWORD = "s'cr t/ü42"
@@ -137,6 +138,22 @@ def test_what_a_thread_of_a_plugin_logs_and_ends_by(worker, variable, caplog, ca
     assert f"about to log in with {variable}" in caplog.text
     hush(all_of(ears, caplog))
     assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("own_hook")
+@pytest.mark.parametrize("worker", ["thread"], indirect=True)
+def test_what_a_thread_logs_that_a_plugin_has_left_behind(worker, variable, caplog):
+    ears = Ears()
+    settings = given(variable, "late")
+    with caplog.at_level(logging.INFO):
+        worker.start_task(RunTask("left", 0, LEAKING, settings, settings), ears)
+        ears.until("RUNNING")
+        worker.stop_tasks([TaskId("left", 0)]).result(10)
+        assert "late reader" not in caplog.text
+        leaking.LATE.set()
+        wait_until(lambda: "the thread 'late reader' of the plugin has ended by" in caplog.text)
+    assert f"about to log in with {variable}" in caplog.text
+    hush(all_of(ears, caplog))
 
 
 def test_what_a_plugin_prints_in_its_process(worker, variable, caplog, request):

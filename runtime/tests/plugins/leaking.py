@@ -36,6 +36,14 @@ def leak(password: str) -> None:
         raise error from cause
 
 
+LATE = threading.Event()
+
+
+def leak_late(password: str) -> None:
+    LATE.wait(30)
+    leak(password)
+
+
 class LeakingTask(SourceTask[LeakingConfig]):
     def start(self) -> None:
         self._do("task-start")
@@ -51,6 +59,8 @@ class LeakingTask(SourceTask[LeakingConfig]):
     def _do(self, where: str) -> None:
         if where == "task-start" and self.config.where == "thread":
             threading.Thread(target=leak, args=(self.config.password,), name="reader").start()
+        elif where == "task-start" and self.config.where == "late":
+            threading.Thread(target=leak_late, args=(self.config.password,), name="late reader").start()
         elif where == "task-start" and self.config.where == "print":
             print(f"logged in with {self.config.password}")
             print(f"could not log out with {self.config.password}", file=sys.stderr)

@@ -24,6 +24,11 @@ class Veil:
     def __init__(self) -> None:
         self._hidden: Mapping[str, str] = {}
 
+    @property
+    def hides(self) -> bool:
+        """Whether there is anything that it would hide."""
+        return bool(self._hidden)
+
     def hide(self, given: Mapping[str, str]) -> None:
         """Hide these values from now on.   given: by the variable in whose place each stands."""
         spelled = {spelling: variable for variable, value in given.items() for spelling in _spellings(value)}

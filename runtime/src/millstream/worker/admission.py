@@ -46,7 +46,7 @@ class Admission:
     def _one_has_gone(self) -> None:
         waiting, self._waiting = self._waiting, []
         for again in waiting:
-            again()
+            self._facilities.loop.post(again)  # one that cannot be started does not keep the others from it
 
     def _taken(self, plugin: PluginTarget) -> Taken:
         """By all that have a child, or are about to, and the templates once there is one for this plugin.

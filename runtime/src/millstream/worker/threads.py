@@ -13,6 +13,7 @@ from typing import Any
 from millstream.host import main
 from millstream.host.channel import ChildEnd
 from millstream.host.connector import MONITOR
+from millstream.host.masking import Veil
 from millstream.host.output import text_of, thread_ended
 from millstream.lifecycle import Spawned, spawn
 from millstream.worker.children import Child
@@ -90,7 +91,8 @@ class ThreadLauncher:
 
     def _ended(self, child: Child, end: ChildEnd, reason: str) -> None:
         label = child.run.label
-        self._left[label] = end.veil
+        if isinstance(end.veil, Veil) and end.veil.hides:
+            self._left[label] = end.veil
         self._running[label] = [other for other in self._running[label] if other is not end]
         if not self._running[label]:
             del self._running[label]
