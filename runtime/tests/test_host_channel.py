@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream.errors import ConfigError
+from millstream.host.asking import Asking
 from millstream.host.channel import (
     Answer,
     Ask,
@@ -147,3 +148,16 @@ def test_the_child_hears_until_the_worker_closes_and_tells_from_any_thread():
     assert list(heard) == []
     end.tell(Stop())  # a worker that is gone is no error
     end.close()
+
+
+def test_a_question_that_cannot_be_said_is_not_waited_for():
+    near, far = socket.socketpair()
+    asking = Asking(ChildEnd(far))
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        asking.put("offsets", {"partition": {1, 2}}, pytest.fail)
+    asking.answered(Answer(1, "an answer that nobody waits for"))
+    near.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        near.recv(1)
+    near.close()
+    far.close()
