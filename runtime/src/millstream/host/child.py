@@ -53,7 +53,7 @@ def run(channel: int, out: int, prepared: "Prepared | None" = None) -> NoReturn:
 class Prepared:
     """A process once all is done that can be before its output is known: streams, signals, where it logs to.
 
-    Made by a template, whose children then have it: in each of them it would be half a megabyte.
+    Made by a template, whose children then have it: made in each of them it is 0.2 MB of each.
 
     private: a copy of the output, out of a plugin's usual reach; given: a number that this process has for it already.
     """
