@@ -52,17 +52,22 @@ KEPT_EACH = 4  # so many samples one is kept, to be looked at; growth is of all
 WARM_SHARE = 0.2
 MOST_PROBLEMS = 20
 NO_GROWTH = ("at_s", "operations", "cpu_s", "given", "sunk", "load")
+BACK_S = 10.0  # the worker starts what was killed after 2 s, then 4, 8, up to 60
 UNREADABLE = {"value.converter": "org.apache.kafka.connect.converters.IntegerConverter"}
 
 
 @dataclass
 class Churn:
-    """taken_s: of each operation.   problems: what did not come, and tasks that failed though nobody made them."""
+    """taken_s: of each operation.   back: how often what was killed came back by itself.
+
+    problems: what did not come, and tasks that failed though nobody made them.
+    """
 
     stage: Stage
     files: GrowingFiles
     chance: random.Random
     only: Sequence[str] = ()
+    back: int = 0
     done: Counter[str] = field(default_factory=Counter)
     taken_s: dict[str, list[float]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -200,7 +205,7 @@ def kill(churn: Churn, name: str) -> None:
     )
     os.kill(churn.chance.choice(victims), signal.SIGKILL)
     churn.fails(name)
-    churn.restart_failed()
+    come_back(churn)
 
 
 def kill_template(churn: Churn, name: str) -> None:
@@ -209,8 +214,26 @@ def kill_template(churn: Churn, name: str) -> None:
     assert process is not None
     os.kill(max(psutil.Process(process.pid).children(), key=lambda child: len(child.children())).pid, signal.SIGKILL)
     until(lambda: churn.stage.count("FAILED"), "tasks to fail", PATIENCE_S, EVERY_S)
-    until(lambda: churn.stage.count("RUNNING") == 0, "all tasks to fail", 30.0, EVERY_S)
-    churn.restart_failed()
+    come_back(churn)
+
+
+def come_back(churn: Churn) -> None:
+    """What was killed is started by the worker or, by chance, by a request; by a request too when it takes long."""
+
+    def whole() -> bool:
+        return churn.stage.count("RUNNING") == churn.stage.crowd.tasks
+
+    patience = churn.chance.choice((0.0, 1.0, BACK_S))
+    with suppress(pytest.fail.Exception):
+        until(whole, "the worker to start them again", patience, EVERY_S)
+        churn.back += 1
+        return
+
+    def restarted() -> bool:
+        churn.restart_failed()
+        return whole()
+
+    until(restarted, "all to run again", PATIENCE_S, EVERY_S)
 
 
 OPERATIONS: list[tuple[Callable[[Churn, str], None], int]] = [
@@ -385,6 +408,7 @@ def measure(stage: Stage, chosen: argparse.Namespace, kept: dict[str, Any]) -> N
         samples.finish()
         kept |= {
             "operations": dict(churn.done.most_common()),
+            "back_by_itself": churn.back,
             "taken_s": {what: taken(times) for what, times in churn.taken_s.items()},
             "problems": churn.problems,
             "samples_missed": samples.problems,
