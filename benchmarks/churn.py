@@ -369,8 +369,8 @@ def work(churn: Churn, minutes: float, rest_s: float) -> None:
         time.sleep(churn.chance.uniform(0, 2 * rest_s))
 
 
-def settle(churn: Churn) -> dict[str, Any]:
-    """Every line arrives and is counted; then nothing is left of the connectors."""
+def settle(churn: Churn) -> float:
+    """Every line arrives, in so many seconds; then nothing is left of the connectors."""
     stage, files = churn.stage, churn.files
     files.finish()
     began = time.monotonic()
@@ -384,7 +384,7 @@ def settle(churn: Churn) -> dict[str, Any]:
         churn.call("DELETE", f"/connectors/{name}")
     until(lambda: not stage.worker.call("GET", "/connectors").json, "all connectors to go", PATIENCE_S, EVERY_S)
     time.sleep(SAMPLE_S)
-    return {"given": files.given(), "arrived_s": arrived_s, "rows": account(stage, files)}
+    return arrived_s
 
 
 def measure(stage: Stage, chosen: argparse.Namespace, kept: dict[str, Any]) -> None:
@@ -402,7 +402,8 @@ def measure(stage: Stage, chosen: argparse.Namespace, kept: dict[str, Any]) -> N
         kept["rest_ms_before"] = asked(stage.worker, name, stage.configs[name], 20.0, 20.0)
         work(churn, chosen.minutes, chosen.rest)
         kept["rest_ms_after"] = asked(stage.worker, name, stage.configs[name], 20.0, 20.0)
-        kept |= settle(churn)
+        kept["arrived_s"] = settle(churn)
+        kept["rows"] = account(stage, files)
         kept["deleted"] = samples.sample()
     finally:
         samples.finish()

@@ -3,6 +3,7 @@
 import random
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -114,13 +115,13 @@ def missing(stage: Stage, files: GrowingFiles) -> dict[str, int]:
 
 def account(stage: Stage, files: GrowingFiles) -> dict[str, Any]:
     """What of every line is in the topics and in the sinks' files; by connector, where something is not as it was."""
-    total, odd = Account(0), {}
+    total: Counter[str] = Counter()
+    odd = {}
     for name in (each for each in stage.crowd.names() if each.startswith("sink")):
         found = Account(files.lines(file_of(f"source-{number_of(name)}", stage.control)))
         rows, found.foreign = file_rows(file_of(name, stage.control), witness=False)
         accounted(found, topic_rows(stage.kafka, topic_of(name)), rows)
-        for what, number in asdict(found).items():
-            setattr(total, what, getattr(total, what) + number)
+        total.update({what: number for what, number in asdict(found).items() if isinstance(number, int)})
         if found.lost_topic or found.lost_file or found.foreign:
             odd[name] = asdict(found)
-    return {**asdict(total), "odd": odd}
+    return {**total, "odd": odd}
