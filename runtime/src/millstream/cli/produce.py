@@ -48,14 +48,14 @@ def produce(broker: Broker, topic: str, key_separator: str | None, as_json: bool
     if sys.stdin is None:
         fail("standard input is closed; a record is a line of it")
     writing = _Writing(broker.producer(ProducerSettings(CLIENT_ID)))
-    wrong: ValueError | None = None
+    wrong: ValueError | OSError | None = None
     try:
         try:
             for lines in _chunks(cast(BufferedReader, sys.stdin.buffer)):
                 before = writing.handed
                 batch = _from_json(topic, lines, before) if as_json else _from_lines(topic, lines, key_separator)
                 writing.hand_over(batch)
-        except ValueError as error:  # of a line; what came before it is written all the same
+        except (ValueError, OSError) as error:  # of a line, of the input; what came before it is written all the same
             wrong = error
         left = writing.finish(FLUSH_S)
         if left:
