@@ -250,7 +250,7 @@ class KafkaConsumer(Steering, Committing):
         except BaseException as error:
             self._places.read_again(self._places.of)  # which rows librdkafka takes for given is not known
             if isinstance(error, KafkaException):  # such as being fenced by a member of the same group.instance.id
-                raise explained(error, f"reading as a member of {self._settings.group!r}") from error
+                raise explained(error, f"reading as a member of {self._settings.group!r}", self._watch.peer) from error
             raise
 
     def _read_again(self, messages: list[Message]) -> None:

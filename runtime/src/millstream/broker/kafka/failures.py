@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from millstream.broker.complaint import Complaint
 from millstream.broker.kafka.peer import Peer
-from millstream.broker.kafka.trust import names_told
+from millstream.broker.kafka.trust import found_out
 from millstream.errors import BrokerError, FencedError, RecordTooLargeError, UnknownTopicError
 from millstream.lifecycle import Clock
 
@@ -210,8 +210,8 @@ class Watch:
             self._hopeless = self._hopeless or why
 
     def _distrust(self, said: str) -> str:
-        told = names_told(said, self.peer.authority)
-        if told is not None:
+        told = found_out(said, self.peer.authority)
+        if not isinstance(told, str):
             host, names = told
             return (
                 f"its certificate is not for {host}, but for {', '.join(names) or 'no name at all'}; name a broker as "
@@ -219,7 +219,7 @@ class Watch:
                 "advertised.listeners, or have a certificate made for this name "
                 f"({self.peer.setting('ssl.endpoint.identification.algorithm')}= switches the check off)"
             )
-        why = said.partition(", verify that ssl.ca.location")[0]  # librdkafka's name for it
+        why = said.partition(", verify that ssl.ca.location")[0] + (told and f" ({told})")  # its own name for it
         store = self.peer.setting("ssl.truststore.location")
         instead = self.peer.setting("ssl.truststore.certificates")
         return f"{why}; check {store} (or {instead}): it must hold the CA of the brokers' certificates"

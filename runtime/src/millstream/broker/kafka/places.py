@@ -36,7 +36,9 @@ class Questions:
         found = self._asked("reading committed positions", lambda: self._client.committed(wanted, self._seconds))
         for at in found:
             if at.error is not None:
-                raise explained(at.error, f"reading the committed position of {at.topic}-{at.partition}")
+                raise explained(
+                    at.error, f"reading the committed position of {at.topic}-{at.partition}", self._watch.peer, at.topic
+                )
         return {TopicPartition(at.topic, at.partition): at.offset for at in found if at.offset >= 0}
 
     def bounds(self, partition: TopicPartition) -> tuple[int, int]:
@@ -54,7 +56,7 @@ class Questions:
             except KafkaException as error:
                 self._watch.check()
                 if error_of(error).code() not in NEW or self._clock.monotonic() >= deadline:
-                    raise explained(error, doing) from error
+                    raise explained(error, doing, self._watch.peer) from error
             else:
                 if answer is None:
                     raise self._watch.unreachable(doing)

@@ -126,7 +126,7 @@ class Transacting:
             self._sending.serve()
             self._watch.check()
             inner = error_of(error)
-            failure = explained(inner, doing)
+            failure = explained(inner, doing, self._watch.peer)
             if inner.txn_requires_abort() or inner.retriable():
                 failure = BrokerError(str(failure), retriable=True)
             raise failure from error

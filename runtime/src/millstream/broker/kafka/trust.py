@@ -10,14 +10,15 @@ SECONDS = 3.0
 ADDRESS = re.compile(r"ssl://(.+):(\d+)/")
 
 
-def names_told(said: str, authority: Mapping[str, str]) -> tuple[str, list[str]] | None:
-    """(host, names in its certificate) when all but the name is right; None when the CA is not, or nobody answers.
+def found_out(said: str, authority: Mapping[str, str]) -> tuple[str, list[str]] | str:
+    """(host, names in its certificate) when all but the name is right; else what is wrong with it; "" when nobody
+    answers.
 
     said: librdkafka's text, in which the address stands.   authority: `ssl.ca.location` or `ssl.ca.pem`.
     """
     found = ADDRESS.search(said)
     if found is None:
-        return None
+        return ""
     host, port = found[1].strip("[]"), int(found[2])
     try:
         context = ssl.create_default_context(
@@ -29,7 +30,9 @@ def names_told(said: str, authority: Mapping[str, str]) -> tuple[str, list[str]]
             context.wrap_socket(plain, server_hostname=host) as secured,
         ):
             certificate = secured.getpeercert() or {}
-    except (OSError, ValueError):  # ssl.SSLError is an OSError
-        return None
+    except ssl.SSLCertVerificationError as error:
+        return error.verify_message
+    except (OSError, ValueError):
+        return ""
     names: Any = certificate.get("subjectAltName", ())  # typeshed has one type for all fields
     return host, [str(name) for _, name in names]
