@@ -216,6 +216,14 @@ def test_who_stood_still_is_given_nothing_before_its_group_knows_it_or_tells_wha
     assert [[at.offset for at in ats] for ats, _ in member.client.asked[-2:]] == [[1, 1], [1]]
 
 
+def test_a_topic_that_went_meanwhile_does_not_keep_who_stood_still_from_reading_the_others(member: Member) -> None:
+    member.client.committed_at = {FIRST: 0}
+    member.client.refusing = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, "gone")
+    stand_still(member, 46.0)
+    member.poll_all()
+    assert member.read == {FIRST: list(range(COUNT))}
+
+
 @pytest.mark.parametrize("seconds", [44.0, 46.0])
 def test_who_stood_still_and_is_a_member_yet_misses_no_row(member: Member, seconds: float) -> None:
     member.poll()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import TopicPartition as At
 
-from millstream.broker.kafka.failures import UNKNOWN, explained
+from millstream.broker.kafka.failures import PASSING, UNKNOWN, error_of, explained
 from millstream.broker.kafka.places import Questions
 from millstream.errors import BrokerError, IllegalStateError, UnknownTopicError
 from millstream.lifecycle import Clock
@@ -142,7 +142,7 @@ class Committing:
     def still_has(self, partitions: Collection[TopicPartition]) -> bool:
         """Whether the group says so: only a member may commit, so that what is committed is committed once more.
 
-        Of partitions without a committed position nobody can be asked: they count as had.
+        Of partitions without a committed position, or of topics that are gone, nobody can be asked: they count as had.
         """
         if not partitions:
             return True
@@ -152,8 +152,8 @@ class Committing:
             answers = self._client.commit(offsets=known, asynchronous=False) if known else ()
         except KafkaException as error:
             log.debug("whether this is a member yet: %s", error)
-            return False
-        return all(at.error is None for at in (*found, *(answers or ())))
+            return error_of(error).code() not in PASSING
+        return not any(at.error is not None and at.error.code() in PASSING for at in (*found, *(answers or ())))
 
     def end_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         return {partition: self._questions.bounds(partition)[1] for partition in partitions}
