@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
@@ -19,6 +19,7 @@ LOOK_S = 0.5
 SAY_S = 45.0  # a lasting failure is said every 30 s
 #: lines of the log that a fault may cost: so many, and so many more a second while it lasts
 LOG_LINES, LOG_LINES_A_SECOND = 120, 1.0
+LOOKS_OFTEN = {"consumer_metadata_max_age_ms": "2000"}
 LAYOUTS = ((1, 1), (4, 2))
 
 
@@ -120,6 +121,8 @@ class Happening:
         self.faults = [BY_NAME[name] for name in done.faults]
         self.dice = random.Random(done.seed)
         setting = setting_of(kafka, self.faults, self.dice)
+        if done.seed % 3 == 0:  # by the seed alone: a round that is done again has the same faults at the same places
+            setting = replace(setting, pattern=True, settings={**LOOKS_OFTEN, **setting.settings})
         done.speed = self.dice.choice(("full", "paced"))
         done.partitions, done.tasks = setting.partitions, setting.tasks
         done.lines = lines if done.speed == "full" else lines // 5

@@ -41,13 +41,14 @@ class StuckError(Exception):
 
 @dataclass(frozen=True)
 class Setting:
-    """What a round runs on. settings: of the worker, beside the usual ones."""
+    """What a round runs on. settings: of the worker, beside the usual ones.   pattern: the sink has `topics.regex`."""
 
     kafka: Kafka
     listener: str = "PLAINTEXT"
     partitions: int = 1
     tasks: int = 1
     witness: bool = False
+    pattern: bool = False
     settings: dict[str, str] = field(default_factory=dict)
 
 
@@ -83,7 +84,8 @@ class Scene:
         kind = {"connector.class": SINK, "file": str(self.copy)}
         if self.setting.witness:
             kind = {"connector.class": WITNESS, "file": str(self.copy), "slow": str(self.slow)}
-        sink = {"name": self.sink, "topics": self.topic, "tasks.max": str(self.setting.tasks), **kind}
+        subscription = "topics.regex" if self.setting.pattern else "topics"
+        sink = {"name": self.sink, subscription: self.topic, "tasks.max": str(self.setting.tasks), **kind}
         source = {"name": self.source, "connector.class": SOURCE, "file": str(self.original), "topic": self.topic}
         for name, config in (("source", source), ("sink", sink)):
             text = "".join(f"{key}={value}\n" for key, value in config.items())
