@@ -1,9 +1,7 @@
 """Text, bytes, numbers and booleans: Java's bytes, Java's sentences."""
 
-import json
 import struct
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,14 +12,12 @@ from millstream.builtin import converters
 from millstream.builtin.converters import (
     BooleanConverter,
     ByteArrayConverter,
-    ConverterConfig,
     DoubleConverter,
     FloatConverter,
     IntegerConverter,
     LongConverter,
     ShortConverter,
     StringConverter,
-    StringConverterConfig,
 )
 from millstream_api import ConfigError, DataError, Schema, Subject, Type
 
@@ -156,34 +152,6 @@ def test_the_character_set_is_one_that_exists() -> None:
     assert caught.value.problems == {
         "converter.encoding": "'EBCDIC-9' is no character set; UTF-8, ISO-8859-1 and UTF-16 are"
     }
-
-
-RECORDED = json.loads((Path(__file__).parent / "golden" / "configdefs-runtime.json").read_text())
-
-
-@pytest.mark.parametrize(
-    ("java", "config"),
-    [
-        ("org.apache.kafka.connect.storage.StringConverterConfig", StringConverterConfig),
-        ("org.apache.kafka.connect.converters.ByteArrayConverter", ConverterConfig),
-        ("org.apache.kafka.connect.converters.IntegerConverter", ConverterConfig),
-    ],
-)
-def test_settings_are_javas(java: str, config: Any) -> None:
-    for definition, theirs in zip(config.definitions(), RECORDED[java], strict=True):
-        ours = {
-            "name": definition.name,
-            "type": definition.type.value,
-            "importance": definition.importance.value,
-            "group": definition.group,
-            "order_in_group": definition.order,
-            "width": definition.width.value,
-            "display_name": definition.display_name,
-            "validator": definition.validator,
-            "default": definition.default_text,
-        }
-        assert ours == {name: theirs.get(name) for name in ours}
-        assert definition.required is theirs.get("required", False)
 
 
 @pytest.mark.parametrize("encoding", ["UTF-8", "ISO-8859-1", "UTF-16"])

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from golden.counting import Count
+from golden.pinning import DIFFERENCES, moved, of_rest, pins
 from golden.rest.between import BEFORE, SETTINGS
 from golden.rest.differing import Listed, read_list
-from golden.rest.pinning import moved, pins
 from golden.rest.recording import Exchange, read
 from golden.rest.replaying import Judge, Replay
 
@@ -23,7 +23,7 @@ def exchanges(goldens: Path) -> list[Exchange]:
 
 @pytest.fixture(scope="session")
 def listed() -> Listed:
-    return read_list(HERE / "differences.toml")
+    return read_list(DIFFERENCES)
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +35,7 @@ def replay(
 ) -> Iterator[Replay]:
     """Every scenario that this run asks for, begun: workers run side by side while the tests wait for them."""
     judge = Judge(lambda exchange, answer: not listed.problems(exchange, answer), listed.is_to_do)
-    replayed = [exchange for exchange in exchanges if listed.replays(exchange)]
+    replayed = [exchange for exchange in exchanges if listed.replays(exchange.name)]
     replay = Replay(judge, replayed, tmp_path_factory.mktemp("replay"))
     chosen = [getattr(item, "callspec", None) for item in request.session.items]
     replay.begin(str(spec.params["scenario"]) for spec in chosen if spec is not None and "scenario" in spec.params)
@@ -63,7 +63,8 @@ def test_each_recorded_scenario_is_replayed_or_of_another_test(exchanges: list[E
 
 
 def test_every_listed_answer_is_the_recorded_one_that_was_listed(exchanges: list[Exchange], listed: Listed) -> None:
-    assert moved(exchanges, listed, pins()) == [], "look at the list again; golden/rest/pinning.py says how to go on"
+    now = of_rest(exchanges, listed)
+    assert moved(now, pins("rest")) == [], "look at the list again; golden/pinning.py says how to go on"
 
 
 def test_every_reason_is_a_row_of_the_deviations(listed: Listed) -> None:
@@ -80,7 +81,7 @@ def test_no_entry_of_the_list_is_without_use(exchanges: list[Exchange], listed: 
         for exchange, answer in replay.of(scenario):
             listed.problems(exchange, answer)
     for exchange in exchanges:
-        listed.replays(exchange)
+        listed.replays(exchange.name)
     assert listed.unused() == set()
 
 

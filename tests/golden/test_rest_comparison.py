@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from golden.pinning import DIFFERENCES, is_listed, moved, of_rest, pin, pins
 from golden.rest.comparing import ABSENT, DOCUMENTATION, differences, leaves
 from golden.rest.differing import Listed, read_list
-from golden.rest.pinning import is_listed, moved, pin, pins
 from golden.rest.recording import Answer, Exchange, Here, read
-
-LIST = Path(__file__).parent / "differences.toml"
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +20,7 @@ def exchanges(goldens: Path) -> list[Exchange]:
 
 @pytest.fixture
 def listed() -> Listed:
-    return read_list(LIST)
+    return read_list(DIFFERENCES)
 
 
 def others(value: Any) -> list[Any]:
@@ -150,7 +148,7 @@ def test_changing_any_one_field_of_a_recorded_answer_that_is_listed_is_noticed(
     exchanges: list[Exchange], listed: Listed
 ) -> None:
     """That any change is one of the leaves is another test."""
-    pinned, tried = pins(), 0
+    pinned, tried = pins("rest"), 0
     answers = {each.name: leaves(each.answer) for each in exchanges if is_listed(each, listed)}
     assert {name: pin(recorded) for name, recorded in answers.items()} == pinned
     for digest, recorded in {pin(recorded): recorded for recorded in answers.values()}.items():
@@ -164,10 +162,9 @@ def test_changing_any_one_field_of_a_recorded_answer_that_is_listed_is_noticed(
 def test_a_listed_answer_that_was_recorded_anew_is_a_problem(exchanges: list[Exchange], listed: Listed) -> None:
     place, old = next((place, each) for place, each in enumerate(exchanges) if is_listed(each, listed))
     new = replace(old, answer=replace(old.answer, status=418))
-    assert moved([*exchanges[:place], new, *exchanges[place + 1 :]], listed, pins()) == [
-        f"{old.name}: was listed for another recorded answer"
-    ]
-    assert moved([], listed, {"gone: step": "0"}) == ["gone: step: is not listed, and pinned"]
+    now = of_rest([*exchanges[:place], new, *exchanges[place + 1 :]], listed)
+    assert moved(now, pins("rest")) == [f"{old.name}: was listed for another recorded answer"]
+    assert moved({}, {"gone: step": "0"}) == ["gone: step: is not listed, and pinned"]
 
 
 def expected(listed: Listed, exchange: Exchange) -> dict[str, Any]:

@@ -59,8 +59,8 @@ class Listed:
     own_settings: Mapping[str, str]
     used: set[str] = field(default_factory=set)
 
-    def replays(self, exchange: Exchange) -> bool:
-        return self._reason(self.not_replayed, exchange.name) is None
+    def replays(self, step: str) -> bool:
+        return self._reason(self.not_replayed, step) is None
 
     def is_to_do(self, exchange: Exchange) -> bool:
         return self._reason(self.to_do, exchange.name) is not None
@@ -87,13 +87,13 @@ class Listed:
         ours = leaves(answer)
         for path in [path for path in ours if path.endswith("(order)")]:
             theirs, names = (str(found.get(path, "")).split() for found in (recorded, ours))
-            own = {name for name in names if name not in theirs and self._is_own(name)}
+            own = {name for name in names if name not in theirs and self.is_own(name)}
             ours[path] = " ".join(name for name in names if name not in own)
             places = tuple(path.replace("(order)", f"{name}.") for name in own)
             ours = {place: value for place, value in ours.items() if not place.startswith(places or "\0")}
         return ours
 
-    def _is_own(self, setting: str) -> bool:
+    def is_own(self, setting: str) -> bool:
         """Whether we have a setting and Java lacks it; it may stand below a prefix such as `value.converter.`."""
         own = [name for name in self.own_settings if f".{setting}".endswith(f".{name}")]
         self.used |= set(own)
@@ -141,8 +141,10 @@ def _is(listed: Any, ours: Any) -> bool:
     return type(listed) is type(ours) and bool(listed == ours)
 
 
-def read_list(file: Path) -> Listed:
-    found = tomllib.loads(file.read_text())
+def read_list(file: Path, recording: str | None = None) -> Listed:
+    """The list of one of the other recordings has a table of its own; what is ours alone is so everywhere."""
+    whole = tomllib.loads(file.read_text())
+    found = whole if recording is None else whole[recording]
     listed = [
         Difference(
             entry["reason"],
@@ -153,5 +155,6 @@ def read_list(file: Path) -> Listed:
         )
         for entry in found["differs"]
     ]
-    tables = ("to_do", "not_replayed", "other_scenarios", "own_settings")
-    return Listed(found["reasons"], listed, *(found[table] for table in tables))
+    own = whole["own_settings"] | found.get("own_settings", {})
+    tables = (found.get(table, {}) for table in ("to_do", "not_replayed", "other_scenarios"))
+    return Listed(found["reasons"], listed, *tables, own)
