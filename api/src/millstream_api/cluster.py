@@ -12,6 +12,8 @@ class PartHealth(NamedTuple):
     state:   as REST has it: `RUNNING`, `PAUSED`, `FAILED`, …
     worker:  `host:port` of the worker that runs it.
     trace:   what it failed of; of one that is about to start, what goes on with it; else empty.
+
+    Source: ConnectorState.java, TaskState.java.
     """
 
     state: str
@@ -22,9 +24,11 @@ class PartHealth(NamedTuple):
 class ConnectorHealth(NamedTuple):
     """How a connector and its tasks do.
 
-    kind:       of the connector.
-    connector:  its own state; RUNNING says nothing of its tasks.
-    tasks:      by number, from 0.
+    name, kind:  of the connector.
+    connector:   its own state; RUNNING says nothing of its tasks.
+    tasks:       by number, from 0.
+
+    Source: ConnectorHealth.java.
     """
 
     name: str
@@ -41,13 +45,25 @@ class Cluster(Protocol):
 
     @property
     def kafka_cluster_id(self) -> str:
-        """Names the Kafka cluster, or the embedded log: 22 characters that stay the same."""
+        """Names the Kafka cluster, or the embedded log: 22 characters that stay the same.
+
+        Source: ConnectClusterDetails.kafkaClusterId.
+        """
 
     def connectors(self) -> Sequence[str]:
-        """Give the names of all connectors, in no order."""
+        """Give the names of all connectors, stopped and failed ones too, in no order.
+
+        Source: ConnectClusterState.connectors.
+        """
 
     def health(self, connector: str) -> ConnectorHealth:
-        """Give a connector's health. Raises KeyError for an unknown name."""
+        """Give the health of a connector and of its tasks. Raises KeyError for an unknown name.
+
+        Source: ConnectClusterState.connectorHealth.
+        """
 
     def settings(self, connector: str) -> Mapping[str, str]:
-        """Give a connector's settings, variables unresolved. Raises KeyError for an unknown name."""
+        """Give a connector's settings as they are stored, by dotted name: variables unresolved, nulls left out.
+
+        Raises KeyError for an unknown name. Source: ConnectClusterState.connectorConfig.
+        """

@@ -14,7 +14,7 @@ class Context(Protocol):
     def wait(self, seconds: float) -> bool:
         """Wait at most this long; true as soon as it is time to stop, False when the time is over.
 
-        The one way to wait, and to learn of the end: `wait(0)` asks without waiting.
+        The one way to wait, and to learn of the end: `wait(0)` asks without waiting. True after `fail`, too.
         """
 
     def fail(self, error: Exception) -> None:
@@ -33,28 +33,38 @@ class Context(Protocol):
 
 
 class SourceOffsets(Protocol):
-    """Where a source goes on: the offsets committed before this start. Source: OffsetStorageReader.java."""
+    """Where a source goes on: the offsets committed last. Callable from any thread.
+
+    Source: OffsetStorageReader.java.
+    """
 
     def offset(self, partition: Place) -> Place | None:
         """Give the last committed offset of a source partition; None if there is none.
 
         Partitions are the same when they are equal as JSON, whatever the order of their keys. The offset
-        is what was returned with the record, after a way through JSON, see `Place`. Raises RetriableError
-        if the store does not answer in time.
+        is what was returned with the record, after a way through JSON, see `Place`. Raises DataError for what no
+        `Place` may hold, and a MillstreamError that is no RetriableError if the store does not answer within 30 s:
+        either fails who lets it pass. Source: OffsetStorageReader.offset.
         """
 
     def offsets(self, partitions: Iterable[Place]) -> Sequence[Place | None]:
         """Give the offset of each partition, in the order asked for: one round trip for all.
 
-        Raises RetriableError as `offset` does.
+        Raises as `offset` does. Source: OffsetStorageReader.offsets.
         """
 
 
 class ConnectorContext(Context, SourceOffsets, Protocol):
-    """A connector's. Not the task's: a task may sit on another machine."""
+    """A connector's. Not the task's: a task may sit on another machine.
+
+    Source: ConnectorContext.java, SourceConnectorContext.java.
+    """
 
     def request_reconfiguration(self) -> None:
-        """Have `task_configs` asked again, and tasks restarted if its answer changed. Returns at once."""
+        """Have `task_configs` asked again, and tasks restarted if its answer changed. Returns at once.
+
+        Without effect on a connector that is not started. Source: ConnectorContext.requestTaskReconfiguration.
+        """
 
 
 class Transaction(Protocol):
@@ -65,29 +75,33 @@ class Transaction(Protocol):
     """
 
     def commit(self) -> None:
-        """Commit behind the last record of this poll. Finer cuts: `SourceBatch.boundary`."""
+        """Commit behind the last record of this poll. Finer cuts: `SourceBatch.boundary`.
+
+        Source: TransactionContext.commitTransaction.
+        """
 
     def abort(self) -> None:
         """Drop the records returned since the last commit, this poll's included.
 
         Their offsets are committed all the same, as in Java: after a restart the task goes on behind
         them. A task that wants them again has to read them again itself.
+        Source: TransactionContext.abortTransaction.
         """
 
 
 class SourceContext(Context, SourceOffsets, Protocol):
-    """A source task's.
-
-    transaction:  None unless `transaction.boundary=connector`.
-    """
+    """A source task's. Source: SourceTaskContext.java."""
 
     @property
     def transaction(self) -> Transaction | None:
-        """Cuts transactions; None unless `transaction.boundary=connector`."""
+        """Cuts transactions; None unless `transaction.boundary=connector`, and always on Kafka, which has none here.
+
+        Source: SourceTaskContext.transactionContext.
+        """
 
 
 class SinkContext(Context, Protocol):
-    """A sink task's."""
+    """A sink task's. Source: SinkTaskContext.java."""
 
     @property
     def report(self) -> Callable[[SinkRecord, Exception], None] | None:
@@ -99,25 +113,31 @@ class SinkContext(Context, Protocol):
         """
 
     def assignment(self) -> frozenset[TopicPartition]:
-        """Give the partitions this task reads now."""
+        """Give the partitions this task reads now. Source: SinkTaskContext.assignment."""
 
     def pause(self, *partitions: TopicPartition) -> None:
-        """Have no records of these partitions delivered until `resume`.
+        """Have no records of these partitions delivered until `resume`, from the next poll of the log on.
 
-        Raises IllegalStateError, a MillstreamError, for one that is not assigned.
+        `put` goes on, with empty batches if all are paused. A partition that is taken away is no longer paused.
+        Raises IllegalStateError, a MillstreamError, for one that is not assigned. Source: SinkTaskContext.pause.
         """
 
     def resume(self, *partitions: TopicPartition) -> None:
-        """Have records of these partitions delivered again. Raises as `pause` does."""
+        """Have records of these partitions delivered again. Raises as `pause` does. Source: SinkTaskContext.resume."""
 
     def seek(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Read on from these offsets, before the next `put`; they count as committed from then on.
+
+        offsets:  the next one to read of each partition, from 0.
 
         A partition that is not assigned then fails the task. Source: SinkTaskContext.offset.
         """
 
     def request_commit(self) -> None:
-        """Commit offsets after this `put` instead of waiting for the interval."""
+        """Commit offsets after this `put` instead of waiting for the interval, `offset.flush.interval.ms`.
+
+        Source: SinkTaskContext.requestCommit.
+        """
 
     def retry_in(self, seconds: float) -> None:
         """Say when `put` comes next at the latest, once; with RetriableError: with the same batch.

@@ -13,6 +13,7 @@ __all__ = ["Converter", "Decode", "Decoded", "Encode", "HeaderConverter", "Subje
 class Subject(NamedTuple):
     """What a function is compiled for.
 
+    topic:   the record's, behind all transformations of a source, before those of a sink.
     schema:  of the values to encode; None: without schema. Always None for a decoder.
     role:    what the column is of a record.
     """
@@ -49,16 +50,25 @@ bytes that cannot be read."""
 class Converter(Plugin[C]):
     """Compiles functions over columns; the runtime keeps each for as long as its subject is in use.
 
-    RetriableError, such as for a registry that is away, is tried again within `errors.retry.timeout`.
-    Source: Converter.java, which converts one value at a time.
+    Its settings are those under `key.converter.` or `value.converter.`, without that, and `converter.type`. One
+    object for keys, one for values of each task. What it or its functions raise is the record's failure, as with
+    `Transformation.apply`; RetriableError, such as for a registry that is away, is tried again within
+    `errors.retry.timeout`. On the task's thread, save for a record that a sink made itself and reports from
+    another one. Source: Converter.java, which converts one value at a time.
     """
 
     def encoder(self, subject: Subject) -> Encode:
-        """Compile what writes this subject. Raises DataError for a schema that it cannot write."""
+        """Compile what writes this subject. Raises DataError for a schema that it cannot write.
+
+        Called once a subject, again after it raised. Source: Converter.fromConnectData.
+        """
         raise NotImplementedError(f"{type(self).__name__} must override encoder")
 
     def decoder(self, subject: Subject) -> Decode:
-        """Compile what reads this subject; its schema is None. Raises DataError if it cannot read it."""
+        """Compile what reads this subject; its schema is None. Raises DataError if it cannot read it.
+
+        Called once a subject, again after it raised. Source: Converter.toConnectData.
+        """
         raise NotImplementedError(f"{type(self).__name__} must override decoder")
 
 
@@ -66,13 +76,20 @@ class HeaderConverter(Plugin[C]):
     """From one header's value to bytes and back.
 
     Called once a header, in the order of records and of headers in a record; again only after
-    RetriableError. Source: HeaderConverter.java.
+    RetriableError. What it raises is the record's failure, as with `Converter`. Its settings are those under
+    `header.converter.`, without that, and `converter.type`. Source: HeaderConverter.java.
     """
 
     def to_bytes(self, topic: str, name: str, value: Any, schema: Schema | None) -> bytes | None:
-        """Write a header's value. Raises DataError for one that does not fit."""
+        """Write the value of header `name`; None: null. Raises DataError for one that does not fit.
+
+        Source: HeaderConverter.fromConnectHeader.
+        """
         raise NotImplementedError(f"{type(self).__name__} must override to_bytes")
 
     def from_bytes(self, topic: str, name: str, data: bytes | None) -> tuple[Schema | None, Any]:
-        """Read a header's schema and value. Raises DataError for bytes that cannot be read."""
+        """Read schema and value of header `name`; data None: null. Raises DataError for bytes that cannot be read.
+
+        Source: HeaderConverter.toConnectHeader.
+        """
         raise NotImplementedError(f"{type(self).__name__} must override from_bytes")

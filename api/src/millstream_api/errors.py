@@ -26,7 +26,10 @@ class Problem(NamedTuple):
 
 
 class MillstreamError(Exception):
-    """Whatever Millstream raises on purpose. Plugins raise one of its children, as narrow as can be."""
+    """Whatever Millstream raises on purpose. Plugins raise one of its children, as narrow as can be.
+
+    Source: ConnectException.java.
+    """
 
 
 class ConfigError(MillstreamError):
@@ -35,6 +38,8 @@ class ConfigError(MillstreamError):
     problems:  each wrong setting with its sentence, in the order found; several sentences about one
                setting are joined by a space.
     found:     the same one by one, as they were given.
+
+    Source: ConfigException.java, which tells of one setting alone.
     """
 
     problems: Mapping[str, str]
@@ -66,7 +71,7 @@ class DataError(MillstreamError):
     path:  where in the value, such as `items[3].price`; empty for the value as a whole.
 
     The message names types and places; it quotes no record contents beyond the first bytes that a
-    converter cannot read.
+    converter cannot read. Source: DataException.java.
     """
 
     def __init__(self, message: str, path: str = "") -> None:
@@ -79,10 +84,13 @@ class DataError(MillstreamError):
 
 
 class RetriableError(MillstreamError):
-    """The outside is away for now: the worker waits, and calls again with the same arguments.
+    """The outside is away for now: the worker waits, and calls again.
 
-    From `poll` and `put` without end; from transformations, predicates and converters within
-    `errors.retry.timeout`, by default not at all. Source: RetriableException.java.
+    From `poll` without end, after a pause of 0.1 s that doubles up to 5 s; from `put` without end, with the same
+    batch, see `SinkContext.retry_in`; from transformations, predicates and converters within
+    `errors.retry.timeout`, by default not at all. The record whose time is over is skipped, with
+    `errors.tolerance=none` too, as in Java. Raised by whatever else a plugin has it is an error like any other.
+    Source: RetriableException.java, RetryWithToleranceOperator.java.
     """
 
 

@@ -22,16 +22,25 @@ App = Callable[
 class RestExtension(Plugin[C]):
     """Made once, in the order of `rest.extension.classes`. Runs in the worker's process: the operator's own code.
 
-    What it raises while the worker starts ends the worker. Source: ConnectRestExtension.java.
+    Its settings are the worker's. What it raises while the worker starts ends the worker. Its applications run on
+    one event loop with the REST API, which they must not block; what they raise is logged and answered with 500.
+    Source: ConnectRestExtension.java.
     """
 
     def resources(self, cluster: Cluster) -> tuple[str, App] | None:
-        """Give a path, such as `/audit`, and the application that answers below it; None: it has none."""
+        """Give a path, such as `/audit`, and the application that answers below it; None: it has none.
+
+        cluster:  to be kept for later: no connector has been started yet.
+
+        The `root_path` of the application's scopes is that path. Called once, after `guard`. What it raises ends the
+        worker. Source: ConnectRestExtension.register.
+        """
         return None
 
     def guard(self, app: App) -> App:
         """Wrap the whole API, to look at every request before it (authentication, audit); by default as it is.
 
-        The first extension named is the outermost.
+        Called for each listener, those of `admin.listeners` too, before it is served. The first extension named is the
+        outermost. What it raises ends the worker. Source: ConnectRestExtensionContext.configurable.
         """
         return app

@@ -11,6 +11,7 @@ __all__ = ["Header", "Headers"]
 class Header(NamedTuple):
     """One header. A name may occur more than once in a record; order is kept. Source: Header.java.
 
+    name:    what Kafka calls its key.
     value:   as a record's value: a Python value that fits `schema`, or any with `schema` None.
     schema:  None when the value has no schema.
     """

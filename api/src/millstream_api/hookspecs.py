@@ -14,7 +14,11 @@ hookspec = pluggy.HookspecMarker(NAMESPACE)
 """Marks the hooks of this module."""
 
 hookimpl = pluggy.HookimplMarker(NAMESPACE)
-"""Marks a plugin's own hooks: `@hookimpl` above `def register_sources(): …`."""
+"""Marks a plugin's own hooks: `@hookimpl` above `def register_sources(): …`.
+
+They take no argument, and are called once in each process that looks for plugins. What one raises, or yields
+that is no PluginRef, sets all plugins of its distribution aside, with a warning in the log.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class PluginRef:
     aliases:     other names `connector.class` may use for it, such as the Java class it stands in for;
                  the first is the one that REST reports.
     stands_for:  the version of that Java class whose behaviour it has; REST reports it.
+
+    A class that cannot be imported, or is none of its kind, fails whatever names it: validation, connector, task.
     """
 
     target: str

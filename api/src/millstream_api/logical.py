@@ -61,7 +61,8 @@ def decimal(scale: int, **attributes: Unpack[Attributes]) -> Schema:
     """Make the schema of decimals with `scale` digits behind the point; a negative one counts zeros before it.
 
     Values are `decimal.Decimal` with exactly that many digits behind the point. The scale is parameter
-    `scale`, the name and version are those of Java's Decimal. Source: Decimal.java.
+    `scale`, the name and version are those of Java's Decimal. Raises DataError as `Schema` does.
+    Source: Decimal.schema.
     """
     parameters = {**(attributes.get("parameters") or {}), "scale": str(scale)}
     given: Attributes = {**attributes, "parameters": parameters}
@@ -71,7 +72,10 @@ def decimal(scale: int, **attributes: Unpack[Attributes]) -> Schema:
 
 
 def decimal_scale(schema: Schema) -> int:
-    """Give the scale of a decimal schema. Raises DataError when its parameter is missing or no number."""
+    """Give the scale of a decimal schema. Raises DataError when its parameter is missing or no number.
+
+    Source: Decimal.java.
+    """
     text = (schema.parameters or {}).get("scale")
     if text is None:
         raise DataError(f"Invalid Decimal schema: scale parameter not found. Make it with decimal(scale): {schema!r}")
@@ -98,7 +102,8 @@ class Codec(NamedTuple):
 def codec(schema: Schema) -> Codec | None:
     """Give the codec of a logical schema, made once for many values; None when it is a plain one.
 
-    A name that is none of the four, or stands over another type than Java's, makes a plain schema.
+    A name that is none of the four, or stands over another type than Java's, makes a plain schema. Raises
+    DataError as `decimal_scale` does.
     """
     if schema.name is None or _TYPES.get(schema.name) is not schema.type:
         return None
@@ -121,6 +126,7 @@ def to_logical(schema: Schema, written: Any) -> Any:
     """Give the value that was written thus, the other way round than `from_logical`.
 
     None stays None. Raises DataError for what no value is written as, and beyond the years 1 to 9999.
+    Source: Decimal.java, Date.java, Time.java, Timestamp.java, `toLogical`.
     """
     found = codec(schema)
     return written if found is None or written is None else found.decode(written)

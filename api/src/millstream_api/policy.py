@@ -30,11 +30,17 @@ class OverrideRequest(NamedTuple):
 
 
 class ClientConfigPolicy(Plugin[C]):
-    """Decides on overrides. Runs in the worker's process: the operator's own code."""
+    """Decides on overrides: the operator's own code. Source: ConnectorClientConfigOverridePolicy.java.
+
+    Its settings are the worker's. Made for each question, in the process that validates the connector, and closed
+    after it.
+    """
 
     def validate(self, request: OverrideRequest) -> Iterable[Problem]:
         """Name each override that is refused, without its prefix, and say why; nothing: all are allowed.
 
-        Asked once a client whenever a connector is validated; must not block.
+        Asked once a client that has overrides, whenever a connector is validated; killed with the validation at its
+        deadline, over REST 85 s. What it raises fails the validation: no connector is created or changed.
+        Source: ConnectorClientConfigOverridePolicy.validate.
         """
         raise NotImplementedError(f"{type(self).__name__} must override validate")

@@ -9,12 +9,16 @@ __all__ = ["Predicate"]
 
 
 class Predicate(Plugin[C]):
-    """Answers yes or no to a record; a fast one to whole batches, too."""
+    """Answers yes or no to a record; a fast one to whole batches, too.
+
+    Its settings are those under `predicates.NAME.`, without that. One object a task, for all its transformations.
+    Source: Predicate.java.
+    """
 
     def test(self, record: Record) -> bool:
         """Say whether it is so. Called once a record, in order, and again only after RetriableError.
 
-        What it raises is the record's failure, as in `Transformation.apply`. Source: Predicate.java.
+        What it raises is the record's failure, as in `Transformation.apply`. Source: Predicate.test.
         """
         raise NotImplementedError(f"{type(self).__name__} must override test")
 

@@ -18,7 +18,7 @@ def project(source: Schema, value: Any, target: Schema) -> Any:
     null or their default, fields unknown to it are dropped, null becomes the target's default.
     Names and parameters of the schemas must be equal. Raises DataError with `.path` when it cannot be.
 
-    Source: SchemaProjector.java.
+    Source: SchemaProjector.project.
     """
     return value if source is target else _project(source, value, target, "")
 

@@ -23,14 +23,20 @@ class Provided(NamedTuple):
 
 
 class ConfigProvider(Plugin[C]):
-    """Reads a place where settings, mostly secrets, are kept."""
+    """Reads a place where settings, mostly secrets, are kept.
+
+    Its settings are the worker's under `config.providers.NAME.param.`, without that. One object for the worker's
+    own settings, and one for each task, connector or validation that meets a `${…}`. The worker does not call
+    `close`: an object ends with its process. Source: ConfigProvider.java, ConfigTransformer.java.
+    """
 
     def get(self, path: str, keys: frozenset[str]) -> Provided:
         """Give those of the keys that are there.
 
         path:  what stands between the colons, such as a file's path; empty in `${provider:key}`.
 
-        Called from one thread at a time. Raises ConfigError when the place cannot be read. A key that
-        stays unknown leaves `${…}` as it stands in the setting. Source: ConfigProvider.java, ConfigTransformer.java.
+        Called once a path each time that settings are resolved, from one thread at a time. Raises ConfigError when the
+        place cannot be read; whatever it raises fails what the settings are for: the worker's start, connector, task,
+        validation. A key that stays unknown leaves `${…}` as it stands in the setting. Source: ConfigProvider.get.
         """
         raise NotImplementedError(f"{type(self).__name__} must override get")

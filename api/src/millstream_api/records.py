@@ -30,16 +30,16 @@ _KEEP: Any = type("Keep", (), {"__slots__": (), "__repr__": lambda _self: "<unch
 
 
 class TopicPartition(NamedTuple):
-    """One partition of a topic; partitions count from 0."""
+    """One partition of a topic: `topic` is its name, `partition` counts from 0. Source: TopicPartition.java."""
 
     topic: str
     partition: int
 
 
 class Origin(NamedTuple):
-    """Where a record was consumed from, before any transformation (KIP-793).
+    """Where a record was consumed from, before any transformation. Source: KIP-793.
 
-    offset:          of the record in its partition.
+    topic, partition, offset: of the record in the log; partitions and offsets count from 0.
     timestamp_type:  `CreateTime`, `LogAppendTime` or `NoTimestampType`.
     """
 
@@ -101,7 +101,7 @@ class Record:
         """Give a copy with the fields named changed.
 
         Coordinates (source partition and offset, the batch and row of a sink) are kept: they are no
-        arguments, so that no transformation can lose a position.
+        arguments, so that no transformation can lose a position. Source: ConnectRecord.newRecord.
         """
         new = object.__new__(type(self))
         new.topic = self.topic if topic is _KEEP else topic
@@ -198,6 +198,8 @@ class SinkRecord(Record):
 
     batch:  the batch it came in.
     row:    its number in that batch.
+
+    Source: SinkRecord.java.
     """
 
     __slots__ = ("batch", "row")
@@ -228,7 +230,10 @@ class SinkRecord(Record):
 
     @property
     def origin(self) -> Origin:
-        """Topic, partition and offset as consumed, whatever transformations did (KIP-793)."""
+        """Topic, partition and offset as consumed, whatever transformations did.
+
+        Source: KIP-793; SinkRecord.originalTopic, originalKafkaPartition, originalKafkaOffset.
+        """
         return self.batch.origins[self.row]
 
     def _place(self, copy: "SinkRecord") -> None:
@@ -359,10 +364,12 @@ class SourceBatch(RecordBatch):
 
     source_partition:  what the rows were read from; None as in `SourceRecord`.
     offset_at:         gives the source offset after the row at this index (0 to length - 1). Asked
-                       about once a commit, for the last row acknowledged; it must stay right after
-                       `poll` was called again.
+                       about once a commit, for the last row acknowledged, on the task's thread; it must
+                       stay right after `poll` was called again. What it raises fails the task.
     boundary:          `commit` or `abort` the transaction behind the last row, with
                        `transaction.boundary=connector`; None: go on.
+
+    Source: TransactionContext.commitTransaction, abortTransaction of a record.
     """
 
     __slots__ = ("boundary", "offset_at", "source_partition")

@@ -77,7 +77,10 @@ class Type(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a struct: its name, its place from 0, its schema. Made by `Schema.struct`."""
+    """One field of a struct: its `name`, its place (`index`) from 0, its `schema`. Made by `Schema.struct`.
+
+    Source: Field.java.
+    """
 
     name: str
     index: int
@@ -93,6 +96,8 @@ class Attributes(TypedDict, total=False):
     doc:         for readers.
     parameters:  text by text; none and empty are the same.
     default:     a value that fits the schema; None is no default.
+
+    Source: SchemaBuilder.java.
     """
 
     optional: bool

@@ -12,7 +12,10 @@ __all__ = ["SinkConnector", "SinkTask"]
 
 
 class SinkTask(Task[C]):
-    """Writes to the outside. Override `put`, mostly `start`, and `pre_commit` if `put` only collects."""
+    """Writes to the outside. Override `put`, mostly `start`, and `pre_commit` if `put` only collects.
+
+    Source: SinkTask.java.
+    """
 
     def __init__(self, config: C, context: SinkContext) -> None:
         self.config = config
@@ -21,7 +24,10 @@ class SinkTask(Task[C]):
     def open(self, partitions: frozenset[TopicPartition]) -> None:
         """Called when partitions were assigned, before their first records, on the task's thread.
 
-        partitions:  the new ones only; all are `context.assignment()`. What it raises fails the task.
+        partitions:  the new ones only; all are `context.assignment()`.
+
+        After `start`, and again whenever some come. What it raises fails the task, RetriableError too.
+        Source: SinkTask.open.
         """
 
     def put(self, batch: SinkBatch) -> None:
@@ -38,23 +44,33 @@ class SinkTask(Task[C]):
 
         offsets:  the next offset to read of each partition, behind everything put.
 
-        A partition left out is not committed. Nothing given may be ahead of what is durable. When it
-        raises, nothing is committed, and rows since the last commit are read again. Source: SinkTask.preCommit.
+        Every `offset.flush.interval.ms` and after `context.request_commit`, for all partitions; before `close`, for
+        those that go. A partition left out is not committed. Nothing given may be ahead of what is durable. When it
+        raises, RetriableError too, nothing is committed, and rows since the last commit are read again.
+        Source: SinkTask.preCommit, SinkTask.flush.
         """
         return offsets
 
     def close(self, partitions: frozenset[TopicPartition]) -> None:
-        """Called when partitions are taken away, after their last `pre_commit`, and before `stop`."""
+        """Called when partitions are taken away, after their last `pre_commit`, and before `stop`.
+
+        Without a `pre_commit` when they are lost, or the task's time to stop is over: others may have them. What it
+        raises fails the task, unless that is ending. Source: SinkTask.close.
+        """
 
 
 class SinkConnector(Connector[C]):
     """Decides what sink tasks write; all tasks share the topics.
 
     task_class:  what does the writing.
+
+    Source: SinkConnector.java.
     """
 
     task_class: ClassVar[type[SinkTask[Any]]]
 
     def task_configs(self, max_tasks: int) -> Sequence[Settings]:
-        """Give the same settings to as many tasks as allowed: `tasks.max`."""
+        """Give the same settings to as many tasks as allowed: `tasks.max`. See `Connector.task_configs` for what
+        happens when it raises. Source: Connector.taskConfigs.
+        """
         return [{} for _ in range(max_tasks)]

@@ -12,7 +12,7 @@ __all__ = ["SourceConnector", "SourceTask"]
 
 
 class SourceTask(Task[C]):
-    """Reads from the outside. Override `poll`, mostly `start`, sometimes more."""
+    """Reads from the outside. Override `poll`, mostly `start`, sometimes more. Source: SourceTask.java."""
 
     def __init__(self, config: C, context: SourceContext) -> None:
         self.config = config
@@ -44,8 +44,8 @@ class SourceTask(Task[C]):
         """Called once a record in the order polled, when it is written.
 
         record:   as `poll` returned it, before transformations.
-        written:  topic, partition and offset it has now (-1: not known); None: it was dropped, by a transformation or
-                  because an error of it was tolerated.
+        written:  topic, partition and offset it has now (-1: not known); None: it was dropped, by a transformation,
+                  because an error of it was tolerated, or with its transaction by `context.transaction.abort`.
 
         On the task's thread, between polls. What it raises is logged. Overriding it costs a report a
         record. Source: SourceTask.commitRecord, which is called on the producer's thread.
@@ -56,6 +56,8 @@ class SourceConnector(Connector[C]):
     """Decides what source tasks read.
 
     task_class:  what does the reading.
+
+    Source: SourceConnector.java.
     """
 
     task_class: ClassVar[type[SourceTask[Any]]]
@@ -63,13 +65,15 @@ class SourceConnector(Connector[C]):
     def exactly_once(self) -> Support | None:
         """Say whether each record is written once with these settings; None: not known.
 
-        Asked when `exactly.once.support=required`, in validation, without `start`. Source: KIP-618.
+        Asked when `exactly.once.support=required`, in validation, without `start`; all but SUPPORTED is an error
+        then, and what it raises is told as one. Source: KIP-618; SourceConnector.exactlyOnceSupport.
         """
         return None
 
     def transaction_boundaries(self) -> Support | None:
         """Say whether its tasks can cut transactions (`transaction.boundary=connector`); None: not known.
 
-        Asked in validation, without `start`. Source: KIP-618.
+        Asked when that is set, in validation, without `start`; all but SUPPORTED is an error then, and what it raises
+        is told as one. Source: KIP-618; SourceConnector.canDefineTransactionBoundaries.
         """
         return Support.UNSUPPORTED

@@ -60,10 +60,12 @@ PLAIN = ["text", 7, 1.5, True, [1, "a"], {"k": [None]}]
 class ConverterConformance(SettingsConformance):
     """Certifies a converter.
 
-    converter:   `module:Class`.
-    carries:     names in EXAMPLES that it carries; all by default.
-    schemaless:  whether values without a schema come back as they were.
-    foreign:     bytes that it cannot read; None when it can read any.
+    converter:     `module:Class`.
+    config:        settings it runs with, without prefix.
+    carries:       names in `millstream_conformance.converter.EXAMPLES` that it carries; all by default.
+    schemaless:    whether values without a schema come back as they were.
+    keeps_schema:  whether schemas come back, too.
+    foreign:       bytes that it cannot read; None when it can read any.
     """
 
     hook = "register_converters"
@@ -76,10 +78,11 @@ class ConverterConformance(SettingsConformance):
 
     @classmethod
     def settings(cls) -> Mapping[str, str]:
-        """With `converter.type`, which the worker sets."""
+        """`config`, with `converter.type`, which the worker sets."""
         return {"converter.type": "value", **cls.config}
 
     def made(self) -> Any:
+        """A converter of these settings. Raises ConfigError for settings that will not do."""
         cls = self.plugin_class()
         return cls(cls.config_class.parse(self.settings()))
 
@@ -88,7 +91,10 @@ class ConverterConformance(SettingsConformance):
         return [EXAMPLES[name] for name in sorted(self.carries)]
 
     def trip(self, schema: Schema | None, values: Sequence[Any]) -> tuple[list[Schema | None], list[Any]]:
-        """The schemas and values that come back for a column, in row order."""
+        """The schemas and values that come back for a column, in row order.
+
+        Raises what the converter raises; fails the test when a row is missing or comes twice.
+        """
         converter = self.made()
         data = converter.encoder(Subject("topic", schema, "value"))(values, None)
         assert len(data) == len(values)

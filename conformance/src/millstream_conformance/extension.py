@@ -104,11 +104,13 @@ class WorkersApp:
 
 
 class RestExtensionConformance(SettingsConformance):
-    """Certifies a REST extension; `extension` is its `module:Class`.
+    """Certifies a REST extension.
 
-    request:  headers of a request that it lets through, such as credentials.
-    refused:  headers of one that it does not; None: it lets all through.
-    paths:    paths below its own that it answers with a success, `/` for its own.
+    extension:  `module:Class`.
+    config:     settings of the worker that it runs with.
+    request:    headers of a request that it lets through, such as credentials: text by name.
+    refused:    headers of one that it does not; None: it lets all through.
+    paths:      paths below its own that it answers with a success, `/` for its own.
     """
 
     hook = "register_rest_extensions"
@@ -119,16 +121,19 @@ class RestExtensionConformance(SettingsConformance):
     paths: Sequence[str] = ("/",)
 
     def made(self) -> Any:
+        """An extension of these settings. Raises ConfigError for settings that will not do."""
         cls = self.plugin_class()
         return cls(cls.config_class.parse(self.settings()))
 
     def resources(self, made: Any) -> tuple[str, App]:
+        """Its path and application, on a cluster of one connector, `orders`. Skips the test when it has none."""
         found: tuple[str, App] | None = made.resources(OneConnector())
         if found is None:
             does_not_apply("the extension has no resources of its own")
         return found
 
     def guarded(self, made: Any) -> tuple[WorkersApp, App]:
+        """An application in the worker's place, and the same behind the extension's guard."""
         behind = WorkersApp()
         app: App = made.guard(behind)
         return behind, app

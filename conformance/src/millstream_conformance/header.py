@@ -18,7 +18,9 @@ class HeaderConverterConformance(SettingsConformance):
     """Certifies a header converter.
 
     converter:     `module:Class`.
-    carries:       names in EXAMPLES whose values come back as they were; all by default.
+    config:        settings it runs with, without prefix.
+    carries:       names in `millstream_conformance.converter.EXAMPLES` whose values come back as they were; all by
+                   default.
     keeps_schema:  whether their schemas come back, too.
     schemaless:    whether values without a schema come back as they were.
     foreign:       bytes that it cannot read; None when it can read any.
@@ -34,10 +36,11 @@ class HeaderConverterConformance(SettingsConformance):
 
     @classmethod
     def settings(cls) -> Mapping[str, str]:
-        """With `converter.type`, which the worker sets."""
+        """`config`, with `converter.type`, which the worker sets."""
         return {"converter.type": "header", **cls.config}
 
     def made(self) -> Any:
+        """A header converter of these settings. Raises ConfigError for settings that will not do."""
         cls = self.plugin_class()
         return cls(cls.config_class.parse(self.settings()))
 

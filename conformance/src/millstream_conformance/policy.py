@@ -15,8 +15,10 @@ CLIENTS: tuple[Client, ...] = ("producer", "consumer", "admin")
 
 
 class ClientConfigPolicyConformance(SettingsConformance):
-    """Certifies a client policy; `policy` is its `module:Class`.
+    """Certifies a client policy.
 
+    policy:   `module:Class`.
+    config:   settings of the worker that it runs with.
     allowed:  client settings, without prefix, that it lets connectors override.
     refused:  such that it does not; a policy that refuses nothing, or allows nothing, leaves one of them empty.
     """
@@ -28,6 +30,10 @@ class ClientConfigPolicyConformance(SettingsConformance):
     refused: frozenset[str] = frozenset()
 
     def problems(self, overrides: Mapping[str, str], client: Client = "producer") -> list[Problem]:
+        """What a new policy has against these overrides, text by name without prefix; it is closed then.
+
+        Raises ConfigError for settings that will not do, and what `validate` raises.
+        """
         cls = self.plugin_class()
         made = cls(cls.config_class.parse(self.settings()))
         kind: Literal["source", "sink"] = "sink" if client == "consumer" else "source"

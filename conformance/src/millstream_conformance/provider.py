@@ -15,8 +15,10 @@ ABSENT = "no.such.key.is.here"
 
 
 class ConfigProviderConformance(SettingsConformance):
-    """Certifies a config provider; `provider` is its `module:Class`.
+    """Certifies a config provider.
 
+    provider:    `module:Class`.
+    config:      settings it runs with, without prefix.
     path:        what stands between the colons.
     unreadable:  a path that cannot be read; None: there is none.
 
@@ -30,14 +32,22 @@ class ConfigProviderConformance(SettingsConformance):
     unreadable: str | None = None
 
     def known(self) -> Mapping[str, str]:
-        """Keys and texts under `path`, at least one; texts of four characters and more are looked for in logs."""
+        """Keys and texts under `path`, at least one; texts of four characters and more are looked for in logs.
+
+        Raises NotImplementedError unless it is overridden.
+        """
         raise NotImplementedError(f"{type(self).__name__} must override known: what the provider finds under `path`")
 
     def made(self) -> Any:
+        """A provider of these settings. Raises ConfigError for settings that will not do."""
         cls = self.plugin_class()
         return cls(cls.config_class.parse(self.settings()))
 
     def got(self, *keys: str) -> Provided:
+        """What a new provider gives for keys under `path`; it is closed then.
+
+        Raises what its `get` raises; fails the test for an answer that is no Provided.
+        """
         made = self.made()
         try:
             found = made.get(self.path, frozenset(keys))

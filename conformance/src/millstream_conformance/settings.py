@@ -22,10 +22,14 @@ SEEDS = 20
 
 
 class SettingsConformance(Conformance):
-    """The tests that every suite has of its plugin's `config_class`."""
+    """The tests that every suite has of its plugin's `config_class`.
+
+    config:  settings it runs with, text by dotted name; none by default.
+    """
 
     @classmethod
     def settings(cls) -> Mapping[str, str]:
+        """Settings it runs with: `config`. Override it where they depend on a fixture; a test may ask again."""
         return getattr(cls, "config", {})
 
     def test_the_settings_given_are_accepted(self) -> None:
@@ -67,24 +71,29 @@ class ConnectorConformance(SettingsConformance):
     """What sources and sinks share.
 
     connector:  `module:Class`.
-    config:     settings it runs with.
+    config:     settings it runs with, text by dotted name.
     """
 
     connector: str
     config: Mapping[str, str]
 
     def away(self) -> AbstractContextManager[object] | None:
-        """Give a context in which the outside cannot be reached; None when the author cannot take it away."""
+        """Give a context in which the outside cannot be reached; None when the author cannot take it away.
+
+        Asked once by each test of an outage, before the task is made; entered while it runs, and left while it runs:
+        then the outside can be reached again.
+        """
         return None
 
     def outage(self) -> AbstractContextManager[object]:
+        """The context that `away` gives. Skips the test when there is none."""
         found = self.away()
         if found is None:
             does_not_apply("the suite cannot take the outside away: override `away`")
         return found
 
     def secrets(self) -> dict[str, str]:
-        """The secret settings that are given and long enough to be looked for."""
+        """The secret settings that are given, of four characters and more: text by name. Skips the test without any."""
         definitions = self.plugin_class().config_class.definitions()
         names = [each.name for each in definitions if each.type == "PASSWORD"]
         found = {name: text for name in names if len(text := self.settings().get(name, "").strip()) >= SHORTEST_SECRET}

@@ -21,7 +21,7 @@ class SinkPromises(ConnectorConformance):
     """What a sink's author tells of it, and the tests of what he claims beyond the rest.
 
     topic:         the topic the records come from.
-    value_schema:  of the values.
+    value_schema:  of the values; None: without schema.
     unfit:         a value that cannot be written, beside others that can; by default there is none.
     """
 
@@ -31,17 +31,27 @@ class SinkPromises(ConnectorConformance):
     unfit: Any = NOTHING_UNFIT
 
     def values(self, n: int) -> Sequence[Any]:
-        """n values that the sink takes, all different."""
+        """n values that the sink takes, from 0 to 20, all different; as `value_schema` has them."""
         return [f"value {row}" for row in range(n)]
 
     def read_back(self) -> Sequence[Any] | None:
-        """The values that are outside now, in order; None when that cannot be asked."""
+        """The values that are outside now, in order; None when that cannot be asked.
+
+        Asked after a commit, or after the task's `stop`; values that compare equal to those of `values`.
+        """
         return None
 
     def running(self, reports: bool = True) -> RunningSink:
+        """A task of the connector, started and opened with partition 0.
+
+        reports:  whether somebody hears of records that cannot be written; else `context.report` is None.
+
+        Raises ConfigError for settings that will not do, and what the connector and the task raise themselves.
+        """
         return RunningSink(self.plugin_class(), self.settings(), self.topic, reports)
 
     def found(self) -> list[Any]:
+        """What `read_back` gives, as a list. Skips the test when it gives None."""
         found = self.read_back()
         if found is None:
             does_not_apply("the outside cannot be read back: override `read_back`")
@@ -159,7 +169,7 @@ class SinkConformance(SinkSharing):
     """Certifies a sink connector.
 
     An author whose outside can be read overrides `read_back`, whose outside can be taken away `away`; `values` and
-    `value_schema` fit the sink.
+    `value_schema` fit the sink. Each test has the outside to itself: the author's own fixture empties it.
     """
 
     def test_an_empty_batch_is_taken(self) -> None:

@@ -33,7 +33,7 @@ MOST_TASKS = 3
 class SourcePromises(ConnectorConformance):
     """What a source's author tells of it, and what the suite does with that.
 
-    records:  how many records the tests look at.
+    records:  how many records the tests look at, from 1; 5 by default.
     """
 
     hook = "register_sources"
@@ -42,21 +42,35 @@ class SourcePromises(ConnectorConformance):
     def feed(self, n: int) -> None:
         """Put n records where the source finds them; a source that makes its own has nothing to do.
 
-        Called once a test, on an outside that the author's own fixture made empty.
+        Called at most once a test, on the test's thread, before the task starts, on an outside that the author's own
+        fixture made empty.
         """
 
     def running(self, blocking: bool = False) -> RunningSource:
+        """A task of the connector, made and not started.
+
+        blocking:  `context.wait` waits; else it returns at once.
+
+        Raises ConfigError for settings that will not do, and what the connector's `start` and `task_configs` raise.
+        """
         cls = self.plugin_class()
         return RunningSource(cls, task_settings(cls, self.settings())[0], blocking=blocking)
 
     def collected(self) -> list[SourceRecord]:
+        """Feed the source, and give the first `records` records that one task polls.
+
+        Fails the test when there are fewer.
+        """
         self.feed(self.records)
         found = collect(self.plugin_class(), self.settings(), {}, self.records)
         assert len(found) >= self.records, f"fed {self.records} records, and the source delivered {len(found)}"
         return found[: self.records]
 
     def ends_within_a_second(self, end: Callable[[RunningSource], None]) -> None:
-        """Poll on a thread; after `end` it must be over within STOP_S."""
+        """Poll on a thread; after `end`, called on the test's, it must be over within STOP_S, else the test fails.
+
+        Raises what the task raised on its thread. The test also fails when `start` takes longer than START_S.
+        """
         source = self.running(blocking=True)
         ready, ended = threading.Event(), threading.Event()
         failure: list[BaseException] = []
@@ -132,7 +146,7 @@ class SourceSharing(SourceEnds):
     """That several tasks share the work; for a source that gives as many task configs as it may."""
 
     def several(self) -> int:
-        """How many tasks of three it wants."""
+        """How many tasks of three it wants. Skips the test of a source that wants one, or makes its records itself."""
         if type(self).feed is SourcePromises.feed:
             does_not_apply("the source makes its records itself")
         wanted = len(task_settings(self.plugin_class(), self.settings(), MOST_TASKS))
@@ -173,7 +187,8 @@ def _by_partition(records: Sequence[SourceRecord]) -> dict[str, list[str]]:
 class SourceConformance(SourceSharing):
     """Certifies a source connector.
 
-    A source that reads from an outside overrides `feed`; `away`, where the outside can be taken away.
+    A source that reads from an outside overrides `feed`; `away`, where the outside can be taken away. A class that
+    leaves `feed` as it is says that the source makes its own records.
     """
 
     def test_partitions_and_offsets_are_json_clean(self) -> None:

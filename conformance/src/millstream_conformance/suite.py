@@ -15,7 +15,10 @@ NOT_APPLICABLE = "does not apply: "
 
 
 class Capability(Enum):
-    """What a plugin, or the outside it talks to, can do. Tests ask for a capability, never for a product's name."""
+    """What a plugin, or the outside it talks to, can do. Tests ask for a capability, never for a product's name.
+
+    The value says it in words; the certificate quotes it for tests that are left out.
+    """
 
     IDEMPOTENT = "a batch put twice is there once"
     TOMBSTONES = "a record without value and schema means something to the sink, or is passed over"
@@ -23,12 +26,15 @@ class Capability(Enum):
 
 
 class Conformance:
-    """The base of all suites.
+    """The base of all suites. A subclass outside the kit names the plugin and what the author claims of it.
 
     hook:          by which the plugin is registered; the certificate counts the suites of each.
     waived:        names of kit tests that are known to fail, each with its reason; they are strict expected
                    failures, so that a mended bug forces the waiver out.
     capabilities:  what the plugin claims; the tests of the others are skipped, and the certificate says so.
+
+    Making a subclass that replaces a test of the kit, or waives one that there is not, raises TypeError. pytest makes
+    one object for each test; what a method that the author overrides raises fails that test.
     """
 
     hook: ClassVar[str] = ""
@@ -48,7 +54,11 @@ class Conformance:
 
     @classmethod
     def plugin_class(cls) -> type[Any]:
-        """The class that is certified. Raises TypeError when the suite does not name one of its kind."""
+        """The class that is certified, imported when it is first asked for.
+
+        Raises TypeError when the suite does not name one of its kind as `module:Class`, ImportError or AttributeError
+        when there is none.
+        """
         if cls.hook not in KINDS:
             raise TypeError(f"{cls.__name__} is no suite for a kind of plugin: derive it from {', '.join(_suites())}")
         kind = KINDS[cls.hook]
@@ -63,7 +73,7 @@ class Conformance:
         return found
 
     def needs(self, capability: Capability) -> None:
-        """Skip the test that calls this unless the plugin claims the capability."""
+        """Skip the test that calls this unless the plugin claims the capability: pytest's Skipped is raised."""
         if capability not in self.capabilities:
             does_not_apply(f"{capability.name} is not claimed ({capability.value})")
 

@@ -26,16 +26,25 @@ ROW = Schema(Type.STRUCT, fields=[("id", Schema(Type.INT32)), ("name", Schema(Ty
 
 
 class _LinkConformance(SettingsConformance):
+    """What transformations and predicates share.
+
+    config:  settings it runs with, without prefix.
+    """
+
     config: Mapping[str, str] = {}
 
     def records(self) -> Sequence[SourceRecord]:
-        """Records that the plugin takes; an author whose plugin needs others overrides it."""
+        """Records that the plugin takes; an author whose plugin needs others overrides it.
+
+        One at least, of one topic and with the same schemas, so that they are rows of one batch.
+        """
         return [
             SourceRecord("topic", {"id": row, "name": f"n{row}"}, {"p": 1}, {"o": row}, ROW, key=f"k{row}", timestamp=1)
             for row in range(4)
         ]
 
     def tombstone(self) -> SourceRecord:
+        """A record without value and value schema, which a transformation passes on or refuses by DataError."""
         return SourceRecord("topic", None, {"p": 1}, {"o": 9}, key="k", timestamp=1)
 
     def batch(self) -> RecordBatch:
@@ -54,6 +63,7 @@ class _LinkConformance(SettingsConformance):
         )
 
     def made(self) -> Any:
+        """A plugin of these settings. Raises ConfigError for settings that will not do."""
         cls = self.plugin_class()
         return cls(cls.config_class.parse(self.settings()))
 
@@ -65,9 +75,10 @@ def one_row(record: Record) -> RecordBatch:
 
 
 class TransformationConformance(_LinkConformance):
-    """Certifies a transformation; `transformation` is its `module:Class`.
+    """Certifies a transformation.
 
-    drops: whether it is there to drop records; one that changes them passes every one on, tombstones too.
+    transformation:  `module:Class`.
+    drops:           whether it is there to drop records; one that changes them passes every one on, tombstones too.
     """
 
     hook = "register_transformations"
@@ -163,7 +174,10 @@ class TransformationConformance(_LinkConformance):
 
 
 class PredicateConformance(_LinkConformance):
-    """Certifies a predicate; `predicate` is its `module:Class`."""
+    """Certifies a predicate.
+
+    predicate:  `module:Class`.
+    """
 
     hook = "register_predicates"
     predicate: str

@@ -116,7 +116,9 @@ def key(
     dependents:  dotted names of settings looked at after this one.
     internal:    not for documentation.
 
-    See `Definition` for the rest. Raises ConfigError, when the class is made, for a default that will not do.
+    See `Definition` for the rest. When the class is made it raises ConfigError for a default that will not do,
+    TypeError for a declaration that will not: no annotation, an unknown one, a name that is taken.
+    Source: ConfigDef.define.
     """
     return _Key(
         default=default,
@@ -145,7 +147,8 @@ class Config:
     """Settings, parsed and checked; subclasses declare them by `key`, and inherit those of their bases.
 
     Made by `parse`, or, in tests, from values by attribute name: `HeartbeatConfig(topic="beats")`, which
-    raises ConfigError as `parse` does. Immutable. `repr` shows declared settings, secrets as `[hidden]`.
+    raises ConfigError as `parse` does, and TypeError for a name it does not have. Immutable. `repr` shows declared
+    settings, secrets as `[hidden]`. Source: AbstractConfig.java.
     """
 
     _declared: ClassVar[Mapping[str, Definition]] = {}  # by attribute, those of bases first
@@ -180,18 +183,22 @@ class Config:
 
     @property
     def originals(self) -> Originals:
-        """All settings as they were given, those that nobody declared too."""
+        """All settings as they were given, those that nobody declared too. Source: AbstractConfig.originals."""
         given: Originals = self.__dict__["originals"]
         return given
 
     @classmethod
     def definitions(cls) -> Sequence[Definition]:
-        """Give all settings in the order declared, those of base classes first."""
+        """Give all settings in the order declared, those of base classes first. Source: ConfigDef.configKeys."""
         return tuple(cls._declared.values())
 
     @classmethod
     def parse(cls, settings: Mapping[str, str | None]) -> Self:
-        """Make it from text. Raises ConfigError with all problems at once, `problems` included."""
+        """Make it from text by dotted name; a setting left out has its default, None is null.
+
+        Raises ConfigError with all problems at once, `problems` included, and what validators and `problems` raise
+        themselves. Source: AbstractConfig.java, ConfigDef.parse.
+        """
         config = object.__new__(cls)
         _raise_all(*_fill(config, settings, Originals(settings)))
         return config
@@ -204,7 +211,8 @@ class Config:
     def validate(cls, settings: Mapping[str, str | None]) -> Sequence[Validated]:
         """Say what is to say about each setting, in the order of `definitions`; then those that `problems` names.
 
-        Has errors exactly where `parse` has, and those that `recommend` and `visible` raise.
+        Has errors exactly where `parse` has, and those that `recommend` and `visible` raise as ConfigError; what else
+        they, validators or `problems` raise leaves it. Source: ConfigDef.validate, Connector.validate.
         """
         found = {one.name: one for one in validate_all(cls.definitions(), settings)}
         _, more = _fill(object.__new__(cls), settings, Originals(settings))
@@ -217,7 +225,8 @@ class Config:
         """Say what is wrong between settings; pure. Override it.
 
         Asked even when single settings are wrong, so that all is said at once: what it gave before it
-        read a wrong one counts. A generator therefore says most.
+        read a wrong one counts. A generator therefore says most. What it raises leaves `parse` and `validate`.
+        Source: Connector.validate.
         """
         return ()
 

@@ -13,10 +13,16 @@ from millstream_api.errors import ConfigError
 __all__ = ["REQUIRED", "Definition", "Importance", "Recommend", "Visible", "Width", "embed", "groups_of"]
 
 Recommend = Callable[[Mapping[str, Any]], Sequence[Any]]
-"""Gives values to offer, from all parsed values by dotted name, None for wrong ones. May raise ConfigError."""
+"""Gives values to offer, from all parsed values by dotted name, None for wrong ones. May raise ConfigError.
+
+Source: ConfigDef.Recommender.validValues.
+"""
 
 Visible = Callable[[Mapping[str, Any]], bool]
-"""Says whether a setting matters, from all parsed values by dotted name, None for wrong ones. May raise ConfigError."""
+"""Says whether a setting matters, from all parsed values by dotted name, None for wrong ones. May raise ConfigError.
+
+Source: ConfigDef.Recommender.visible.
+"""
 
 
 class Importance(StrEnum):
@@ -47,7 +53,7 @@ class _Required:
 
 
 REQUIRED: Any = _Required()
-"""The default of a setting that has none, and must be given."""
+"""The default of a setting that has none, and must be given. Source: ConfigDef.NO_DEFAULT_VALUE."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +61,9 @@ class Definition:
     """One setting. Making one parses and checks its default: raises ConfigError if that will not do.
 
     name:        dotted, as in files.
+    type:        what its text is parsed as.
     default:     None: null; REQUIRED: there is none.
+    documentation, importance, width, display_name: for forms and tables; `display_name` is the name by default.
     group:       heading in a form; `order` is its place below that.
     dependents:  names of settings that are looked at after this one.
     valid, recommend, visible: None: any value, none offered, always.
@@ -112,7 +120,7 @@ class Definition:
 
 
 def groups_of(definitions: Iterable[Definition]) -> list[str]:
-    """Give the groups in the order in which they first appear."""
+    """Give the groups in the order in which they first appear. Source: ConfigDef.groups."""
     return list(dict.fromkeys(definition.group for definition in definitions if definition.group is not None))
 
 

@@ -10,10 +10,10 @@ C = TypeVar("C", bound=Config)
 class Plugin(Generic[C]):
     """A plugin that is no connector: made from its settings, closed at the end.
 
-    config_class:  the settings it takes; `Config` for none.
+    config_class:  the settings it takes; `Config` for none. The class of its kind says which ones are given.
 
-    One object for each task that uses it; its methods run on that task's thread. Those of the worker
-    (providers, policies, REST extensions) are made once.
+    One object for each task that uses it; its methods run on that task's thread, and what its constructor raises
+    fails the task. Providers, policies and REST extensions are made otherwise: see there.
     """
 
     config_class: ClassVar[type[Config]] = Config
@@ -22,4 +22,7 @@ class Plugin(Generic[C]):
         self.config = config
 
     def close(self) -> None:
-        """Called once, last. What it raises is logged."""
+        """Called once, last. What it raises is logged.
+
+        Not called on config providers; of a policy it fails the validation. Source: Closeable.close.
+        """

@@ -26,7 +26,7 @@ Settings = Mapping[str, str]
 
 
 class ConfigType(StrEnum):
-    """The types of settings, named as REST names them; each is also that text."""
+    """The types of settings, named as REST names them; each is also that text. Source: ConfigDef.Type."""
 
     BOOLEAN = "BOOLEAN"
     STRING = "STRING"
@@ -47,7 +47,10 @@ Short = Annotated[int, ConfigType.SHORT]
 
 
 class PluginClass(str):
-    """The name of a plugin class: Java's, `module:Class` or an alias. The runtime knows what it stands for."""
+    """The name of a plugin class: Java's, `module:Class` or an alias. The runtime knows what it stands for.
+
+    Source: ConfigDef.Type.CLASS, whose values are classes.
+    """
 
     __slots__ = ()
 
@@ -56,6 +59,8 @@ class Secret:
     """Text that is never shown: `str`, `repr` and formats of it give `[hidden]`.
 
     value:  the text itself. Pass it on to where it is needed, and nowhere else.
+
+    Source: Password.java.
     """
 
     __slots__ = ("value",)
@@ -82,7 +87,10 @@ class Secret:
 
 
 class Originals(Mapping[str, str | None]):
-    """All settings as they were given, those that nobody declared too. `repr` shows names only."""
+    """All settings as they were given, those that nobody declared too. `repr` shows names only.
+
+    Raises KeyError, as any mapping, for a name that was not given. Source: AbstractConfig.originals.
+    """
 
     __slots__ = ("_settings",)
 
@@ -102,7 +110,10 @@ class Originals(Mapping[str, str | None]):
         return f"Originals({', '.join(map(repr, self._settings))})"
 
     def with_prefix(self, prefix: str) -> "Originals":
-        """Give the settings under a prefix, such as `value.converter.`, their names without it."""
+        """Give the settings under a prefix, such as `value.converter.`, their names without it.
+
+        Source: AbstractConfig.originalsWithPrefix.
+        """
         cut = len(prefix)
         under = {name[cut:]: text for name, text in self._settings.items() if name.startswith(prefix)}
         under.pop("", None)
@@ -110,7 +121,10 @@ class Originals(Mapping[str, str | None]):
 
 
 def java_text(value: Any) -> str:
-    """Spell a parsed value as Java's toString does: `null`, `true`, `1.0E7`, `[a, b]`, `[hidden]`."""
+    """Spell a parsed value as Java's toString does: `null`, `true`, `1.0E7`, `[a, b]`, `[hidden]`.
+
+    Source: ConfigException.java, whose messages quote values so.
+    """
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -123,7 +137,10 @@ def java_text(value: Any) -> str:
 
 
 def setting_text(value: Any) -> str | None:
-    """Spell a parsed value as REST answers it: lists joined by commas, secrets `[hidden]`, None for null."""
+    """Spell a parsed value as REST answers it: lists joined by commas, secrets `[hidden]`, None for null.
+
+    Source: ConfigDef.convertToString.
+    """
     if value is None:
         return None
     return ",".join(map(java_text, value)) if isinstance(value, list | tuple) else java_text(value)

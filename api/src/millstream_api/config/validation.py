@@ -18,6 +18,7 @@ SHORTEST_SECRET = 4  #: characters; shorter ones are part of ordinary words, and
 class Validated:
     """What is to say about one setting. Source: ConfigValue.java.
 
+    name:         dotted.
     value:        as REST answers it: text, `[hidden]` for a secret, None for null or where it has none.
     recommended:  values to offer, as text.
     errors:       sentences; none: it will do.
@@ -80,8 +81,8 @@ def validate_all(
     """Say what is to say about every defined setting, in the order of the definitions, undefined dependents last.
 
     A setting that several others depend on is looked at as often, and has its errors as often, as in Java.
-    Has errors exactly where `parse_all` has, and those that `recommend` and `visible` raise. Source:
-    ConfigDef.validate.
+    Has errors exactly where `parse_all` has, and those that `recommend` and `visible` raise as ConfigError. Raises
+    ConfigError itself for a setting defined twice. Source: ConfigDef.validate.
     """
     examined = examine(definitions, settings, resolve)
     found = {

@@ -13,14 +13,24 @@ __all__ = [
 
 
 class Validator:
-    """Judges the parsed value of one setting; `str` of it says what is valid. Override `reason`, or `sentence`."""
+    """Judges the parsed value of one setting; `str` of it says what is valid. Override `reason`, or `sentence`.
+
+    Called whenever settings are parsed or validated; pure. What it raises, such as TypeError for a value of
+    another type than it is made for, leaves `Config.parse` as it is. Source: ConfigDef.Validator.
+    """
 
     def reason(self, value: Any) -> str | None:
-        """Say why the value will not do; None: it will. The value is None where none was given."""
+        """Say why the value will not do; None: it will. The value is None where none was given or it cannot be parsed.
+
+        The reason names no secret: it is shown. See the class for what it raises.
+        """
         raise NotImplementedError(f"{type(self).__name__} must override reason or sentence")
 
     def sentence(self, name: str, value: Any) -> str | None:
-        """Give the whole message: `Invalid value … for configuration …: ` and the reason."""
+        """Give the whole message: `Invalid value … for configuration …: ` and the reason; None: the value will do.
+
+        Raises what `reason` raises. Source: ConfigDef.Validator.ensureValid, ConfigException.java.
+        """
         reason = self.reason(value)
         return None if reason is None else invalid(name, value, reason)
 
@@ -49,17 +59,19 @@ def satisfies(check: Callable[[Any], str | None], text: str, *, null: bool = Fal
     check:  gets the parsed value; of a Secret the text, which it should not quote.
     text:   says what is valid, such as `an even number`.
     null:   whether it is asked about None, which is also what a value that cannot be parsed is; else None will do.
+
+    Source: ConfigDef.LambdaValidator.
     """
     return _Check(check if null else lambda value: None if value is None else check(value), text)
 
 
 def at_least(low: float) -> Validator:
-    """Take numbers from `low` on."""
+    """Take numbers from `low` on; null is refused. Source: ConfigDef.Range.atLeast."""
     return _range(low, None)
 
 
 def between(low: float, high: float) -> Validator:
-    """Take numbers from `low` to `high`, both included."""
+    """Take numbers from `low` to `high`, both included; null is refused. Source: ConfigDef.Range.between."""
     return _range(low, high)
 
 
@@ -77,13 +89,13 @@ def _range(low: float, high: float | None) -> Validator:
 
 
 def one_of(*allowed: str) -> Validator:
-    """Take one of these texts."""
+    """Take one of these texts, in this case; null is refused. Source: ConfigDef.ValidString."""
     reason = f"String must be one of: {', '.join(allowed)}"
     return _Check(lambda value: None if value in allowed else reason, f"[{', '.join(allowed)}]")
 
 
 def one_of_ignoring_case(*allowed: str) -> Validator:
-    """Take one of these texts, in any case."""
+    """Take one of these texts, in any case; null is refused. Source: ConfigDef.CaseInsensitiveValidString."""
     upper = [text.upper() for text in allowed]
     reason = f"String must be one of (case insensitive): {', '.join(upper)}"
     return _Check(
@@ -93,17 +105,20 @@ def one_of_ignoring_case(*allowed: str) -> Validator:
 
 
 def non_null() -> Validator:
-    """Take anything but null."""
+    """Take anything but null. Source: ConfigDef.NonNullValidator."""
     return _Check(lambda value: "entry must be non null" if value is None else None, "non-null string")
 
 
 def non_empty() -> Validator:
-    """Take text that is not empty; null will do."""
+    """Take text that is not empty; null will do. Source: ConfigDef.NonEmptyString."""
     return _Check(lambda value: "String must be non-empty" if value == "" else None, "non-empty string")
 
 
 def no_control_characters() -> Validator:
-    """Take text that is not empty and has no ISO control characters; null will do."""
+    """Take text that is not empty and has no ISO control characters, 0 to 31 and 127 to 159; null will do.
+
+    Source: ConfigDef.NonEmptyStringWithoutControlChars.
+    """
 
     def check(value: Any) -> str | None:
         if value is None:
@@ -119,12 +134,12 @@ def no_control_characters() -> Validator:
 
 
 def non_empty_list() -> Validator:
-    """Take lists with at least one item."""
+    """Take lists with at least one item; null is refused. Source: NonEmptyListValidator.java."""
     return _Check(lambda value: None if value else "Empty list", "non-empty list")
 
 
 def at_most_items(count: int) -> Validator:
-    """Take lists of at most this many items; null will do."""
+    """Take lists of at most this many items; null will do. Source: ConfigDef.ListSize.atMostOfSize."""
 
     def check(value: Any) -> str | None:
         return f"exceeds maximum list size of [{count}]." if value is not None and len(value) > count else None
@@ -133,7 +148,7 @@ def at_most_items(count: int) -> Validator:
 
 
 def valid_regex() -> Validator:
-    """Take text that is a regular expression; null will do."""
+    """Take text that is a regular expression of Python's `re`; null will do. Source: RegexValidator.java."""
 
     def check(value: Any) -> str | None:
         try:
@@ -149,6 +164,8 @@ def list_of(*allowed: str, empty: bool = True, null: bool = False) -> Validator:
     """Take lists without duplicates and empty items, of these texts if any are named.
 
     empty, null:  whether an empty list, or none, will do.
+
+    Source: ConfigDef.ValidList.
     """
     return _ListOf(allowed, empty, null)
 
@@ -180,7 +197,7 @@ class _ListOf(Validator):
 
 
 def all_of(*validators: Validator) -> Validator:
-    """Take what all of these take; the first that refuses says why."""
+    """Take what all of these take; the first that refuses says why. Source: ConfigDef.CompositeValidator."""
     return _AllOf(validators)
 
 

@@ -28,7 +28,10 @@ def strip(text: str) -> str:
 
 
 def float32(value: float) -> float:
-    """Give the float that a FLOAT32 holds for a number: the nearest one of 32 bits; infinite if too large."""
+    """Give the float that a FLOAT32 holds for a number: the nearest one of 32 bits; infinite if too large.
+
+    Source: The Java Language Specification, 5.1.3.
+    """
     try:
         return float(_FLOAT.unpack(_FLOAT.pack(value))[0])
     except OverflowError:
@@ -54,7 +57,7 @@ def java_float(value: float, width: int = 64) -> str:
     """Give the text that Double.toString (width 64) or Float.toString (32) gives: `1.0`, `1.0E7`, `NaN`.
 
     The digits are the fewest that read back as the same number of that width. (Java before 19 writes
-    one digit too many for a few numbers: JDK-4511638.)
+    one digit too many for a few numbers: JDK-4511638.) Source: Double.toString, Float.toString.
     """
     if width == 64:
         return double_text(value)
@@ -93,7 +96,10 @@ def _above(text: str, size: float) -> str | None:
 
 
 def java_decimal(value: Decimal) -> str:
-    """Give the text that BigDecimal.toString gives: `1.10`, `1E+3`, `0E-10`. Raises DataError if not finite."""
+    """Give the text that BigDecimal.toString gives: `1.10`, `1E+3`, `0E-10`. Raises DataError if not finite.
+
+    Source: BigDecimal.toString.
+    """
     scale_of(value)
     return str(value.copy_abs() if value.is_zero() else value)  # BigDecimal has no -0
 
@@ -101,7 +107,10 @@ def java_decimal(value: Decimal) -> str:
 def parse_integer(text: str, bits: int = 32) -> int:
     """Read a whole number as Integer.parseInt does: a sign and digits, no blanks, no underscores.
 
-    bits: 8, 16, 32 or 64; DataError when the number needs more, or the text is none.
+    bits:  8, 16, 32 or 64.
+
+    Raises DataError when the number needs more, or the text is none. Source: Byte.parseByte, Short.parseShort,
+    Integer.parseInt, Long.parseLong.
     """
     limit = 1 << bits - 1
     if _INTEGER.fullmatch(text) and len(text) < 400 and -limit <= (number := int(text)) < limit:
@@ -113,7 +122,7 @@ def parse_float(text: str, width: int = 64) -> float:
     """Read a number as Double.parseDouble (width 64) or Float.parseFloat (32) does.
 
     Blanks around it, `1e3`, `.5`, `5.`, `1d`, `0x1p3`, `NaN` and `Infinity` are right; too large a
-    number is infinite. Raises DataError for any other text.
+    number is infinite. Raises DataError for any other text. Source: Double.parseDouble, Float.parseFloat.
     """
     trimmed = strip(text)
     if _DECIMAL_FLOAT.fullmatch(trimmed):
@@ -140,6 +149,7 @@ def narrow(value: float, type: Type) -> int | float:
 
     An int keeps its low bits. A float loses its fraction, NaN is 0, what is too large is the largest,
     and 8 and 16 bits are cut from 32. Raises DataError when the type is no number.
+    Source: The Java Language Specification, 5.1.3.
     """
     if type is Type.FLOAT32:
         return _float32_of_int(value) if isinstance(value, int) else float32(value)

@@ -28,7 +28,7 @@ def parse_string(text: str | None) -> Parsed:
 
     `true`, `false`; numbers, in the smallest type that holds them; `yyyy-MM-dd`, `HH:mm:ss.SSSZ` and
     both with a `T`; `[1,"a"]`, `{"k":5}` with the schema common to the elements, or none if they have
-    none in common (floats are of 64 bits then); else a STRING, as it is.
+    none in common (floats are of 64 bits then); else a STRING, as it is: no text is refused.
 
     Source: Values.parseString. Unlike there the text must be used up: Java reads `12:34` as 12 and
     `[1]x` as a list, and forgets the rest; here they are STRINGs. So are maps whose keys Python

@@ -17,7 +17,8 @@ def text_of(value: Any, schema: Schema | None = None) -> str:
     """Give the text that Java's toString gives for a value: `{a=1, b=[x, 2.5]}`, `Struct{a=1}`, `null`.
 
     Dates are those of java.util.Date in UTC. Unlike Java, which writes the identity of a byte array,
-    bytes are written as UTF-8 text, with `\\xff` for what is none.
+    bytes are written as UTF-8 text, with `\\xff` for what is none. Raises DataError for a value of no type of
+    the data model. Source: String.valueOf, Struct.toString.
     """
     if isinstance(value, str):
         return value
@@ -68,7 +69,7 @@ def convert_to_string(value: Any, schema: Schema | None = None) -> str | None:
     """Give the text of a value in a header; None for None. `parse_string` is the way back.
 
     Texts as they are, bytes in base64, `[1,"a"]`, `{"k":5}` for maps and for structs, where defaults
-    stand for nulls. Source: Values.convertToString.
+    stand for nulls. Raises DataError for a value of no type of the data model. Source: Values.convertToString.
     """
     return None if value is None else _header_text(value, schema, False)
 
