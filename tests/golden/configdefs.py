@@ -110,7 +110,7 @@ def is_listed(step: str, recorded: Mapping[str, Any], listed: Listed) -> bool:
 
 def problems(recorded: Steps, ours: Steps, listed: Listed) -> list[str]:
     """What is neither as recorded nor as listed; of classes that are not replayed nothing."""
-    found = []
+    found: list[str] = []
     for step, theirs in recorded.items():
         if listed.replays(of(step)):
             found += listed.unexpected(step, theirs, differences(theirs, ours.get(step, {})))

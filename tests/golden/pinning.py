@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from golden import configdefs
+from golden.records import recording as records
 from golden.rest.comparing import leaves
 from golden.rest.differing import Listed, read_list
 from golden.rest.recording import Exchange, read
@@ -45,6 +46,10 @@ def of_configdefs(recorded: configdefs.Steps, listed: Listed) -> Pins:
     return {step: pin(fields) for step, fields in recorded.items() if configdefs.is_listed(step, fields, listed)}
 
 
+def of_records(cases: Iterable[records.Case], listed: Listed) -> Pins:
+    return {case.name: pin(case.answer) for case in cases if is_listed_case(case, listed)}
+
+
 def moved(now: Pins, pinned: Pins) -> list[str]:
     """Listed steps whose recorded answer is another one, and pins of steps that are not listed."""
     other = [step for step, digest in now.items() if pinned.get(step) != digest]
@@ -58,9 +63,14 @@ def is_listed(exchange: Exchange, listed: Listed) -> bool:
     return not listed.replays(exchange.name) or not listed.alike(exchange)
 
 
+def is_listed_case(case: records.Case, listed: Listed) -> bool:
+    return not listed.replays(case.step) or bool(listed.expected(case.step, case.recorded))
+
+
 def main(goldens: Path) -> None:
     every = {
         "configdefs": of_configdefs(configdefs.read(goldens), read_list(DIFFERENCES, "configdefs")),
+        "records": of_records(records.read(goldens), read_list(DIFFERENCES, "records")),
         "rest": of_rest(read(goldens), read_list(DIFFERENCES)),
     }
     rows = [f"{digest}  {name}: {step}\n" for name, found in every.items() for step, digest in sorted(found.items())]
