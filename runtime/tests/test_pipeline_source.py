@@ -18,7 +18,7 @@ from pipeline_bench import (
     values,
 )
 
-from millstream.errors import DataError, MillstreamError, PluginError, RetriableError
+from millstream.errors import DataError, MillstreamError, PluginError, RetriableError, trace_of
 from millstream.pipeline.conversion import Converters
 from millstream.pipeline.ledger import split
 from millstream.pipeline.tolerance import Tolerance
@@ -245,6 +245,17 @@ def test_a_transformation_that_breaks_its_promise_is_told_what_it_did(
     assert part.failure is not None
     assert isinstance(part.failure.__cause__, PluginError)
     assert sentence in str(part.failure.__cause__)
+
+
+def unlucky(rows: RecordBatch) -> Any:
+    raise ValueError("no luck")
+
+
+@pytest.mark.parametrize("transformation", [(), (CallingBatches(unlucky),)])
+def test_what_failed_in_a_batch_and_then_as_a_row_is_one_cause(transformation: tuple[Transformation[Any], ...]) -> None:
+    (part,) = slices([batch(["a", "bad"])], *transformation)
+    assert part.failure is not None
+    assert trace_of(part.failure).count("Caused by: ") == 1
 
 
 def test_a_row_that_the_broker_refused_is_reported_under_tolerance_all_alone() -> None:

@@ -218,6 +218,28 @@ def test_one_bad_row_spoils_the_batch_and_the_rows_alone_are_as_ever() -> None:
 
 
 @pytest.mark.parametrize(
+    "mistake",
+    [
+        lambda: write(plain(), STRING, "a", 5),
+        lambda: write(plain(), Schema(Type.ARRAY, value_schema=STRING), [5]),
+        lambda: write(plain(), None, object()),
+        lambda: read(plain(), b"1", b"{oops"),
+        lambda: read(converter(), envelope({"type": "int32"}, "text"), envelope({"type": "int32"}, "text")),
+    ],
+)
+def test_an_error_does_not_tell_of_the_quick_look_before_the_patient_one(mistake: Callable[[], Any]) -> None:
+    with pytest.raises(DataError) as caught:
+        mistake()
+    error: BaseException | None = caught.value
+    told = []
+    while error is not None:
+        told.append(type(error).__name__)
+        error = error.__cause__ or error.__context__
+    assert "Odd" not in told
+    assert told.count("DataError") == 1
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [
         (b"\x00\x01", '"AAE="'),

@@ -114,7 +114,8 @@ class PayloadDecoder:
             texts: Any = values  # a None among them raises, and is looked at below
             return [Decoded(self.known.schema, None, self.known.read(texts))]
         except REFUSALS:
-            return _grouped(self._one(value) for value in values)
+            pass  # the patient look is not taken here: its errors would tell of this one, too
+        return _grouped(self._one(value) for value in values)
 
     def _one(self, value: bytes | None) -> tuple[Schema | None, Any]:
         if value is None:
@@ -123,7 +124,8 @@ class PayloadDecoder:
         try:
             return schema, self.known.one(value)
         except REFUSALS:
-            return schema, self.reader.read(schema, parse(value))
+            pass
+        return schema, self.reader.read(schema, parse(value))
 
 
 class EnvelopeDecoder:

@@ -51,7 +51,8 @@ class _Schemaless:
         try:
             return self._fast(values)
         except REFUSALS:  # what orjson refuses is a TypeError
-            return [self._patient(value) for value in values]
+            pass  # the patient look is not taken here: its errors would tell of this one, too
+        return [self._patient(value) for value in values]
 
     def _fast(self, values: Column) -> list[bytes | None]:
         head, tail = self.around.head, self.around.tail
@@ -119,11 +120,14 @@ class _Typed:
                 return [head + _dumps(value) + tail for value in values]
             return [head + _dumps(value) + tail for value in self.shape.column(values)]
         except REFUSALS:
-            return [self._patient(value) for value in values]
+            pass
+        return [self._patient(value) for value in values]
 
     def _patient(self, value: Any) -> bytes:
         try:
-            text = _dumps(self.shape.one(value))
+            text: bytes | None = _dumps(self.shape.one(value))
         except REFUSALS:
+            text = None
+        if text is None:
             text = _spelled(lambda: self.writer.write(self.schema, value))
         return self.around.head + text + self.around.tail

@@ -84,9 +84,12 @@ class Step:
         out: list[RecordBatch] = []
         for group in flow.groups():
             try:
-                out.extend(self._optimistic(group))
+                done: Sequence[RecordBatch] | None = self._optimistic(group)
             except Exception:  # noqa: BLE001 - plugin code; the same rows are tried one by one, and told then
-                out.extend(self._each(self._operation, flow.of_groups([group]).below(journal.limit), journal).groups())
+                done = None  # and not here: what a row raises would have this one as its context, and be told twice
+            if done is None:
+                done = self._each(self._operation, flow.of_groups([group]).below(journal.limit), journal).groups()
+            out.extend(done)
         return flow.of_groups(out)
 
     def _optimistic(self, group: RecordBatch) -> list[RecordBatch]:

@@ -190,10 +190,13 @@ class SourceConversion:
                 return batch
             column = [None] * len(batch)
         given = batch.headers
+        lists = HeaderRows(len(column), given)
+        encoded: Sequence[bytes | None] | None
         try:
-            lists = HeaderRows(len(column), given)
             encoded = self._call(subject, column, lists)
         except Exception:  # noqa: BLE001 - plugin code; the same rows are tried one by one, and told then
+            encoded = None  # and not here: what a row raises would have this one as its context, and be told twice
+        if encoded is None:
             return self._encoded_alone(batch, subject, column, journal)
         return _with_bytes(batch, role, encoded, lists.result)
 
@@ -355,9 +358,12 @@ class SinkConversion:
             if known is not None:
                 return [batch.replace(key_schema=known[0])]
             column = [None] * len(batch)
+        parts: Sequence[Decoded] | None
         try:
             parts = self._call(subject, column, batch.headers)
         except Exception:  # noqa: BLE001 - plugin code; the same rows are tried one by one, and told then
+            parts = None  # and not here: what a row raises would have this one as its context, and be told twice
+        if parts is None:
             return self._decoded_alone(batch, subject, column, journal)
         return [
             _with_values(batch if part.at is None else batch.take(part.at), role, part.schema, part.values)
