@@ -89,7 +89,7 @@ def these(shared: WorkerProcess, request: pytest.FixtureRequest) -> Iterator[Con
 def test_a_missing_file_is_waited_for_with_one_warning(these: Connectors) -> None:
     source = these.source()
     until(these.warnings, "the warning")
-    assert these.worker.states(source) == ["RUNNING", "RUNNING"]
+    until(lambda: these.worker.states(source) == ["RUNNING", "RUNNING"], f"{source} to run")
     these.original.write_text("a\nb\n")
     these.delivered(4)
     assert these.values() == ["a", "b"]
