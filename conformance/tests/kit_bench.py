@@ -1,6 +1,7 @@
 """What the tests of the kit share: plugins that do it right, to be made wrong, and a run of pytest over them."""
 
 import gc
+import json
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -80,6 +81,15 @@ class TestCounting(SourceConformance):
     connector = "counting:Counting"
     config = {"topic": "counts"}
 """
+SUITE = SOURCE.replace("counting:Counting", "counting.connectors:Counting")
+HOOKS = """
+from millstream_api import PluginRef, hookimpl
+
+@hookimpl
+def register_sources():
+    yield PluginRef("counting.connectors:Counting")
+"""
+METADATA = "Metadata-Version: 2.1\nName: counting\nVersion: 1.2.3\nRequires-Dist: millstream-api<1,>=0.1\n"
 SINK = """
 from pathlib import Path
 from millstream_conformance import SinkConformance
@@ -95,6 +105,24 @@ class TestKeeping(SinkConformance):
     def read_back(self):
         return Path("out.txt").read_text().splitlines()
 """
+
+
+def installed(pytester: pytest.Pytester, plugin: str = PLUGIN, suite: str = SUITE) -> pytest.Pytester:
+    """An installed distribution with one source, and its suite."""
+    package = pytester.mkpydir("counting")
+    (package / "plugin.py").write_text(HOOKS)
+    (package / "connectors.py").write_text(plugin)
+    (package / "py.typed").touch()
+    info = pytester.mkdir("counting-1.2.3.dist-info")
+    (info / "METADATA").write_text(METADATA)
+    (info / "entry_points.txt").write_text("[millstream]\ncounting = counting.plugin\n")
+    pytester.makepyfile(test_suite=suite)
+    return pytester
+
+
+def certificate(pytester: pytest.Pytester) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((pytester.path / "certificate.json").read_text())
+    return found
 
 
 def run(pytester: pytest.Pytester, plugin: str, suite: str, module: str = "counting") -> pytest.RunResult:

@@ -1,32 +1,21 @@
 """Waivers, replaced tests, and what a certificate says and refuses to say."""
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from kit_bench import PLUGIN, SOURCE, failures, run, run_apart
+from kit_bench import PLUGIN, SOURCE, SUITE, certificate, failures, installed, run, run_apart
 
 pytest_plugins = ["pytester"]
 
-HOOKS = """
-from millstream_api import PluginRef, hookimpl
-
-@hookimpl
-def register_sources():
-    yield PluginRef("counting.connectors:Counting")
-"""
 ALSO_A_SINK = """
 @hookimpl
 def register_sinks():
     yield PluginRef("counting.connectors:Keeping")
 """
-METADATA = "Metadata-Version: 2.1\nName: counting\nVersion: 1.2.3\nRequires-Dist: millstream-api<1,>=0.1\n"
-SUITE = SOURCE.replace("counting:Counting", "counting.connectors:Counting")
 MIXED = SOURCE.replace(
     "class TestCounting(", "class Mine:\n    def test_nothing_is_printed(self): pass\n\nclass TestCounting(Mine, "
 )
@@ -37,20 +26,7 @@ INSTEAD = "waive a test by name and reason in `waived` instead"
 @pytest.fixture
 def distribution(pytester: pytest.Pytester) -> pytest.Pytester:
     """An installed distribution with one source, and its suite."""
-    package = pytester.mkpydir("counting")
-    (package / "plugin.py").write_text(HOOKS)
-    (package / "connectors.py").write_text(PLUGIN)
-    (package / "py.typed").touch()
-    info = pytester.mkdir("counting-1.2.3.dist-info")
-    (info / "METADATA").write_text(METADATA)
-    (info / "entry_points.txt").write_text("[millstream]\ncounting = counting.plugin\n")
-    pytester.makepyfile(test_suite=SUITE)
-    return pytester
-
-
-def certificate(pytester: pytest.Pytester) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((pytester.path / "certificate.json").read_text())
-    return found
+    return installed(pytester)
 
 
 @pytest.mark.parametrize(

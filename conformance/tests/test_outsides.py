@@ -12,7 +12,7 @@ from kit_bench import Wrong, fails_there, named, passes
 pytest_plugins = ["pytester"]
 
 PLUGIN = '''
-import logging, threading
+import logging, os, signal, threading, time
 from pathlib import Path
 from millstream_api import *
 
@@ -52,6 +52,20 @@ class Lines(SourceConnector[BoxConfig]):
     config_class = BoxConfig
     task_class = LinesTask
 
+    def probe(self):
+        if not Path(self.config.file).exists():
+            yield Problem("file", "there is no such box")
+
+    def monitor(self):
+        while not self.context.wait(1):
+            pass
+
+    def alter_offsets(self, offsets):
+        for partition, offset in offsets:
+            if offset is not None and "line" not in offset:
+                raise DataError("an offset has a line")
+        return True
+
 class BoxTask(SinkTask[BoxConfig]):
     def put(self, batch):
         if Path("away").exists():
@@ -70,6 +84,9 @@ class BoxTask(SinkTask[BoxConfig]):
 class Box(SinkConnector[BoxConfig]):
     config_class = BoxConfig
     task_class = BoxTask
+
+    def alter_offsets(self, offsets):
+        return any(partition["kafka_partition"] >= 0 for partition, _ in offsets)
 '''
 FRESH = """
 import pytest
@@ -114,10 +131,26 @@ class TestBox(Fresh, SinkConformance):
         yield
         Path("away").unlink()
 """
+HASTY = "\n    patience_s = 0.3\n"
 AWAY = 'raise RetriableError("the box is away") from error'
 NO_RETRY = "test_while_the_outside_is_away_poll_raises_retriable_error_and_then_goes_on"
 BAD_ONE = "test_one_bad_record_goes_to_the_errant_reporter_and_the_others_arrive"
 UNHEARD = "test_one_bad_record_fails_the_task_when_nobody_hears_of_it"
+PROBED = "test_probe_has_no_objection_to_the_settings_it_runs_with"
+PROBED_AWAY = "test_probe_says_while_the_outside_is_away_which_settings_lead_there_or_nothing"
+MONITORED = "test_monitor_ends_within_a_second_when_it_is_time_to_stop"
+SET, FORGOTTEN = (
+    "test_offsets_that_an_operator_sets_are_gone_on_from",
+    "test_offsets_that_an_operator_forgets_are_forgotten",
+)
+STRANGE = "test_offsets_of_another_connector_are_refused_in_words_or_taken"
+AS_IT_WAS = "test_the_process_stays_as_it_was"
+MISSING = "if not Path(self.config.file).exists():"
+REFUSES = 'raise DataError("an offset has a line")'
+EXAMINES = 'if offset is not None and "line" not in offset:'
+WATCHES = """        while not self.context.wait(1):
+            pass
+"""
 CHANGES_THE_LAST = """\
         for record in getattr(self, "last", ()):
             record.value.clear()
@@ -136,6 +169,27 @@ WRONG: list[Wrong] = [
     (SOURCE, "self.partition, {", "self.partition, None and {", "test_partitions_and_offsets_are_json_clean"),
     (SOURCE, "self.woken.set()", "pass", "test_cancel_alone_ends_a_blocked_poll_within_a_second"),
     (SOURCE, "self.at = stored", "print('hello'); self.at = stored", "test_nothing_is_printed"),
+    (SOURCE, "self.at = stored", "os.chdir('/'); self.at = stored", AS_IT_WAS),
+    (SOURCE, MISSING, "if True:", PROBED),
+    (SOURCE, MISSING, "open(self.config.file).close()\n        if False:", PROBED_AWAY),
+    (SOURCE, 'Problem("file"', 'Problem("fiel"', PROBED_AWAY),
+    (SOURCE, '"there is no such box"', '""', PROBED_AWAY),
+    (SOURCE, '"there is no such box"', '"no box for " + self.config.token.value', PROBED_AWAY),
+    (SOURCE, WATCHES, "        threading.Event().wait(3)\n", MONITORED),
+    (SOURCE, WATCHES, "        raise OSError('the box is away')\n", MONITORED),
+    (SOURCE, WATCHES, "        self.context.fail(OSError('the box is away'))\n", MONITORED),
+    (SOURCE, EXAMINES, 'if offset["line"] < 0:', STRANGE),
+    (SOURCE, EXAMINES, 'if offset is None or "line" not in offset:\n                offset["line"]', FORGOTTEN),
+    (SOURCE, REFUSES, "raise DataError('')", STRANGE),
+    (SOURCE, EXAMINES, 'if offset and not offset.pop("line"):', SET),
+    (SOURCE, "        return True\n", "        return None\n", SET),
+    (SOURCE + HASTY, "self.at = stored", "time.sleep(60); self.at = stored", "test_values_fit_their_schemas"),
+    (SOURCE + HASTY, MISSING, "time.sleep(60)\n        if False:", PROBED),
+    (SINK + HASTY, '        log.debug("writes', '        time.sleep(60); log.debug("writes',
+     "test_an_empty_batch_is_taken"),
+    (SINK, '        log.debug("writes', '        signal.signal(signal.SIGUSR1, signal.SIG_IGN); log.debug("writes',
+     AS_IT_WAS),
+    (SINK, "return any(", "any(", "test_offsets_that_an_operator_sets_or_forgets_are_taken"),
     (SINK, 'raise RetriableError("the', 'raise OSError("the',
      "test_while_the_outside_is_away_put_raises_retriable_error_and_takes_the_same_batch_later"),
     (SINK, 'raise RetriableError("the box is away")', "return",

@@ -12,6 +12,8 @@ from millstream_conformance import (
 )
 
 CONNECTORS = "millstream_hostile.connectors"
+#: what hangs is waited for as long; what does not takes a thousandth of it
+PATIENCE_S = 1.0
 
 
 class _Source(SourceConformance):
@@ -20,6 +22,14 @@ class _Source(SourceConformance):
 
 class _Sink(SinkConformance):
     connector = f"{CONNECTORS}:HostileSink"
+
+
+class _EndlessSource(_Source):
+    patience_s = PATIENCE_S
+
+
+class _EndlessSink(_Sink):
+    patience_s = PATIENCE_S
 
 
 class TestSourceThatPrints(_Source):
@@ -68,6 +78,102 @@ class TestSinkThatChangesItsBatch(_Sink):
 
 class TestSinkThatLeavesAThread(_Sink):
     config = {"deed": "stray_thread", "place": "task.put"}
+
+
+class TestSourceThatEndsItsProcess(_Source):
+    config = {"deed": "exit_at_once", "place": "task.poll"}
+
+
+class TestSourceThatInterrupts(_Source):
+    config = {"deed": "keyboard_interrupt", "place": "task.poll"}
+
+
+class TestSourceWhoseProbeEndsItsProcess(_Source):
+    config = {"deed": "exit_at_once", "place": "connector.probe"}
+
+
+class TestSinkThatFaults(_Sink):
+    config = {"deed": "segfault", "place": "task.put"}
+
+
+class TestSinkThatAborts(_Sink):
+    config = {"deed": "abort", "place": "connector.start"}
+
+
+class TestSourceThatWantsTwoGigabytes(_Source):
+    config = {"deed": "greed", "place": "task.start"}
+
+
+class TestSinkThatClosesItsOutput(_Sink):
+    config = {"deed": "close_stdout", "place": "task.start"}
+
+
+class TestSourceThatChangesTheFolder(_Source):
+    config = {"deed": "change_folder", "place": "task.start"}
+
+
+class TestSinkThatHandlesSignals(_Sink):
+    config = {"deed": "other_signals", "place": "task.put"}
+
+
+class TestSinkThatFloods(_Sink):
+    config = {"deed": "flood", "place": "task.put"}
+
+
+class TestSinkWhoseErrorCannotBePickled(_Sink):
+    config = {"deed": "raise_unpicklable", "place": "task.put"}
+
+
+class TestSourceWhoseStartIsEndless(_EndlessSource):
+    config = {"deed": "sleep", "place": "task.start"}
+
+
+class TestSinkWhoseStartLetsNobodyRun(_EndlessSink):
+    config = {"deed": "hold_the_gil", "place": "task.start"}
+
+
+class TestSourceWhoseConnectorsStartIsEndless(_EndlessSource):
+    config = {"deed": "spin", "place": "connector.start"}
+
+
+class TestSinkWhoseTaskConfigsAreEndless(_EndlessSink):
+    config = {"deed": "sleep", "place": "connector.task_configs"}
+
+
+class TestSourceWhosePollLetsNobodyRun(_EndlessSource):
+    config = {"deed": "hold_the_gil", "place": "task.poll"}
+
+
+class TestSinkWhosePutIsEndless(_EndlessSink):
+    config = {"deed": "spin", "place": "task.put"}
+
+
+class TestSinkWhosePreCommitIsEndless(_EndlessSink):
+    config = {"deed": "sleep", "place": "task.pre_commit"}
+
+
+class TestSourceWhoseStopIsEndless(_EndlessSource):
+    config = {"deed": "spin", "place": "task.stop"}
+
+
+class TestSinkWhoseConnectorsStopIsEndless(_EndlessSink):
+    config = {"deed": "sleep", "place": "connector.stop"}
+
+
+class TestSourceWhoseProbeIsEndless(_EndlessSource):
+    config = {"deed": "sleep", "place": "connector.probe"}
+
+
+class TestSinkWhoseProbeLetsNobodyRun(_EndlessSink):
+    config = {"deed": "hold_the_gil", "place": "connector.probe"}
+
+
+class TestSourceWhoseMonitorIsEndless(_EndlessSource):
+    config = {"deed": "sleep", "place": "connector.monitor"}
+
+
+class TestSourceThatAltersWithoutEnd(_EndlessSource):
+    config = {"deed": "spin", "place": "connector.alter_offsets"}
 
 
 class TestTransformation(TransformationConformance):

@@ -1,7 +1,7 @@
 """What a certification run came to: which plugins which suites looked at, and whether that is enough."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -9,15 +9,22 @@ from typing import Any
 
 import pytest
 
+from millstream_conformance.child import apart
 from millstream_conformance.distribution import Listing, listing
+from millstream_conformance.guard import ENDED
 from millstream_conformance.harness import load
 from millstream_conformance.kinds import KINDS
 from millstream_conformance.suite import NOT_APPLICABLE, Conformance
 
+IMPORT_S = 30.0
+
 
 @dataclass
 class Results:
-    """What every test came to, by node id."""
+    """What every test came to, by node id.
+
+    ended: how the process ended in a test; those have failed, or were waived.
+    """
 
     passed: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
@@ -25,8 +32,10 @@ class Results:
     skipped: dict[str, str] = field(default_factory=dict)
     waived: dict[str, str] = field(default_factory=dict)
     deselected: list[str] = field(default_factory=list)
+    ended: dict[str, str] = field(default_factory=dict)
 
     def add(self, report: pytest.TestReport) -> None:
+        self.ended.update((report.nodeid, str(how)) for name, how in report.user_properties if name == ENDED)
         if hasattr(report, "wasxfail"):
             if report.skipped:
                 self.waived[report.nodeid] = report.wasxfail.removeprefix("reason: ")
@@ -71,16 +80,14 @@ class Certificate:
             "not_applicable": self.results.not_applicable,
             "skipped": self.results.skipped,
             "waived": self.results.waived,
+            "ended": self.results.ended,
         }
 
     def _covered(self, listed: Listing) -> dict[str, dict[str, list[str]]]:
         """By kind and plugin, the suites whose tests passed on it."""
         ran = {self.suites[node] for node in self.results.passed if node in self.suites}
         return {
-            KINDS[hook].word: {
-                target: sorted({suite.__qualname__ for suite in ran if _certifies(suite, hook, target)})
-                for target, _ in refs
-            }
+            KINDS[hook].word: {target: _certifying(ran, hook, target) for target, _ in refs}
             for hook, refs in listed.refs.items()
         }
 
@@ -89,6 +96,9 @@ class Certificate:
             yield "its plugins cannot be listed"
         if self.results.failed:
             yield f"{len(self.results.failed)} tests failed"
+        for node, how in self.results.ended.items():
+            if node in self.results.failed:
+                yield f"{how}: {node}"
         if self.results.skipped:
             yield (
                 f"{len(self.results.skipped)} tests were skipped by their author; waive a test by name and reason in "
@@ -106,8 +116,17 @@ class Certificate:
         file.write_text(json.dumps(judged, indent=2) + "\n")
 
 
-def _certifies(suite: type[Conformance], hook: str, target: str) -> bool:
+def _certifying(suites: Iterable[type[Conformance]], hook: str, target: str) -> list[str]:
+    """The suites that are of this plugin, by the name it is registered with; else by another one of the same class."""
+    kind = [suite for suite in suites if suite.hook == hook]
+    found = [suite.__qualname__ for suite in kind if getattr(suite, KINDS[hook].attribute, None) == target]
+    if not found and kind:  # what is imported for that may do anything
+        found = apart(lambda: [suite.__qualname__ for suite in kind if _is_of(suite, target)], IMPORT_S, otherwise=[])
+    return sorted(set(found))
+
+
+def _is_of(suite: type[Conformance], target: str) -> bool:
     try:
-        return suite.hook == hook and suite.plugin_class() is load(target)
+        return suite.plugin_class() is load(target)
     except (ImportError, AttributeError, TypeError):  # a packaging test has failed and said so
         return False

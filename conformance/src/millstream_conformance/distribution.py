@@ -11,6 +11,9 @@ from typing import Any
 from millstream_conformance.kinds import KINDS
 
 GROUP = "millstream"
+LISTING_S = 60.0
+#: before the answer, whatever a plugin has printed
+ANSWER = "listed: "
 LISTING = """
 import json, sys
 from importlib import import_module
@@ -32,7 +35,7 @@ for name in sys.argv[2:]:
         if hook in marked:
             refs.setdefault(hook, []).extend([[r.target, list(r.aliases)] for r in getattr(module, hook)()])
 imported = sorted(set(sys.modules) - before)
-print(json.dumps({"refs": refs, "imported": imported, "unmarked": unmarked, "problem": problem}))
+print("listed: " + json.dumps({"refs": refs, "imported": imported, "unmarked": unmarked, "problem": problem}))
 """
 
 
@@ -56,9 +59,13 @@ def listing(distribution: metadata.Distribution) -> Listing:
     """Have a fresh interpreter import the modules of the entry points, and call their hooks."""
     modules = [entry.module for entry in distribution.entry_points.select(group=GROUP)]
     command = [sys.executable, "-c", LISTING, json.dumps(list(KINDS)), *modules]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    if done.returncode != 0:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=LISTING_S)
+    except subprocess.TimeoutExpired:
+        return Listing({}, error=f"the interpreter did not end within {LISTING_S:g} s")
+    last = done.stdout.rpartition(ANSWER)[2] if ANSWER in done.stdout else ""
+    if done.returncode != 0 or not last:
         return Listing({}, error=done.stderr or f"the interpreter ended with {done.returncode}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(last)
     refs = {hook: [(target, tuple(aliases)) for target, aliases in some] for hook, some in found["refs"].items()}
     return Listing(refs, found["imported"], found["unmarked"], found["problem"])

@@ -23,6 +23,7 @@ from millstream_api import (
     SourceTask,
     TopicPartition,
 )
+from millstream_conformance.calling import Timed, called
 from millstream_conformance.contexts import HarnessContext, SinkHarnessContext, SourceHarnessContext, spelled
 
 #: polls without a record after which a source is taken to have no more
@@ -33,7 +34,8 @@ def load(target: str) -> type[Any]:
     """The class of `module:Class`. Raises ImportError or AttributeError when there is none."""
     module, _, name = target.partition(":")
     try:
-        loaded = import_module(module)
+        with called(f"the import of {module}"):
+            loaded = import_module(module)
     except SystemExit as error:
         raise ImportError(f"{target}: its module ends the process on import: SystemExit({error.code!r})") from error
     found = getattr(loaded, name, None)
@@ -45,7 +47,7 @@ def load(target: str) -> type[Any]:
 
 def task_settings(connector: type[Any], settings: Mapping[str, str], max_tasks: int = 1) -> list[dict[str, str]]:
     """The settings each task gets: the connector's, and over them the task's own."""
-    made = connector(connector.config_class.parse(settings), SourceHarnessContext())
+    made = Timed(make_connector(connector, settings), "connector")
     made.start()
     try:
         return [{**settings, **own} for own in made.task_configs(max_tasks)]
@@ -53,10 +55,18 @@ def task_settings(connector: type[Any], settings: Mapping[str, str], max_tasks: 
         made.stop()
 
 
+def make_connector(
+    connector: type[Any], settings: Mapping[str, str], context: SourceHarnessContext | None = None
+) -> Any:
+    """A connector that is not started."""
+    return connector(connector.config_class.parse(settings), context or SourceHarnessContext())
+
+
 def make_task(connector: type[Any], settings: Mapping[str, str], context: HarnessContext) -> Any:
+    """A task that is not started; each call of it has its time."""
     task_class = connector.task_class
     config_class = task_class.config_class or connector.config_class
-    return task_class(config_class.parse(settings), context)
+    return Timed(task_class(config_class.parse(settings), context), "task")
 
 
 def rows_of(polled: Sequence[SourceRecord | SourceBatch]) -> Iterator[SourceRecord]:
@@ -106,6 +116,7 @@ class RunningSource:
     ) -> None:
         self.context = SourceHarnessContext(stored, blocking)
         self.task: SourceTask[Any] = make_task(connector, settings, self.context)
+        self._hears_of_records = connector.task_class.commit_record is not SourceTask.commit_record
         self._partition_rows: dict[tuple[str, int], int] = {}
 
     def start(self) -> None:
@@ -121,7 +132,7 @@ class RunningSource:
         """`commit_record` once a record in the order polled, then `commit` with the last offset of each partition."""
         if not records:
             return
-        if type(self.task).commit_record is not SourceTask.commit_record:
+        if self._hears_of_records:
             for record in records:
                 at = (record.topic, record.partition or 0)
                 offset = self._partition_rows.get(at, 0)

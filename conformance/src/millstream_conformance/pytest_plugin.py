@@ -17,11 +17,19 @@ if TYPE_CHECKING:
 FILE = "certificate.json"
 SUITE = "millstream_conformance.suite"
 NAME = "millstream-certificate"
+MEMORY_MB = 1500
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("millstream")
     group.addoption("--certify", metavar="DISTRIBUTION", help="certify an installed plugin distribution")
+    group.addoption(
+        "--certify-memory",
+        metavar="MB",
+        type=int,
+        default=MEMORY_MB,
+        help=f"what the process of the certified plugins may have at most; 0: no limit ({MEMORY_MB})",
+    )
     group.addoption("--certificate", metavar="FILE", default=FILE, help=f"where it is written ({FILE})")
 
 
@@ -30,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if name:
         from millstream_conformance.certificate import Certificate
         from millstream_conformance.distribution import GROUP
+        from millstream_conformance.guard import Guard
 
         try:
             metadata.distribution(name)
@@ -40,11 +49,17 @@ def pytest_configure(config: pytest.Config) -> None:
                 f"those with plugins: {', '.join(sorted(known)) or 'none'}"
             ) from None
         config.pluginmanager.register(_Certifying(config, Certificate(name)), NAME)
+        if Guard.can(config):
+            guard = Guard(config, config.getoption("--certify-memory") * 1_000_000)
+            config.pluginmanager.register(guard, f"{NAME}-guard")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if SUITE not in sys.modules:  # no suite was imported, so there is none among the tests
         return
+    from millstream_conformance.calling import CALLS
+
+    CALLS.hung.clear()  # of another run in this process
     for item in items:
         cls = _suite_of(item)
         if cls is None:

@@ -3,20 +3,16 @@
 import logging
 import random
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 
 import pytest
 
 from millstream_api import ConfigError
 from millstream_api.config.soundness import faults, sample
-from millstream_conformance.harness import task_settings
 from millstream_conformance.suite import Conformance, does_not_apply
 
 #: a text that is no value of these types
 NOT_A_VALUE = {"INT": "x", "LONG": "x", "SHORT": "x", "DOUBLE": "x", "BOOLEAN": "x"}
 CANARY = "canary-9f2c-secret"
-#: a shorter one may stand in any text
-SHORTEST_SECRET = 4
 #: how many settings are made up for the property
 SEEDS = 20
 
@@ -65,47 +61,3 @@ class SettingsConformance(Conformance):
         assert CANARY not in repr(config)
         assert CANARY not in str(vars(config) if hasattr(config, "__dict__") else "")
         assert CANARY not in caplog.text
-
-
-class ConnectorConformance(SettingsConformance):
-    """What sources and sinks share.
-
-    connector:  `module:Class`.
-    config:     settings it runs with, text by dotted name.
-    """
-
-    connector: str
-    config: Mapping[str, str]
-
-    def away(self) -> AbstractContextManager[object] | None:
-        """Give a context in which the outside cannot be reached; None when the author cannot take it away.
-
-        Asked once by each test of an outage, before the task is made; entered while it runs, and left while it runs:
-        then the outside can be reached again.
-        """
-        return None
-
-    def outage(self) -> AbstractContextManager[object]:
-        """The context that `away` gives. Skips the test when there is none."""
-        found = self.away()
-        if found is None:
-            does_not_apply("the suite cannot take the outside away: override `away`")
-        return found
-
-    def secrets(self) -> dict[str, str]:
-        """The secret settings that are given, of four characters and more: text by name. Skips the test without any."""
-        definitions = self.plugin_class().config_class.definitions()
-        names = [each.name for each in definitions if each.type == "PASSWORD"]
-        found = {name: text for name in names if len(text := self.settings().get(name, "").strip()) >= SHORTEST_SECRET}
-        if not found:
-            does_not_apply("no secret setting is given")
-        return found
-
-    @pytest.mark.parametrize("max_tasks", [1, 3, 10])
-    def test_task_configs_are_text_and_no_more_than_asked_for(self, max_tasks: int) -> None:
-        cls = self.plugin_class()
-        configs = task_settings(cls, self.settings(), max_tasks)
-        assert 1 <= len(configs) <= max_tasks
-        for config in configs:
-            assert all(isinstance(key, str) and isinstance(value, str) for key, value in config.items())
-            (cls.task_class.config_class or cls.config_class).parse(config)

@@ -9,9 +9,9 @@ import pytest
 
 from millstream_api import STRING, RetriableError, Schema, SinkBatch, TopicPartition
 from millstream_conformance.comparing import difference
+from millstream_conformance.connector import ConnectorConformance
 from millstream_conformance.harness import Row, RunningSink
-from millstream_conformance.leftovers import nothing_left_behind
-from millstream_conformance.settings import ConnectorConformance
+from millstream_conformance.leftovers import changes_nothing, nothing_left_behind, nothing_printed
 from millstream_conformance.suite import Capability, does_not_apply
 
 NOTHING_UNFIT = object()
@@ -165,7 +165,44 @@ class SinkSharing(SinkPromises):
             assert not difference([value for value in found if value in own], own), f"the rows of task {number}"
 
 
-class SinkConformance(SinkSharing):
+class SinkTraces(SinkSharing):
+    """That a sink leaves and shows nothing."""
+
+    def test_secrets_are_in_no_log_or_output(
+        self, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        secrets = self.secrets()
+        with caplog.at_level(logging.DEBUG):
+            sink = self.running()
+            sink.put(self.values(3), schema=self.value_schema)
+            sink.stop()
+        printed = capfd.readouterr()
+        leaked = sorted(name for name, text in secrets.items() if text in caplog.text + printed.out + printed.err)
+        assert not leaked, f"the secrets {leaked} are shown"
+
+    def test_nothing_is_left_behind(self) -> None:
+        first = self.running()
+        first.stop()
+        with nothing_left_behind():
+            sink = self.running()
+            sink.put(self.values(3), schema=self.value_schema)
+            sink.stop()
+
+    def test_the_process_stays_as_it_was(self) -> None:
+        self.plugin_class()
+        with changes_nothing():
+            sink = self.running()
+            sink.put(self.values(3), schema=self.value_schema)
+            sink.stop()
+
+    def test_nothing_is_printed(self, capfd: pytest.CaptureFixture[str]) -> None:
+        sink = self.running()
+        sink.put(self.values(3), schema=self.value_schema)
+        sink.stop()
+        nothing_printed(capfd)
+
+
+class SinkConformance(SinkTraces):
     """Certifies a sink connector.
 
     An author whose outside can be read overrides `read_back`, whose outside can be taken away `away`; `values` and
@@ -218,6 +255,12 @@ class SinkConformance(SinkSharing):
             assert all(offset <= sink.position for offset in committed.values())
         sink.stop()
 
+    def test_offsets_that_an_operator_sets_or_forgets_are_taken(self) -> None:
+        """In the form that a worker gives those of a consumer group."""
+        partition = {"kafka_topic": self.topic, "kafka_partition": 0}
+        for offset in ({"kafka_offset": 3}, None):
+            self.altered([(partition, offset)])
+
     def test_null_keys_and_keys_are_taken(self) -> None:
         sink = self.running()
         values = self.values(2)
@@ -245,32 +288,6 @@ class SinkConformance(SinkSharing):
         sink.stop()
         found = self.found()
         assert [value for value in values if value not in found] == []
-
-    def test_secrets_are_in_no_log_or_output(
-        self, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        secrets = self.secrets()
-        with caplog.at_level(logging.DEBUG):
-            sink = self.running()
-            sink.put(self.values(3), schema=self.value_schema)
-            sink.stop()
-        printed = capfd.readouterr()
-        leaked = sorted(name for name, text in secrets.items() if text in caplog.text + printed.out + printed.err)
-        assert not leaked, f"the secrets {leaked} are shown"
-
-    def test_nothing_is_left_behind(self) -> None:
-        first = self.running()
-        first.stop()
-        with nothing_left_behind():
-            sink = self.running()
-            sink.put(self.values(3), schema=self.value_schema)
-            sink.stop()
-
-    def test_nothing_is_printed(self, capfd: pytest.CaptureFixture[str]) -> None:
-        sink = self.running()
-        sink.put(self.values(3), schema=self.value_schema)
-        sink.stop()
-        assert capfd.readouterr().out == ""
 
 
 def _columns(batch: SinkBatch) -> list[tuple[Any, ...]]:

@@ -1,6 +1,7 @@
 """The suite of source connectors."""
 
 import copy
+import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -8,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from millstream_api import RetriableError, SourceBatch, SourceRecord, check
+from millstream_api import MillstreamError, Place, RetriableError, SourceBatch, SourceRecord, check
+from millstream_conformance.calling import CALLS
 from millstream_conformance.comparing import difference
+from millstream_conformance.connector import ConnectorConformance
 from millstream_conformance.contexts import spelled
 from millstream_conformance.harness import (
     QUIET_POLLS,
@@ -20,14 +23,18 @@ from millstream_conformance.harness import (
     task_settings,
     told,
 )
-from millstream_conformance.leftovers import nothing_left_behind
-from millstream_conformance.settings import ConnectorConformance
+from millstream_conformance.leftovers import changes_nothing, nothing_left_behind, nothing_printed
 from millstream_conformance.suite import Capability, does_not_apply
 
 STOP_S = 1.0
-START_S = 10.0
-POLL_S = 10.0
 MOST_TASKS = 3
+#: as an operator may type them: of another connector, of another type, empty
+STRANGE_OFFSETS: tuple[tuple[Place, Place | None], ...] = (
+    ({"millstream.conformance": "no such partition"}, {"no such field": "x"}),
+    ({"millstream.conformance": None}, {"no such field": None}),
+    ({"millstream.conformance": "no such partition"}, None),
+    ({}, {}),
+)
 
 
 class SourcePromises(ConnectorConformance):
@@ -69,66 +76,85 @@ class SourcePromises(ConnectorConformance):
     def ends_within_a_second(self, end: Callable[[RunningSource], None]) -> None:
         """Poll on a thread; after `end`, called on the test's, it must be over within STOP_S, else the test fails.
 
-        Raises what the task raised on its thread. The test also fails when `start` takes longer than START_S.
+        Raises what the task raised on its thread. The test also fails when its `start` or `stop` takes too long.
         """
         source = self.running(blocking=True)
-        ready, ended = threading.Event(), threading.Event()
-        failure: list[BaseException] = []
+        ended = threading.Event()
 
-        def run() -> None:
-            try:
-                source.start()
-                ready.set()
-                while not source.context.wait(0) and not ended.is_set():
-                    source.task.poll()
-            except BaseException as error:  # noqa: BLE001 - shown by the test's own thread
-                failure.append(error)
-            finally:
-                ready.set()
-                source.task.stop()
+        def polls() -> None:
+            while not source.context.wait(0) and not ended.is_set():
+                source.task.poll()
 
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        assert ready.wait(START_S), f"start did not return within {START_S:.0f} s"
-        thread.join(0.2)  # long enough to be inside a poll
+        running = _Aside(source, polls)
+        running.starts()
+        threading.Event().wait(0.2)  # long enough to be inside a poll
         ended.set()
         end(source)
-        thread.join(STOP_S)
-        alive = thread.is_alive()
+        over = running.polled.wait(STOP_S)
         source.context.stop()
-        assert not alive, "poll went on for more than a second: wait with context.wait, interrupt in cancel"
-        if failure:
-            raise failure[0]
+        assert over, "poll went on for more than a second: wait with context.wait, interrupt in cancel"
+        running.stops()
+
+
+class _Aside:
+    """A source that starts, polls and stops on a thread of its own."""
+
+    def __init__(self, source: RunningSource, polls: Callable[[], None]) -> None:
+        self.started, self.polled = threading.Event(), threading.Event()
+        self._source = source
+        self._polls = polls
+        self._failure: list[BaseException] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def starts(self) -> None:
+        if not self.started.wait(CALLS.patience_s):
+            pytest.fail(CALLS.given_up("the task's start"))
+
+    def stops(self) -> None:
+        """Wait for the end, and raise what was raised there."""
+        self._thread.join(CALLS.patience_s)
+        if self._thread.is_alive():
+            pytest.fail(CALLS.given_up("the task's stop"))
+        if self._failure:
+            raise self._failure[0]
+
+    def _run(self) -> None:
+        try:
+            try:
+                self._source.start()
+                self.started.set()
+                self._polls()
+            finally:
+                self.started.set()
+                self.polled.set()
+                self._source.stop()
+        except BaseException as error:  # noqa: BLE001 - shown by the test's own thread
+            self._failure.append(error)
 
 
 class SourceEnds(SourcePromises):
     """That a source's polls come to an end."""
 
     def test_a_poll_without_data_returns(self) -> None:
-        done = threading.Event()
-        failure: list[BaseException] = []
         source = self.running()
 
-        def run() -> None:
-            try:
-                source.start()
-                for _ in range(QUIET_POLLS):
-                    source.poll()
-            except BaseException as error:  # noqa: BLE001 - shown by the test's own thread
-                failure.append(error)
-            finally:
-                done.set()
-                source.stop()
+        def polls() -> None:
+            for _ in range(QUIET_POLLS):
+                source.poll()
 
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        returned = done.wait(POLL_S)
+        running = _Aside(source, polls)
+        running.starts()
+        returned = running.polled.wait(CALLS.patience_s)
         source.context.stop()
+        if not returned:
+            CALLS.given_up("the task's poll")
+            source.task.cancel()
+            pytest.fail(
+                f"{QUIET_POLLS} polls without data took more than {CALLS.patience_s:g} s: return [] when there is none"
+            )
         source.task.cancel()
-        thread.join(STOP_S)
-        assert returned, f"{QUIET_POLLS} polls without data took more than {POLL_S:.0f} s: return [] when there is none"
-        if failure:
-            raise failure[0]
+        running.stops()
 
     def test_stop_ends_a_blocked_poll_within_a_second(self) -> None:
         def stop(source: RunningSource) -> None:
@@ -184,7 +210,72 @@ def _by_partition(records: Sequence[SourceRecord]) -> dict[str, list[str]]:
     return found
 
 
-class SourceConformance(SourceSharing):
+class SourceOffsets(SourceSharing):
+    """That offsets can be set by an operator; for a source that overrides `alter_offsets`."""
+
+    def test_offsets_that_an_operator_sets_are_gone_on_from(self) -> None:
+        self.needs_override("alter_offsets")
+        whole = self.collected()
+        stored = offsets_after(whole[:1])
+        if not stored:
+            does_not_apply("the source keeps no offsets for this configuration")
+        self.altered([(json.loads(partition), offset) for partition, offset in stored.items()])
+        again = collect(self.plugin_class(), self.settings(), stored, len(whole) - 1)
+        assert not difference(
+            [told(record) for record in again[: len(whole) - 1]], [told(record) for record in whole[1:]]
+        )
+
+    def test_offsets_that_an_operator_forgets_are_forgotten(self) -> None:
+        self.needs_override("alter_offsets")
+        whole = self.collected()
+        partitions = offsets_after(whole)
+        if not partitions:
+            does_not_apply("the source keeps no offsets for this configuration")
+        self.altered([(json.loads(partition), None) for partition in partitions])
+        again = collect(self.plugin_class(), self.settings(), {}, len(whole))
+        assert not difference([told(record) for record in again[: len(whole)]], [told(record) for record in whole])
+
+    def test_offsets_of_another_connector_are_refused_in_words_or_taken(self) -> None:
+        self.needs_override("alter_offsets")
+        for pair in STRANGE_OFFSETS:
+            refusal = "…"
+            try:
+                self.asked_to_alter([pair])
+            except (MillstreamError, ValueError) as error:
+                refusal = str(error)
+            assert refusal.strip(), f"alter_offsets refuses {pair} without a word"
+
+
+class SourceTraces(SourceOffsets):
+    """That a source leaves and shows nothing."""
+
+    def test_secrets_are_in_no_log_output_or_record(
+        self, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        secrets = self.secrets()
+        with caplog.at_level(logging.DEBUG):
+            records = self.collected()
+        printed = capfd.readouterr()
+        shown = caplog.text + printed.out + printed.err + repr([told(record) for record in records])
+        leaked = sorted(name for name, text in secrets.items() if text in shown)
+        assert not leaked, f"the secrets {leaked} are shown"
+
+    def test_nothing_is_left_behind(self) -> None:
+        self.collected()  # what a library opens once and keeps is not the connector's
+        with nothing_left_behind():
+            collect(self.plugin_class(), self.settings(), {}, self.records)
+
+    def test_the_process_stays_as_it_was(self) -> None:
+        self.plugin_class()
+        with changes_nothing():
+            self.collected()
+
+    def test_nothing_is_printed(self, capfd: pytest.CaptureFixture[str]) -> None:
+        self.collected()
+        nothing_printed(capfd)
+
+
+class SourceConformance(SourceTraces):
     """Certifies a source connector.
 
     A source that reads from an outside overrides `feed`; `away`, where the outside can be taken away. A class that
@@ -288,23 +379,3 @@ class SourceConformance(SourceSharing):
             assert len(again) >= self.records, "after the outage not all records came"
         finally:
             source.stop()
-
-    def test_secrets_are_in_no_log_output_or_record(
-        self, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        secrets = self.secrets()
-        with caplog.at_level(logging.DEBUG):
-            records = self.collected()
-        printed = capfd.readouterr()
-        shown = caplog.text + printed.out + printed.err + repr([told(record) for record in records])
-        leaked = sorted(name for name, text in secrets.items() if text in shown)
-        assert not leaked, f"the secrets {leaked} are shown"
-
-    def test_nothing_is_left_behind(self) -> None:
-        self.collected()  # what a library opens once and keeps is not the connector's
-        with nothing_left_behind():
-            collect(self.plugin_class(), self.settings(), {}, self.records)
-
-    def test_nothing_is_printed(self, capfd: pytest.CaptureFixture[str]) -> None:
-        self.collected()
-        assert capfd.readouterr().out == ""

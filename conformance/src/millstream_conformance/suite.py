@@ -6,8 +6,10 @@ from typing import Any, ClassVar, NoReturn
 
 import pytest
 
+from millstream_conformance.calling import CALLS, PATIENCE_S
 from millstream_conformance.harness import load
 from millstream_conformance.kinds import KINDS
+from millstream_conformance.leftovers import as_it_was
 
 KIT = "millstream_conformance"
 NOT_APPLICABLE = "does not apply: "
@@ -32,6 +34,7 @@ class Conformance:
     waived:        names of kit tests that are known to fail, each with its reason; they are strict expected
                    failures, so that a mended bug forces the waiver out.
     capabilities:  what the plugin claims; the tests of the others are skipped, and the certificate says so.
+    patience_s:    how long a call of a connector or a task may take.
 
     Making a subclass that replaces a test of the kit, or waives one that there is not, raises TypeError. pytest makes
     one object for each test; what a method that the author overrides raises fails that test.
@@ -40,6 +43,15 @@ class Conformance:
     hook: ClassVar[str] = ""
     waived: ClassVar[Mapping[str, str]] = {}
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
+    patience_s: ClassVar[float] = PATIENCE_S
+
+    @pytest.fixture(autouse=True)
+    def _calls(self, request: pytest.FixtureRequest) -> Iterator[None]:
+        """Each call of the plugin has its time, and the next test finds the process as it was."""
+        CALLS.patience_s, CALLS.suite, CALLS.test = self.patience_s, type(self).__qualname__, request.node.name
+        with as_it_was():
+            yield
+        CALLS.patience_s = PATIENCE_S
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

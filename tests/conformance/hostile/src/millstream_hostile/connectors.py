@@ -5,6 +5,7 @@ from typing import Any
 
 from millstream_api import (
     Config,
+    Place,
     Problem,
     RecordBatch,
     Settings,
@@ -24,7 +25,7 @@ from millstream_hostile.deeds import DEEDS
 
 PLACES = (
     *("none", "connector.start", "connector.task_configs", "connector.monitor", "connector.probe", "connector.stop"),
-    *("task.start", "task.poll", "task.put", "task.pre_commit", "task.stop"),
+    *("connector.alter_offsets", "task.start", "task.poll", "task.put", "task.pre_commit", "task.stop"),
 )
 OFFSETS = {"clean": 1, "set": {1, 2}, "nan": float("nan"), "object": object(), "bytes": b"\xff", "huge": 2**70}
 
@@ -87,6 +88,10 @@ class _Deeds:
     def probe(self) -> Iterable[Problem]:
         self.config.do("connector.probe")
         return ()
+
+    def alter_offsets(self, offsets: Sequence[tuple[Place, Place | None]]) -> bool:
+        self.config.do("connector.alter_offsets")
+        return False
 
     def stop(self) -> None:
         self.config.do("connector.stop")
