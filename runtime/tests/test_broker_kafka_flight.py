@@ -35,8 +35,9 @@ class Client:
     def __init__(self) -> None:
         self.held: list[tuple[Pending, int]] = []
         self.told: list[tuple[int, Delivered]] = []
-        self.flight = Flight(lambda: len(self.held))
+        self.flight = Flight(lambda: len(self.held) + len(self.refused))
         self._number = 0
+        self.refused: list[tuple[Pending, int]] = []  # reports that were not taken yet
 
     def add(self, values: list[bytes | None]) -> Pending:
         number = self._number
@@ -51,6 +52,8 @@ class Client:
         start, count = pending.handed, len(pending.batch.values)
         pending.handed = min(start + rows, count)
         self.held += [(pending, row) for row in range(start, pending.handed)]
+        if self.flight.ahead is not None:
+            self.flight.ahead += pending.handed - start
         if pending.handed == count:
             self.flight.left()
 
@@ -59,6 +62,19 @@ class Client:
         if refused:
             message: Any = Message(pending.batch.values[row])
             pending.refuse(message, ERROR)
+
+    def finish_first(self, refused: bool = False) -> None:
+        """In order; a refusal is held until it is taken."""
+        one = self.held.pop(0)
+        if refused:
+            self.refused.append(one)
+
+    def serve(self) -> bool:
+        for pending, row in self.refused:
+            message: Any = Message(pending.batch.values[row])
+            pending.refuse(message, ERROR)
+        self.refused.clear()
+        return True
 
     def settle(self) -> list[int]:
         """Which are over by now."""
@@ -194,6 +210,101 @@ def test_no_batch_is_told_before_its_rows_whatever_happens():
         while client.flight.waiting:
             client.hand_over()
         client.held.clear()
+        assert client.settle() == list(range(len(sent))), f"seed {seed}"
+        for number, delivered in client.told:
+            assert set(delivered.failures) == refused.get(number, set()), f"seed {seed}"
+
+
+def test_of_two_rounds_the_first_is_over_when_no_more_is_held_than_the_second_has():
+    client = Client()
+    client.add([b"a", b"b"])
+    client.hand_over()
+    client.flight.part()
+    client.add([b"c", b"d"])
+    client.hand_over()
+    client.finish_first()
+    assert not client.flight.look_at_first(client.serve)
+    client.finish_first()
+    assert client.flight.look_at_first(client.serve)
+    assert client.settle() == [0]
+    assert not client.flight.look_at_first(client.serve)
+
+
+def test_a_batch_that_is_of_two_rounds_is_over_with_the_second():
+    client = Client()
+    client.add([b"a"])
+    client.add([b"b", b"c"])
+    client.hand_over()
+    client.hand_over(1)
+    client.flight.part()
+    client.hand_over()
+    client.finish_first()
+    client.finish_first()
+    assert client.flight.look_at_first(client.serve)
+    assert client.settle() == [0]
+    client.finish_first()
+    assert client.settle() == [0, 1]
+
+
+def test_a_refusal_is_taken_before_its_batch_is_told_though_all_behind_it_is_written():
+    client = Client()
+    client.add([b"a"])
+    client.hand_over()
+    client.flight.part()
+    client.add([b"b"])
+    client.hand_over()
+    client.finish_first(refused=True)
+    client.finish_first()
+    assert client.flight.look_at_first(client.serve)
+    client.settle()
+    assert [dict(delivered.failures) for _, delivered in client.told] == [{0: ERROR}, {}]
+
+
+def test_when_rows_have_to_go_again_all_that_is_out_is_waited_for():
+    client = Client()
+    client.add([b"a"])
+    client.hand_over()
+    client.flight.part()
+    client.add([b"b"])
+    client.hand_over()
+    client.finish_first()
+    assert not client.flight.look_at_first(lambda: False)
+    assert not client.flight.look_at_first(client.serve)
+    assert client.settle() == []
+    client.finish_first()
+    assert client.settle() == [0, 1]
+
+
+def test_of_two_rounds_at_a_time_no_batch_is_told_before_its_rows_nor_without_a_refusal():
+    for seed in range(300):
+        choose = random.Random(seed)
+        client = Client()
+        refused: dict[int, set[int]] = {}
+        sent: list[Pending] = []
+        for step in range(120):
+            chance = choose.random()
+            if chance < 0.25:
+                sent.append(client.add([b"%d-%d" % (step, row) for row in range(choose.randint(1, 4))]))
+            elif chance < 0.5 and client.flight.waiting:
+                if not client.flight.look() and client.flight.ahead is None and choose.random() < 0.5:
+                    client.flight.part()
+                client.hand_over(choose.randint(1, 4))
+            elif chance < 0.9 and client.held:
+                pending, row = client.held[0]
+                if refuse := choose.random() < 0.2:
+                    refused.setdefault(sent.index(pending), set()).add(row)
+                client.finish_first(refuse)
+            elif chance < 0.95:
+                client.serve()
+            client.flight.look_at_first(client.serve)
+            over = client.settle()
+            out = (*client.held, *client.refused)
+            still = {sent.index(pending) for pending, _ in out} | {sent.index(each) for each in client.flight.waiting}
+            assert not still & set(over), f"seed {seed}"
+        while client.flight.waiting:
+            client.hand_over()
+        client.held.clear()
+        client.serve()
         assert client.settle() == list(range(len(sent))), f"seed {seed}"
         for number, delivered in client.told:
             assert set(delivered.failures) == refused.get(number, set()), f"seed {seed}"

@@ -72,6 +72,53 @@ def test_the_longer_a_round_is_out_the_more_seldom_it_is_looked_for() -> None:
     assert seen == [0.001, 0.005, 0.01, 0.05, 0.05]
 
 
+def full(clock: ManualClock, answer_s: float) -> Rounds:
+    """A round that is full, after one that was answered after so many seconds."""
+    rounds = Rounds("r", lambda: False, 0.005, clock)
+    rounds.take(pending(1, 100), 10_000, waited=False)
+    clock.advance(answer_s)
+    rounds.begin()
+    rounds.take(pending(200, 100), 10_000, waited=True)
+    assert rounds.take(pending(100, 100), 10_000, waited=True) == 0
+    return rounds
+
+
+def test_behind_a_full_round_goes_another_while_answers_are_quick() -> None:
+    clock = ManualClock()
+    rounds = full(clock, 0.02)
+    assert rounds.ahead(pending(1, 100))
+    assert rounds.take(pending(200, 100), 10_000, waited=False) == 100
+    clock.advance(0.02)
+    rounds.next()
+    assert rounds.take(pending(100, 100), 10_000, waited=True) == 0
+    assert rounds.ahead(pending(1, 100))
+    clock.advance(0.05)
+    rounds.next()
+    assert rounds.take(pending(200, 100), 10_000, waited=True) == 100
+    assert rounds.take(pending(100, 100), 10_000, waited=True) == 0
+    assert not rounds.ahead(pending(1, 100))
+
+
+def test_nothing_goes_ahead_after_a_slow_answer_for_other_partitions_or_behind_a_round_that_is_not_full() -> None:
+    clock = ManualClock()
+    assert not full(clock, 0.05).ahead(pending(1, 100))
+    assert not full(clock, 0.02).ahead(pending(1, 100, ("t", 1)))
+    assert not full(clock, 0.02).ahead(pending(1, 100, ("t", BY_KEY)))
+    rounds = full(clock, 0.02)
+    rounds.begin()
+    rounds.take(pending(10, 100), 10_000, waited=True)
+    clock.advance(0.01)
+    assert rounds.take(pending(10, 100), 10_000, waited=False) == 0
+    assert not rounds.ahead(pending(1, 100))
+
+
+def test_the_first_round_of_all_is_alone() -> None:
+    rounds = Rounds("r", lambda: False, 0.005, ManualClock())
+    rounds.take(pending(200, 100), 10_000, waited=True)
+    assert rounds.take(pending(100, 100), 10_000, waited=True) == 0
+    assert not rounds.ahead(pending(1, 100))
+
+
 def test_of_what_waited_some_go_however_long_it_takes_to_hand_them_over() -> None:
     clock = ManualClock()
     rounds = Rounds("r", lambda: False, 0.005, clock)

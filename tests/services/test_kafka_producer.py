@@ -21,6 +21,8 @@ from confluent_kafka.admin import (
 from running import until
 
 from millstream.broker.connect import open_broker
+from millstream.broker.kafka import rounds
+from millstream.broker.kafka.flight import Flight
 from millstream.broker.ports import (
     Admin,
     AdminSettings,
@@ -132,6 +134,28 @@ def test_many_batches_come_in_order_and_each_is_told_once(broker: Broker, topic:
     told = sent(producer_of(broker), *(Outgoing(topic, rows[at : at + 500]) for at in range(0, 20_000, 500)))
     assert [one.failures for one in told] == [{}] * 40
     assert values(read(broker, topic)) == rows
+
+
+def test_at_full_speed_a_second_round_goes_behind_the_first_and_all_come_once_in_order(
+    broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parted: list[int] = []
+    part = Flight.part
+    monkeypatch.setattr(rounds, "QUICK_SECONDS", 1.0)  # on a machine that is busy
+    monkeypatch.setattr(Flight, "part", lambda flight: (parted.append(flight.rows), part(flight))[1])
+    made(broker, topic)
+    producer = producer_of(broker)
+    told: list[Delivered] = []
+    count, size = 100, 2_000
+    for number in range(count):
+        producer.send(Outgoing(topic, [b"%097d" % (number * size + row) for row in range(size)]), told.append)
+        producer.poll()
+    assert producer.flush(WAIT_S) == 0
+    assert len(told) == count
+    assert not any(delivered.failures for delivered in told)
+    assert parted
+    rows = [int(value or b"") for value in values(read(broker, topic))]
+    assert rows == list(range(count * size))
 
 
 def test_rows_are_told_while_others_are_still_going_out(broker: Broker, topic: str) -> None:

@@ -24,6 +24,7 @@ class Terms:
     java: Mapping[str, str]
     buffer: int
     batch_size: int
+    in_order: bool
     compressed: bool
     largest: int
     max_age: float
@@ -38,6 +39,7 @@ class Terms:
             java,
             int(java.get("buffer.memory", settings.queue_bytes or BUFFER_BYTES)),
             int(found["batch.size"]),
+            found["enable.idempotence"] == "true" and found["message.timeout.ms"] == "0",
             found.get("compression.codec", "none").lower() != "none",
             int(found["message.max.bytes"]),
             int(found["topic.metadata.refresh.interval.ms"]) / 1000,

@@ -3,7 +3,9 @@
 Reports are asked for refused records alone: one for each record costs half as much again as sending it. That the others
 are written is known by the number of messages that librdkafka still holds: when it holds none, all that was out is
 over, and no failed record can be missed, since it is held until its report was taken. What waits is handed over in
-rounds, each when the one before is over (`rounds.py`), so that this moment comes again and again.
+rounds, each when the one before is over (`rounds.py`), so that this moment comes again and again. Of two rounds that
+are out for one partition, idempotent and without a time limit, the first is acknowledged first: it is over when no more
+is held than the second has.
 """
 
 from collections import deque
@@ -90,6 +92,8 @@ class Flight:
         self._held = held
         self._out: deque[Pending] = deque()
         self._over: deque[Pending] = deque()
+        self.ahead: int | None = None  # how many messages are of a second round, behind the first; None: there is one
+        self._before = 0  # how many of `_out` are over with the first
 
     def add(self, pending: Pending) -> None:
         """It waits."""
@@ -106,6 +110,26 @@ class Flight:
             return False
         self._over.extend(self._out)
         self._out.clear()
+        self.ahead = None
+        return True
+
+    def part(self) -> None:
+        """What is handed over from here on, and counted in `ahead`, is acknowledged after all that is out."""
+        self._before, self.ahead = len(self._out), 0
+
+    def look_at_first(self, serve: Callable[[], bool]) -> bool:
+        """Whether all is over that is out before what was handed over ahead.
+
+        serve: takes all reports; whether nothing has to go again.   A refused record is held until its report was
+        taken, and counts: so first they are counted, then reports are taken.
+        """
+        if self.ahead is None or self._held() > self.ahead:
+            return False
+        self.ahead = None
+        if not serve():
+            return False  # all that is out is waited for
+        for _ in range(self._before):
+            self._over.append(self._out.popleft())
         return True
 
     def land(self) -> bool:

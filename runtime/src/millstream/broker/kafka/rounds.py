@@ -4,6 +4,8 @@ librdkafka has one batch of a partition out at a time, and while rows of that pa
 their broker does not sleep (rd_kafka_toppar_producer_serve asks to be woken for them before it finds that none may be
 sent): a core for as long as the broker is slow. What waits here costs nothing. It goes on when the task's thread comes
 by, and while a plugin's poll keeps that away, by a thread that looks ever more seldom.
+
+A source at full speed whose answers come quickly is worth the burning: there a second round goes behind the first.
 """
 
 import threading
@@ -13,6 +15,7 @@ from collections.abc import Callable
 from millstream.broker.kafka.flight import BY_KEY, Lane, Pending
 from millstream.lifecycle import Clock, Spawned, StopToken, spawn
 
+QUICK_SECONDS = 0.025  # beside linger.ms: an answer for which it may be burned
 MOST_ROWS = 10_000  # librdkafka's batch.num.messages
 ROW_OVERHEAD = 36  # rd_kafka_msg_wire_size: RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD
 OPEN_SHARE = 0.8  # of linger.ms, for which librdkafka waits for more
@@ -41,6 +44,10 @@ class Room:
 
     def clear(self) -> None:
         self._taken.clear()
+
+    def is_of(self, lane: Lane) -> bool:
+        """Whether all of it is for this one partition."""
+        return lane[1] != BY_KEY and self._taken.keys() == {lane}
 
     def _of(self, lane: Lane) -> float:
         topic, partition = lane
@@ -73,24 +80,46 @@ class Rounds:
         self._room = Room()
         self._rows = 0
         self._began: float | None = None  # when the first rows of the round were handed over
+        self._since: float | None = None  # the same of the one before it, while two are out
+        self._ended = clock.monotonic()  # when the last round was over
+        self._quick = False  # whether that was answered soon
+        self._full = False
         self._thread: Spawned | None = None
         self._idle = False
         self._failure: BaseException | None = None  # of the thread
 
     def begin(self) -> None:
         """Nothing is out."""
-        self._began = None
+        self.next()
         self._room.clear()
+        self._began = None
+
+    def next(self) -> None:
+        """A round is over."""
+        now = self._clock.monotonic()
+        began = self._began if self._since is None else self._since
+        if began is not None:
+            self._quick = now - max(began, self._ended) < self._linger + QUICK_SECONDS
+        self._ended, self._since = now, None
+
+    def ahead(self, pending: Pending) -> bool:
+        """Whether a source at full speed gets quick answers: another round then begins behind the one that is out."""
+        if not (self._quick and self._full and self._room.is_of(pending.lane)):
+            return False
+        self._room.clear()
+        self._since, self._began = self._began, None
+        return True
 
     def take(self, pending: Pending, batch_bytes: int, waited: bool) -> int:
         """How many rows of it are of this round. batch_bytes: how large a batch may be.   waited: since before it."""
         now = self._clock.monotonic()
         if self._began is None:
-            self._began, self._rows = now, 0
+            self._began, self._rows, self._full = now, 0, False
         elif now - self._began >= OPEN_SHARE * self._linger and not (waited and self._rows < LEAST_ROWS):
             return 0  # the others may have left already
         rows = self._room.take(pending, batch_bytes)
         self._rows += rows
+        self._full = not rows
         return rows
 
     @property
