@@ -12,7 +12,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 
-from millstream.broker.kafka.flight import BY_KEY, Lane, Pending
+from millstream.broker.kafka.flight import BY_KEY, Flight, Lane, Pending
 from millstream.lifecycle import Clock, Spawned, StopToken, spawn
 
 QUICK_SECONDS = 0.025  # beside linger.ms: an answer for which it may be burned
@@ -163,3 +163,40 @@ class Rounds:
                     return
                 lingering = min(max(self._linger - self._out, 0.0), LINGER_SECONDS)
                 self.changed.wait(None if self._idle else lingering + self.notice)
+
+
+class Passing:
+    """Which rows may pass to librdkafka now: of the round that is open, or of one behind it.
+
+    in_order: whether rows for one partition are acknowledged in order.
+    serve:    takes all reports; whether no row has to go again.
+    """
+
+    def __init__(self, flight: Flight, rounds: Rounds, in_order: bool, serve: Callable[[], bool]) -> None:
+        self._flight = flight
+        self._rounds = rounds
+        self._in_order = in_order
+        self._serve = serve
+
+    def look(self) -> bool:
+        """Whether nothing is out; what is over is noted."""
+        if self._flight.look():
+            self._rounds.begin()
+            return True
+        if self._flight.look_at_first(self._serve):
+            self._rounds.next()
+        return False
+
+    def take(self, pending: Pending, batch_bytes: int, waited: bool) -> int:
+        """As `Rounds.take`."""
+        rows = self._rounds.take(pending, batch_bytes, waited)
+        if not rows and self._in_order and self._flight.ahead is None and self._rounds.ahead(pending):
+            self._flight.part()
+            rows = self._rounds.take(pending, batch_bytes, waited)
+        return rows
+
+    def handed(self, pending: Pending, start: int) -> None:
+        """Its rows from `start` on were handed over, save those that were refused at once."""
+        if self._flight.ahead is not None:
+            refused = sum(start <= row < pending.handed for row in pending.failures)
+            self._flight.ahead += pending.handed - start - refused

@@ -10,7 +10,7 @@ from millstream.broker.kafka.failures import OF_A_BATCH, TOO_LARGE, Watch, expla
 from millstream.broker.kafka.flight import Done, Flight, Pending
 from millstream.broker.kafka.handing import Hand, payload, size_of, too_large
 from millstream.broker.kafka.making import Making
-from millstream.broker.kafka.rounds import Rounds
+from millstream.broker.kafka.rounds import Passing, Rounds
 from millstream.broker.kafka.topics import Topic, Topics
 from millstream.broker.ports import Delivered, Outgoing, ProducerSettings
 from millstream.errors import BrokerError, UnknownTopicError
@@ -41,6 +41,7 @@ class Settling:
         self.line = Line(making, settings, self.terms, watch)
         self._flight = Flight(lambda: self.line.held)
         self._rounds = Rounds(f"{settings.client_id} rounds", self._go_on, self.terms.linger, clock)
+        self._passing = Passing(self._flight, self._rounds, self.terms.in_order, self._nothing_again)
         ignore_keys = self.terms.java.get("partitioner.ignore.keys", "false").lower() == "true"
         self._hand = Hand(self._refused, ignore_keys, settings.report_each)
         self._again: list[tuple[Pending, int]] = []
@@ -108,7 +109,7 @@ class Settling:
             if not self.line.held:
                 self._resend()
         else:
-            if self._look() and self._alone:
+            if self._passing.look() and self._alone:
                 self._alone = False
                 if self._halve:
                     self._batch_size = max(self._batch_size // 2, LEAST_BATCH)
@@ -121,48 +122,26 @@ class Settling:
         flight = self._flight
         if not flight.waiting or self._again or self._alone or self._astray.rows:
             return
-        over = self._look()
+        over = self._passing.look()
         while flight.waiting and not (self._again or self._astray.rows):
             pending, count = flight.waiting[0], len(flight.waiting[0].batch.values)
             start = pending.handed
-            if start < count and not (rows := self._of_a_round(pending, over)):
+            if start < count and not (rows := self._passing.take(pending, self.line.batch_size, over)):
                 return
             if start < count:
-                self._hand_over(pending, start + rows)
+                try:
+                    self._hand.over(self.line.client, pending, start + rows)
+                except Exception as error:
+                    flight.fail_first(start, error)
+                    raise
+                self._passing.handed(pending, start)
             if not (pending.failures and self._astray.at_once(pending, start)):
                 self.failure = self.failure or next(iter(pending.failures.values()), None)
             if pending.handed == count:
                 flight.left()
 
-    def _look(self) -> bool:
-        """Whether nothing is out; note what is over."""
-        if self._flight.look():
-            self._rounds.begin()
-            return True
-        if self._flight.look_at_first(self._served):
-            self._rounds.next()
-        return False
-
-    def _of_a_round(self, pending: Pending, over: bool) -> int:
-        """How many rows may go out now, behind a round that is out or as one of it."""
-        rows = self._rounds.take(pending, self.line.batch_size, over)
-        if not rows and self.terms.in_order and self._flight.ahead is None and self._rounds.ahead(pending):
-            self._flight.part()
-            rows = self._rounds.take(pending, self.line.batch_size, over)
-        return rows
-
-    def _hand_over(self, pending: Pending, stop: int) -> None:
-        start, flight = pending.handed, self._flight
-        try:
-            self._hand.over(self.line.client, pending, stop)
-        except Exception as error:
-            flight.fail_first(start, error)
-            raise
-        if flight.ahead is not None:
-            flight.ahead += stop - start - sum(start <= row < stop for row in pending.failures)
-
-    def _served(self) -> bool:
-        """Take all reports; whether nothing has to go again."""
+    def _nothing_again(self) -> bool:
+        """Take all reports; whether no row has to go again."""
         self.line.serve(0.0)
         return not (self._again or self._astray.rows)
 
