@@ -5,8 +5,9 @@
 Each round is a fresh standalone worker with a file source, a topic of its own and a sink, on one broker that all rounds
 share (a full disk is another broker's). At 10 to 90 % of the data something goes wrong (see `faults.py`; after every
 fourth fault comes a pair of two), by chance that --seed decides; then it is undone, and everything is counted. Prints
-a table and adds the rounds to benchmarks/results/fault_rounds.json, in which a round is known by its seed: done again,
-it takes the place of the former. `--first 41` goes on where 40 rounds ended. Ends with 1 when a round has a problem.
+a table and adds the rounds, with the commit and the time of each, to benchmarks/results/fault_rounds.json: one that had
+a problem stays there when its seed is done again. `--first 41` goes on where 40 rounds ended. Ends with 1 when a round
+has a problem.
 """
 
 import argparse
@@ -16,8 +17,10 @@ import platform
 import shutil
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -93,10 +96,16 @@ def attempt(one: Round, shared: Kafka, lines: int) -> None:
 def kept(results: Path, done: Sequence[Round]) -> None:
     """Add rounds to the report; the sums are of all rounds in it."""
     before = json.loads(results.read_text())["rows"] if results.exists() else []
-    rows = {row["seed"]: row for row in [*before, *map(asdict, done)]}
-    ordered = [rows[seed] for seed in sorted(rows)]
+    of = {"commit": commit(), "when": time.strftime("%Y-%m-%d %H:%M")}
+    rows = [*before, *({**of, **asdict(one)} for one in done)]
     results.parent.mkdir(exist_ok=True)
-    results.write_text(json.dumps({**summary(ordered), "rows": ordered}, indent=1) + "\n")
+    results.write_text(json.dumps({**summary(rows), "rows": rows}, indent=1) + "\n")
+
+
+def commit() -> str:
+    """Of this clone, `-dirty` when something is changed beside it; "" where there is none."""
+    asked = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude", "*"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -108,6 +117,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "lines": sum(row["lines"] for row in rows),
         **{name: sum(row[name] for row in rows) for name in COUNTED},
         "rounds_with_a_problem": [row["seed"] for row in rows if row["problems"]],
+        "commits": sorted({row["commit"] for row in rows}),
         "python": platform.python_version(),
         "cores": os.cpu_count(),
         "kinds": {name: _of_kind(kinds[name]) for name in sorted(kinds)},
