@@ -111,6 +111,30 @@ def test_a_connector_file_is_validated_without_a_worker(
     assert not (tmp_path / "millstream-data").exists()
 
 
+@pytest.mark.parametrize(
+    ("worker", "code", "said"),
+    [
+        ("plugins.disabled=millstream-file", 1, "Failed to find any class that implements Connector"),
+        ("listeners=foo", 1, "listeners"),
+        ("value.converter=", 1, "value.converter"),
+        ("offset.flush.interval.ms=500", 0, "no problem"),
+    ],
+)
+def test_a_connector_is_validated_as_the_worker_of_that_file_would(
+    tmp_path: Path, worker: str, code: int, said: str
+) -> None:
+    json_converter = "org.apache.kafka.connect.json.JsonConverter"
+    converters = f"key.converter={json_converter}\nvalue.converter={json_converter}\n"
+    (tmp_path / "worker.properties").write_text(f"{converters}{worker}\n")
+    (tmp_path / "c.json").write_text(
+        json.dumps({"name": "c", "config": {"connector.class": "FileStreamSource", "topic": "t"}})
+    )
+    done = run(tmp_path, "validate", "c.json", "--config", "worker.properties")
+    assert done.returncode == code, done.stdout + done.stderr
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_connectors_are_managed_over_rest(worker: WorkerProcess) -> None:
     worker.start()
     folder, url = worker.folder, ("--url", worker.url)

@@ -10,14 +10,14 @@ from time import monotonic
 from starlette.types import ASGIApp
 
 from millstream.broker.connect import EMBEDDED, open_broker
-from millstream.errors import ConfigError, PluginError
+from millstream.errors import ConfigError
 from millstream.herder.herder import WorkerIdentity
 from millstream.herder.requests import CreateConnector
 from millstream.herder.standalone import StandaloneHerder, StandaloneParts
 from millstream.host.channel import Surroundings
 from millstream.host.installed import Places
 from millstream.inventory.discovery import discover
-from millstream.inventory.inventory import Inventory
+from millstream.inventory.required import check_converters
 from millstream.lifecycle import SystemClock
 from millstream.rest.app import RestSettings, create_admin_app, create_app
 from millstream.rest.extensions import HerderCluster, beside, guarded, load_extensions
@@ -26,7 +26,6 @@ from millstream.rest.security import CrossOrigin, ResponseHeaders, header_rules
 from millstream.rest.server import RestServer, Served
 from millstream.rest.tls import server_context
 from millstream.settings.memory import parse_size
-from millstream.settings.plugins import Kind
 from millstream.settings.reading import bootstrap_of, expanded, worker_config
 from millstream.settings.worker import StandaloneConfig
 from millstream.storage.kept_offsets import KeptOffsets
@@ -55,7 +54,7 @@ class Standalone:
         if "bootstrap.servers" not in settings:
             log.info("no bootstrap.servers: topics live in the embedded log %s", raw["bootstrap.servers"])
         self._inventory = discover(frozenset(config.plugins_disabled))
-        _check_converters(config, self._inventory)
+        check_converters(config, self._inventory)
         self._file = _offsets_file(config, raw["bootstrap.servers"])
         self._topic = offset_topic(resolved)
         self._broker = open_broker(raw["bootstrap.servers"], resolved)
@@ -191,19 +190,3 @@ def _listed(text: str) -> list[str]:
 
 def _tls(scheme: str, resolved: Mapping[str, str], prefix: str) -> ssl.SSLContext | None:
     return server_context(settings_of(resolved, prefix), prefix) if scheme == "https" else None
-
-
-def _check_converters(config: StandaloneConfig, inventory: Inventory) -> None:
-    """Raise ConfigError for converters that are not installed: every connector that names none would fail of them."""
-    problems = []
-    for setting, kind, name in (
-        ("key.converter", Kind.CONVERTER, config.key_converter),
-        ("value.converter", Kind.CONVERTER, config.value_converter),
-        ("header.converter", Kind.HEADER_CONVERTER, config.header_converter),
-    ):
-        try:
-            inventory.find(kind, name)
-        except PluginError as error:
-            problems.append((setting, f"Invalid value {name} for configuration {setting}: {error}"))
-    if problems:
-        raise ConfigError(problems)

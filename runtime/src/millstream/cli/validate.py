@@ -10,10 +10,12 @@ from millstream.cli.connector_files import read_connector
 from millstream.cli.output import EXIT_FAILED, fail, json_option, print_json, print_table, say
 from millstream.errors import ConfigError, MillstreamError, message_of
 from millstream.herder.classes import kind_of, plugin_of, target_of
-from millstream.host.channel import RunProbe
+from millstream.host.channel import RunProbe, Surroundings
+from millstream.host.installed import Places
 from millstream.inventory.discovery import discover
+from millstream.inventory.required import check_converters
 from millstream.settings.properties import read_properties
-from millstream.settings.reading import WITHOUT_A_FILE, bootstrap_of
+from millstream.settings.reading import WITHOUT_A_FILE, bootstrap_of, worker_config
 from millstream.worker.worker import Worker, WorkerSetup
 
 PATIENCE_S = 90.0
@@ -50,14 +52,17 @@ def validate(file: Path, config: Path | None, as_json: bool) -> None:
 
 
 def _report(file: Path, settings: dict[str, str]) -> dict[str, Any]:
+    resolved = {name: text for name, text in Places(Surroundings(settings)).worker.items() if text is not None}
+    config = worker_config(resolved)
+    inventory = discover(frozenset(config.plugins_disabled))
+    check_converters(config, inventory)
     connector = read_connector(file)
-    inventory = discover()
     if not connector.config.get("connector.class"):
         raise ConfigError({"connector.class": f"{file}: the setting connector.class is missing; it names the plugin"})
     plugin = plugin_of(inventory, connector.config)
     arguments = {"kind": kind_of(inventory, connector.config)}
     probe = RunProbe("report", target_of(plugin), connector.config, arguments, connector.name)
-    worker = Worker(WorkerSetup(settings=settings))
+    worker = Worker(WorkerSetup(settings=settings, disabled=config.plugins_disabled))
     worker.start()
     try:
         report: dict[str, Any] = worker.probe(probe, PATIENCE_S).result(PATIENCE_S)
