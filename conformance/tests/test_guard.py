@@ -1,7 +1,11 @@
 """Plugins that end the process, or never let go of it: the certificate is written, and says what they did where."""
 
+import os
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from kit_bench import HOOKS, PLUGIN, SUITE, certificate, failures, installed, run_apart
 
+from millstream_conformance.child import Child, apart
 from millstream_conformance.guard import PRINTED, Guard, cut
 
 pytest_plugins = ["pytester"]
@@ -148,6 +153,33 @@ def test_the_memory_of_the_plugins_has_a_limit(pytester: pytest.Pytester, limit:
 def test_a_debugger_has_the_tests_in_the_process_it_is_in(pytester: pytest.Pytester) -> None:
     assert not Guard.can(pytester.parseconfig("--pdb"))
     assert Guard.can(pytester.parseconfig())
+
+
+def test_a_child_that_says_nothing_is_ended() -> None:
+    child = Child(lambda sending: threading.Event().wait(60))
+    assert child.message(0.2) is None
+    told, stacks = child.told()
+    child.close()
+    assert told == "the test did not end in time"
+    assert "in test_a_child_that_says_nothing_is_ended" in stacks
+
+
+@pytest.mark.parametrize(
+    ("function", "answer"),
+    [
+        (lambda: [1], [1]),
+        (lambda: None, None),
+        (lambda: os._exit(0), "otherwise"),
+        (lambda: sys.exit(3), "otherwise"),
+    ],
+    ids=["a list", "nothing", "ends", "raises"],
+)
+def test_what_is_asked_apart_is_answered_or_given_up(function: Callable[[], Any], answer: Any) -> None:
+    assert apart(function, 20, "otherwise") == answer
+
+
+def test_what_goes_on_apart_is_given_up() -> None:
+    assert apart(lambda: threading.Event().wait(60), 0.2, "otherwise") == "otherwise"
 
 
 def test_what_was_printed_is_cut_in_the_middle_with_a_count() -> None:

@@ -3,12 +3,15 @@
 import locale
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from millstream_conformance.leftovers import Surroundings, as_it_was, changes_nothing
+from millstream_conformance import leftovers
+from millstream_conformance.leftovers import Surroundings, as_it_was, changes_nothing, nothing_left_behind
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +47,20 @@ def test_a_change_is_told_and_can_be_put_back(change: Callable[[], object], told
         assert told in str(caught.value)
     left = list(before.changes())
     assert left == (["standard error is another file"] if "another" in told else [])
+
+
+@pytest.mark.skipif(not Path("/proc/thread-self/children").exists(), reason="needs /proc: run it on Linux")
+def test_a_process_that_goes_on_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "PATIENCE_S", 0.1)
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        with pytest.raises(AssertionError, match=r"processes \['\d+'\]"), nothing_left_behind():
+            started.append(subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE))
+    finally:
+        for process in started:
+            process.communicate(b"\n")
+    with nothing_left_behind():
+        subprocess.run([sys.executable, "-c", ""], check=True)
 
 
 def test_the_value_of_a_variable_is_not_shown() -> None:

@@ -1,4 +1,4 @@
-"""What a plugin may have left behind: threads, open files and sockets, things printed, a process that is changed."""
+"""What a plugin may have left behind: threads, processes, open files, things printed, a process that is changed."""
 
 import locale
 import os
@@ -7,8 +7,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,19 +34,31 @@ def _open_files() -> Counter[str]:
     return found
 
 
+def _children() -> set[str]:
+    """The numbers of the processes that this one has started and not waited for; none where there is no /proc."""
+    found: set[str] = set()
+    for children in Path("/proc/self/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # of a thread that has ended by now
+            found.update(children.read_text().split())
+    return found
+
+
 @contextmanager
 def nothing_left_behind() -> Iterator[None]:
-    """Fail if threads or open files that were not there before are there after, PATIENCE_S later."""
-    threads, files = set(threading.enumerate()), _open_files()
+    """Fail if threads, processes or open files that were not there before are there after, PATIENCE_S later."""
+    threads, files, children = set(threading.enumerate()), _open_files(), _children()
     yield
     deadline = time.monotonic() + PATIENCE_S
     while True:
         new_threads = [thread.name for thread in threading.enumerate() if thread not in threads]
         new_files = sorted((_open_files() - files).elements())
-        if not new_threads and not new_files:
+        new_children = sorted(_children() - children)
+        if not new_threads and not new_files and not new_children:
             return
         if time.monotonic() > deadline:
-            raise AssertionError(f"left behind after stop: threads {new_threads}, open files {new_files}")
+            raise AssertionError(
+                f"left behind after stop: threads {new_threads}, open files {new_files}, processes {new_children}"
+            )
         threading.Event().wait(0.01)
 
 
