@@ -56,6 +56,5 @@ class Astray:
         )
         rows, self.rows = self.rows, []
         for pending, row in rows:
-            del pending.failures[row]
             pending.loosen(row)
         self._hand.again(client, rows)

@@ -56,13 +56,17 @@ class Hand:
             self._plain(client, pending, start, stop)
 
     def again(self, client: "Producer", rows: Sequence[tuple[Pending, int]]) -> None:
-        """Rows whose batch was refused, in order, each to the partition it was for."""
+        """Rows whose batch was refused, in order, each to the partition it was for; noted as failed until then."""
         for pending, row in rows:
             report = self._report_row(pending, row) if self._report_each else self._report(pending)
+            refused = pending.failures.pop(row)
             try:
                 _one(client, pending.batch, row, (pending.partition(row), report))
             except KafkaException as error:
                 pending.failures[row] = _at_once(pending.batch, row, error)
+            except BaseException:
+                pending.failures[row] = refused
+                raise
 
     def _plain(self, client: "Producer", pending: Pending, start: int, stop: int) -> None:
         batch, produce, where = pending.batch, client.produce, pending.where

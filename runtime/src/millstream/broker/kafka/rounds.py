@@ -8,12 +8,16 @@ by, and while a plugin's poll keeps that away, by a thread that looks ever more 
 A source at full speed whose answers come quickly is worth the burning: there a second round goes behind the first.
 """
 
+import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable
 
 from millstream.broker.kafka.flight import BY_KEY, Flight, Lane, Pending
+from millstream.errors import message_of
 from millstream.lifecycle import Clock, Spawned, StopToken, spawn
+
+log = logging.getLogger(__name__)
 
 QUICK_SECONDS = 0.025  # beside linger.ms: an answer for which it may be burned
 MOST_ROWS = 10_000  # librdkafka's batch.num.messages
@@ -160,6 +164,7 @@ class Rounds:
                     self._idle = not self._step()
                 except BaseException as error:  # noqa: BLE001 - raised on the task's thread
                     self._failure = error
+                    log.error("[%s] rows that wait for Kafka go no further: %s", self._name, message_of(error))
                     return
                 lingering = min(max(self._linger - self._out, 0.0), LINGER_SECONDS)
                 self.changed.wait(None if self._idle else lingering + self.notice)
@@ -177,23 +182,39 @@ class Passing:
         self._rounds = rounds
         self._in_order = in_order
         self._serve = serve
+        self._lane: Lane | None = None  # of the rounds that are out, while there are two
+        self._mixed = False  # rows are out that are of no round
 
     def look(self) -> bool:
         """Whether nothing is out; what is over is noted."""
         if self._flight.look():
             self._rounds.begin()
+            self._mixed = False
             return True
         if self._flight.look_at_first(self._serve):
             self._rounds.next()
         return False
 
     def take(self, pending: Pending, batch_bytes: int, waited: bool) -> int:
-        """As `Rounds.take`."""
+        """As `Rounds.take`; of two rounds that are out both have the same one partition."""
+        if self._flight.ahead is not None:
+            return self._rounds.take(pending, batch_bytes, waited) if pending.lane == self._lane else 0
         rows = self._rounds.take(pending, batch_bytes, waited)
-        if not rows and self._in_order and self._flight.ahead is None and self._rounds.ahead(pending):
+        if not rows and self._in_order and not self._mixed and self._rounds.ahead(pending):
             self._flight.part()
+            self._lane = pending.lane
             rows = self._rounds.take(pending, batch_bytes, waited)
         return rows
+
+    def refused(self) -> None:
+        """A row was: all that is out is waited for."""
+        self._flight.ahead = None
+
+    def goes_again(self, refused: bool) -> None:
+        """Rows of several partitions are out again. Where whole batches are refused, none comes behind others again."""
+        self._flight.ahead = None
+        self._mixed = True
+        self._in_order = self._in_order and not refused
 
     def handed(self, pending: Pending, start: int) -> None:
         """Its rows from `start` on were handed over, save those that were refused at once."""

@@ -62,6 +62,7 @@ class Settling:
         """Wait at most so long for all there is; gives the rows that are not written yet."""
         deadline = self._clock.monotonic() + seconds
         with self._rounds.changed:
+            self._rounds.check()
             while True:
                 left = max(deadline - self._clock.monotonic(), 0.0)
                 self.line.flush(min(left, self._rounds.notice) if self._flight.waiting else left)
@@ -104,17 +105,16 @@ class Settling:
         """Have go out what may: first what has to go again."""
         if self._astray.rows and not self._again:
             if not self.line.held:
+                self._passing.goes_again(refused=False)
                 self._astray.scatter(self.line.client)
         elif self._again:
             if not self.line.held:
                 self._resend()
         else:
             if self._passing.look() and self._alone:
-                self._alone = False
-                if self._halve:
-                    self._batch_size = max(self._batch_size // 2, LEAST_BATCH)
-                self._halve = False
-                self.line.remake(self._batch_size)
+                smaller = max(self._batch_size // 2, LEAST_BATCH) if self._halve else self._batch_size
+                self.line.remake(smaller)
+                self._batch_size, self._alone, self._halve = smaller, False, False
             self._forward()
 
     def _forward(self) -> None:
@@ -132,6 +132,7 @@ class Settling:
                 try:
                     self._hand.over(self.line.client, pending, start + rows)
                 except Exception as error:
+                    self.failure = self.failure or error
                     flight.fail_first(start, error)
                     raise
                 self._passing.handed(pending, start)
@@ -152,26 +153,28 @@ class Settling:
         return bool(self._flight.waiting)
 
     def _refused(self, pending: Pending, error: KafkaError, message: Message) -> None:
-        """A report of a record that was not written."""
-        name = pending.batch.topic
-        failure = explained(error, f"writing to topic {name!r}", self._watch.peer, name)
-        row = pending.refuse(message, failure)
-        large = error.code() in TOO_LARGE
-        if large or error.code() in OF_A_BATCH:
-            transacting = self._settings.transactional_id is not None
-            if not self._alone and self.line.batch_size > 1 and not transacting:
-                self._halve |= large
-                self._again.append((pending, row))  # noted as failed until it is sent: an equal row is another
+        """A report of a record that was not written; whichever thread takes reports hears it."""
+        with self._rounds.changed:
+            self._passing.refused()
+            name = pending.batch.topic
+            failure = explained(error, f"writing to topic {name!r}", self._watch.peer, name)
+            row = pending.refuse(message, failure)
+            large = error.code() in TOO_LARGE
+            if large or error.code() in OF_A_BATCH:
+                transacting = self._settings.transactional_id is not None
+                if not self._alone and self.line.batch_size > 1 and not transacting:
+                    self._halve |= large
+                    self._again.append((pending, row))  # noted as failed until it is sent: an equal row is another
+                    return
+                if large:
+                    pending.failures[row] = too_large(pending.batch, row, "the topic or its brokers take")
+                elif transacting:  # which of its batch is at fault is not known, so that none may be left out
+                    pending.failures[row] = BrokerError(f"{failure}; {IN_A_TRANSACTION}")
+            if self._astray.takes(pending, row, error.code()):
                 return
-            if large:
-                pending.failures[row] = too_large(pending.batch, row, "the topic or its brokers take")
-            elif transacting:  # which of its batch is at fault is not known, so that none may be left out
-                pending.failures[row] = BrokerError(f"{failure}; {IN_A_TRANSACTION}")
-        if self._astray.takes(pending, row, error.code()):
-            return
-        self.failure = self.failure or pending.failures[row]
-        if isinstance(failure, UnknownTopicError):
-            self._topics.forget(name)
+            self.failure = self.failure or pending.failures[row]
+            if isinstance(failure, UnknownTopicError):
+                self._topics.forget(name)
 
     def _resend(self) -> None:
         """Their batches were refused: each row again, alone, so that the one at fault alone fails."""
@@ -180,8 +183,7 @@ class Settling:
         self.line.remake(1)
         self._alone = True
         rows, self._again = self._again, []
-        for pending, row in rows:
-            del pending.failures[row]
+        self._passing.goes_again(refused=True)
         self._hand.again(self.line.client, rows)
 
 
