@@ -335,7 +335,7 @@ class ConnectorRun(Supervised):
 
     def begin(self) -> None:
         self._await_start()
-        self.launch(self._spec)
+        self.launch(replace(self._spec, target=self._target.value))
 
     def set_target(self, target: TargetState) -> None:
         self._target = target

@@ -121,14 +121,12 @@ class Worker:
     def start_connector(self, spec: RunConnector, on_event: OnEvent) -> None:
         """Run a connector; `on_event` hears RUNNING, PAUSED, STOPPED, FAILED, UNASSIGNED."""
 
-        def begin() -> None:
+        def succeed() -> None:
             run = ConnectorRun(self._facilities, replace(spec, around=_surroundings(self._setup)), on_event)
             run.given = needs_of_connector()
-            self._connectors.put(spec.connector, run)
-            run.begin()
+            self._connectors.succeed(spec.connector, run, self._setup.graceful_ms / 1000, run.begin)
 
-        graceful = self._setup.graceful_ms / 1000
-        self._loop.post(lambda: self._connectors.succeed(spec.connector, graceful, begin))
+        self._loop.post(succeed)
 
     def stop_connector(self, name: str, timeout: float = 5.0) -> "Future[None]":
         """Stop it; done when it is gone, killed after `timeout` seconds (§5.6)."""
@@ -138,9 +136,8 @@ class Worker:
         """Run a task; `on_event` hears RUNNING, PAUSED, FAILED, UNASSIGNED, and what the task tells."""
         task = TaskId(spec.connector, spec.task)
 
-        def begin() -> None:
+        def succeed() -> None:
             run = TaskRun(self._facilities, spec, on_event, lambda: share_out(self._tasks.present(), spec.connector))
-            self._tasks.put(task, run)
             setup = self._setup
             needs = needs_of_task(spec.plugin.kind, spec.connector_settings, setup.settings, setup.client_threads)
 
@@ -148,10 +145,12 @@ class Worker:
                 run.begin_with(_surroundings(setup, queue_bytes))
                 share_out(self._tasks.present(), spec.connector)
 
-            self._admission.admit(run, spec.plugin, needs, launch)
+            def begin() -> None:
+                self._admission.admit(run, spec.plugin, needs, launch)
 
-        graceful = self._setup.graceful_ms / 1000
-        self._loop.post(lambda: self._tasks.succeed(task, graceful, begin))
+            self._tasks.succeed(task, run, setup.graceful_ms / 1000, begin)
+
+        self._loop.post(succeed)
 
     def stop_tasks(self, ids: Iterable[TaskId], timeout: float | None = None) -> "Future[None]":
         """Stop these tasks; done when all are gone. `timeout` seconds for all together, by default the graceful one."""
@@ -163,9 +162,9 @@ class Worker:
         """Pause, resume or stop the connector and every task of it that runs here."""
 
         def aim() -> None:
-            if (own := self._connectors.get(connector)) is not None:
+            if (own := self._connectors.expected().get(connector)) is not None:
                 own.set_target(target)
-            for task, run in self._tasks.present().items():
+            for task, run in self._tasks.expected().items():
                 if task.connector == connector:
                     run.set_target(target)
 
@@ -227,8 +226,8 @@ class Worker:
 
     def describe(self) -> Sequence[ChildView]:
         """Give what runs now: connectors, tasks, probes, templates, and how many threads were abandoned."""
-        views = [_view("connector", name, run) for name, run in sorted(self._connectors.present().items())]
-        views += [_view("task", str(task), run) for task, run in sorted(self._tasks.present().items())]
+        views = [_view("connector", name, run) for name, run in sorted(self._connectors.expected().items())]
+        views += [_view("task", str(task), run) for task, run in sorted(self._tasks.expected().items())]
         running = [probe for probe in self._probes.copy() if not probe.child.is_gone]
         views += [ChildView("probe", probe.label, "RUNNING", probe.child.pid, {}) for probe in running]
         launcher = self._facilities.launcher
