@@ -141,6 +141,21 @@ def test_a_bare_template_without_descriptors_says_so_and_the_other_is_an_interpr
     assert pid_of(worker, "", "template") == bare
 
 
+@pytest.mark.parametrize(
+    ("times", "has_one", "said"),
+    [
+        (1, True, "the template for moody was killed before it was ready; it is made once more"),
+        (2, False, "no template for moody: importing it was ended from outside twice; its children start without one"),
+    ],
+)
+def test_a_template_that_is_killed_while_it_imports_is_made_once_more(worker, mood, caplog, times, has_one, said):
+    mood("killed").write_text(str(times))
+    worker.start()
+    moody(worker, "waits").until("RUNNING", PATIENCE_S)
+    assert said in caplog.text
+    assert bool(pid_of(worker, "moody", "template")) is has_one
+
+
 def test_what_fails_in_a_spare_is_in_the_log_even_if_it_is_a_broken_pipe(worker, mood, caplog):
     mood("broken")
     caplog.set_level("INFO")

@@ -55,7 +55,8 @@ def test_a_plugin_whose_module_ends_the_process_on_import_is_failed_and_others_g
     assert "its module ended the process on import: SystemExit('I am leaving')" in trace
 
 
-def test_a_template_that_dies_takes_its_children_and_they_are_failed(tmp_path):
+@pytest.mark.parametrize(("number", "how"), [(signal.SIGKILL, "signal 9"), (signal.SIGTERM, "exit code 0")])
+def test_a_template_that_dies_takes_its_children_which_have_failed_from_outside(tmp_path, number, how):
     worker = Worker(setup(tmp_path))
     worker.start()
     try:
@@ -63,9 +64,9 @@ def test_a_template_that_dies_takes_its_children_and_they_are_failed(tmp_path):
         ears.until("RUNNING")
         child = pid_of(worker, "orphan")
         template = next(v.pid for v in worker.describe() if v.kind == "template" and v.name == "hosted")
-        os.kill(template, signal.SIGKILL)
+        os.kill(template, number)
         failed = ears.until("FAILED")
-        assert f"its template process {template} died (signal 9)" in failed.trace
+        assert f"its template process {template} died ({how})" in failed.trace
         assert failed.from_outside
         wait_until(lambda: not is_running(child), 1)
         assert started(worker, "next").until("RUNNING")

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 from millstream.worker import templates
 from millstream.worker.interpreter import Begun, Line
 from millstream.worker.loop import Loop
-from millstream.worker.templates import READY_SECONDS, Preload, Template, Templates
+from millstream.worker.templates import READY_SECONDS, Preload, Template, Templates, is_from_outside
 
 sys.path.insert(0, str(Path(__file__).parent / "plugins"))
 
@@ -24,6 +25,7 @@ class Waiting:
 
     def __init__(self, heard: list[str], breaks: bool = False) -> None:
         self.on_hello = None
+        self.from_outside: bool | None = None
         self._heard = heard
         self._breaks = breaks
         self._ends = socket.socketpair()
@@ -38,6 +40,7 @@ class Waiting:
     def gone(self, code: int | None, reason: str = "", from_outside: bool = False) -> None:
         self.close_far_ends()
         self._heard.append(reason)
+        self.from_outside = from_outside
         if self._breaks:
             raise ValueError("an owner that cannot bear it")
 
@@ -47,11 +50,14 @@ class Ended:
 
     pid = 1 << 30
 
+    def __init__(self, code: int = 7) -> None:
+        self._code = code
+
     def kill(self) -> None:
         pass
 
     def wait(self, timeout: float | None = None) -> int:
-        return 7
+        return self._code
 
 
 class Making:
@@ -133,6 +139,40 @@ def test_what_ails_the_bare_template_is_said_once_for_a_cause_and_again_for_anot
     assert said(caplog) == [
         "cannot serve, and who waited for it has failed: importing it ended the process (exit code 7)"
     ]
+
+
+@pytest.mark.parametrize(
+    ("code", "is_ready", "from_outside"),
+    [
+        (-signal.SIGKILL, True, True),
+        (0, True, True),  # SIGTERM, which it takes for the worker's end
+        (-signal.SIGSEGV, True, True),
+        (-signal.SIGKILL, False, True),
+        (-signal.SIGTERM, False, True),
+        (-signal.SIGSEGV, False, False),
+        (0, False, False),
+        (7, False, False),
+    ],
+)
+def test_only_an_import_is_to_blame_for_the_end_of_its_template(loop, code, is_ready, from_outside):
+    assert is_from_outside(code, is_ready) is from_outside
+    template = Template(loop, "", Preload(()).packet((), False), Making(), Line())
+    template.process = Ended(code)
+    template.is_ready = is_ready
+    child = Waiting([])
+    template._waiting[1] = child
+    template._finish("")
+    assert child.from_outside is from_outside
+
+
+def test_who_waited_for_a_template_that_the_worker_ended_did_not_fail_from_outside(loop):
+    template = Template(loop, "", Preload(()).packet((), False), Making(), Line())
+    template.process = Ended(0)
+    template.is_ready = True
+    child = Waiting([])
+    template._waiting[1] = child
+    template.end()
+    assert child.from_outside is False
 
 
 def test_that_the_bare_template_cannot_begin_is_said_once_for_a_cause_and_again_for_another(loop, caplog, monkeypatch):

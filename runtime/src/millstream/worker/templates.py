@@ -94,6 +94,7 @@ class Owner(Protocol):
 class Template:
     """One template process; `is_ready` once it has imported all, `unfit` when that ended or spoiled it.
 
+    was_interrupted: somebody else ended it before it was ready.
     process:   None until one that is to be forked has said that it is there.
     is_wanted: until the worker itself ends it.
     """
@@ -103,6 +104,7 @@ class Template:
         self.preload = preload
         self.is_wanted = True
         self.is_ready = False
+        self.was_interrupted = False
         self.unfit = ""
         self.children: dict[int, Child] = {}
         self.process: Process | None = None
@@ -239,9 +241,11 @@ class Template:
         ended, from_outside = "", False
         if self.process is not None:
             code = reaped(self.process)
-            ended, from_outside = _how(code), not reason and self.is_ready and code in ENDED_BY_OTHERS
-            if self.is_wanted and not self.is_ready and not self.unfit:
-                self.unfit = f"importing it ended the process ({ended})"
+            ended = _how(code)
+            if self.is_wanted and not self.unfit:
+                from_outside = is_from_outside(code, self.is_ready)
+                self.was_interrupted = from_outside and not self.is_ready
+                self.unfit = "" if from_outside else f"importing it ended the process ({ended})"
         orphans, self.children = self.children, {}
         for pid in orphans:
             _kill_group(pid)  # the kernel has killed the child itself; this is for what the child had started
@@ -252,6 +256,14 @@ class Template:
                 told.callback(child.gone, None, reason or f"{died}, and it with it", from_outside)
             for child in self._waiting.values():
                 told.callback(child.gone, None, reason or died, from_outside)
+
+
+def is_from_outside(code: int, is_ready: bool) -> bool:
+    """Whether nothing that the template imported ended it: its children are to be started again, by another one.
+
+    code: with which it ended while it was wanted; one that is ready leaves with 0 at SIGTERM.
+    """
+    return is_ready or code in ENDED_BY_OTHERS
 
 
 class _Idle:
@@ -309,6 +321,32 @@ class _Troubles:
             log.warning("the bare template %s", why)
 
 
+class _LeftOut:
+    """The distributions that have no template: importing theirs ended or spoiled it, or was ended twice."""
+
+    def __init__(self) -> None:
+        self._unfit: set[str] = set()
+        self._interrupted: set[str] = set()  # the latest template of that name was
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._unfit
+
+    def after(self, template: Template) -> bool:
+        """Judge one that has ended: true when it never served, and who waits for it is to be launched again."""
+        name = template.name
+        if template.was_interrupted and name not in self._interrupted:
+            log.warning("the template for %s was killed before it was ready; it is made once more", name)
+            self._interrupted.add(name)
+        elif template.unfit or template.was_interrupted:
+            why = template.unfit or "importing it was ended from outside twice"
+            log.warning("no template for %s: %s; its children start without one", name, why)
+            self._unfit.add(name)
+        else:
+            self._interrupted.discard(name)
+            return False
+        return True
+
+
 class Templates:
     """Forks children from the template of their plugin's distribution.
 
@@ -323,7 +361,7 @@ class Templates:
         self._adopting = Adopting()
         self._expected: set[Template] = set()
         self._running: dict[str, Template] = {}
-        self._unfit: set[str] = set()
+        self._left_out = _LeftOut()
 
     def warm(self) -> None:
         """Start the bare template before somebody waits for it."""
@@ -334,7 +372,7 @@ class Templates:
 
     def launch(self, child: Child) -> None:
         plugin = child.run.plugin
-        key = BARE if plugin.distribution in self._unfit else plugin.distribution
+        key = BARE if plugin.distribution in self._left_out else plugin.distribution
         self._fork(key, _modules_of(plugin) if key else (), child)
 
     def views(self) -> Sequence[Template]:
@@ -367,13 +405,11 @@ class Templates:
         if template.process is None and template.is_wanted:
             log.info("template %s could not be forked; it becomes an interpreter of its own", template.name)
             self._succeed(template)
-        elif template.unfit and not template.name:
-            self.troubled(f"cannot serve, and who waited for it has failed: {template.unfit}")
-        elif template.unfit:
-            log.warning("no template for %s: %s; its children start without one", template.name, template.unfit)
-            self._unfit.add(template.name)
+        elif not template.name and (template.unfit or template.was_interrupted):
+            self.troubled(f"cannot serve, and who waited for it has failed: {template.unfit or 'it was killed'}")
+        elif self._left_out.after(template):
             for child in template.take_waiting():
-                self._fork(BARE, (), child)
+                self.launch(child)
 
     def _succeed(self, template: Template) -> None:
         children = template.take_waiting()
