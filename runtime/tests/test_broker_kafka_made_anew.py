@@ -167,6 +167,91 @@ def test_partitions_that_are_dealt_out_behind_the_news_do_not_begin_twice(
     assert "goes on at offset" not in caplog.text
 
 
+def test_a_partition_that_is_kept_begins_anew_when_another_of_its_topic_is_dealt_out_behind_the_news(
+    member: Member,
+) -> None:
+    """Rows of both are in hand by then."""
+    calls: list[tuple[str, list[TopicPartition]]] = []
+    refused: list[BrokerError] = []
+
+    def came(partitions: Collection[TopicPartition]) -> None:
+        calls.append(("assigned", list(partitions)))
+        try:
+            member.consumer.commit_now({FIRST: member.consumer.position(FIRST)})
+        except BrokerError as error:
+            refused.append(error)
+
+    def dealt_out(messages: list[Message]) -> None:
+        changed(member)
+        member.client.rebalance("assign", SECOND)
+        messages[:] = member.client.consume(4, 0)
+
+    member.poll()
+    member.client.committed_at = {FIRST: 4, SECOND: 7}
+    member.on_revoked = lambda partitions: calls.append(("revoked", list(partitions)))
+    member.on_assigned = came
+    member.client.inside = [dealt_out]
+    for _ in range(3):
+        member.poll_all()
+    assert member.read == {FIRST: [0, 1, 2, 3, *range(COUNT)], SECOND: list(range(COUNT))}
+    assert calls == [("assigned", [SECOND]), ("revoked", [FIRST]), ("assigned", [FIRST])]
+    assert [type(error) for error in refused] == [UnknownTopicError]  # while it was where it had been in the former one
+    assert {at.offset for ats, _ in member.client.asked for at in ats} == {0}
+
+
+def test_partitions_that_are_dealt_out_one_by_one_behind_the_news_do_not_begin_twice(member: Member) -> None:
+    came: list[TopicPartition] = []
+
+    def dealt_out(messages: list[Message]) -> None:
+        changed(member)
+        member.client.rebalance("assign", SECOND)
+        member.client.rebalance("revoke", FIRST)
+        member.client.rebalance("assign", FIRST)
+        messages.clear()
+
+    member.poll()
+    member.client.committed_at = {FIRST: 4, SECOND: 7}
+    member.on_assigned = came.extend
+    member.client.inside = [dealt_out]
+    for _ in range(3):
+        member.poll_all()
+    assert member.read == {FIRST: [0, 1, 2, 3, *range(COUNT)], SECOND: list(range(COUNT))}
+    assert came == [SECOND, FIRST]
+    member.consumer.commit_now({FIRST: 1})
+
+
+@pytest.mark.parametrize("noticed", [False, True], ids=["unforeseen", "gone before"])
+def test_what_is_dealt_out_ahead_of_the_news_begins_anew_with_the_rest(member: Member, noticed: bool) -> None:
+    came: list[list[TopicPartition]] = []
+
+    def dealt_out(messages: list[Message]) -> None:
+        member.client.rebalance("assign", SECOND)
+        changed(member)
+        messages.clear()
+
+    member.poll()
+    if noticed:
+        member.consumer.commit({FIRST: 4})
+        member.client.answer(0, ABSENT)
+    member.client.committed_at = {SECOND: 7}
+    member.on_assigned = lambda partitions: came.append(list(partitions))
+    member.client.inside = [dealt_out]
+    for _ in range(3):
+        member.poll_all()
+    assert member.read == {FIRST: [0, 1, 2, 3, *range(COUNT)], SECOND: list(range(COUNT))}
+    assert came == [[SECOND], [FIRST, SECOND]]
+
+
+def test_whether_the_group_has_it_yet_is_not_asked_with_a_position_in_a_topic_that_is_gone(member: Member) -> None:
+    member.client.rebalance("assign", OTHER)
+    member.consumer.commit({FIRST: 4})
+    member.client.answer(0, ABSENT)
+    member.client.committed_at = {FIRST: 4, OTHER: 3}
+    stand_still(member, 50.0)
+    member.poll()
+    assert [[(at.topic, at.offset) for at in ats] for ats, _ in member.client.asked] == [[("t", 4)], [("other", 3)]]
+
+
 @pytest.mark.parametrize(
     ("topic", "before"), [("t", "AAAAAAAAAAAAAAAAAAAAAA"), ("t2", "0JMqBdzBRVyCnkM/A6hlUQ")], ids=["first id", "other"]
 )

@@ -63,8 +63,8 @@ class Gone:
     """Topics of which the brokers said that they are not there: made anew, theirs are other rows.
 
     A position in the former one, committed for the one that has its name now, would pass over as many rows of that. So
-    none is, until the partition is dealt out again, or begins anew; nor for more than a minute, since a broker that has
-    just learnt of a topic says the same.
+    none is, until those of its partitions that are kept are dealt out again, or begin anew; nor for more than a minute,
+    since a broker that has just learnt of a topic says the same.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -72,10 +72,12 @@ class Gone:
         self._until: dict[str, float] = {}
         self._sure: dict[str, float] = {}
         self.anew: set[str] = set()  # which certainly are: those that wait for it to be heard
+        self.begun: set[TopicPartition] = set()  # dealt out since then: read from their start
 
     def made_anew(self, topic: str) -> None:
         """It is another one in the same name now."""
         self.anew.add(topic)
+        self._not_begun(topic)
         self._sure[topic] = self._until[topic] = self._clock.monotonic() + GONE_SECONDS
 
     def noticed(self, topic: str) -> None:
@@ -83,11 +85,19 @@ class Gone:
         now = self._clock.monotonic()
         if self._sure.get(topic, now) <= now:
             self._until[topic] = now + GONE_SECONDS
+            self._not_begun(topic)
+
+    def dealt_out(self, partitions: Collection[TopicPartition], of: Iterable[TopicPartition]) -> set[str]:
+        """Gives their topics of which none is left that goes on where it was in the former one.   of: all there are."""
+        self.begun.update(partition for partition in partitions if self.has(partition.topic))
+        kept = {partition.topic for partition in set(of).difference(self.begun, partitions)}
+        return {partition.topic for partition in partitions} - kept
 
     def over(self, topics: Iterable[str]) -> None:
         for topic in topics:
             self._until.pop(topic, None)
             self.anew.discard(topic)
+            self._not_begun(topic)
 
     def has(self, topic: str) -> bool:
         return self._until.get(topic, 0.0) > self._clock.monotonic()
@@ -98,6 +108,9 @@ class Gone:
             return offsets
         now = self._clock.monotonic()
         return {at: offset for at, offset in offsets.items() if self._until.get(at.topic, now) <= now}
+
+    def _not_begun(self, topic: str) -> None:
+        self.begun = {partition for partition in self.begun if partition.topic != topic}
 
 
 class Committing:
@@ -148,8 +161,10 @@ class Committing:
             return True
         try:
             found = self._client.committed([At(*partition) for partition in partitions], ANSWER_SECONDS)
-            known = [at for at in found if at.error is None and at.offset >= 0]
-            answers = self._client.commit(offsets=known, asynchronous=False) if known else ()
+            known = {TopicPartition(at.topic, at.partition): at for at in found if at.error is None and at.offset >= 0}
+            possible = self._gone.left({partition: at.offset for partition, at in known.items()})
+            again = [known[partition] for partition in possible]  # as they are: with what else was committed with them
+            answers = self._client.commit(offsets=again, asynchronous=False) if again else ()
         except KafkaException as error:
             log.debug("whether this is a member yet: %s", error)
             return error_of(error).code() not in PASSING

@@ -144,7 +144,7 @@ class KafkaConsumer(Steering, Committing):
         self._one_topic = pattern is None and len(topics or ()) == 1
 
         def assigned(partitions: Collection[TopicPartition]) -> None:
-            topics = {partition.topic for partition in partitions}
+            topics = self._gone.dealt_out(partitions, self._places.of)
             self._events.dealt_out(topics)
             self._gone.over(topics)
             listener.assigned(partitions)
@@ -192,15 +192,19 @@ class KafkaConsumer(Steering, Committing):
     def _begun_anew(self, messages: list[Message]) -> list[Message]:
         """Topics are others in the same names: every row is one to be read, and those in hand are of either.
 
-        Positions in the former may have been committed for those that have their names now.   Gives what is left.
+        Positions in the former may have been committed for those that have their names now. What was dealt out behind
+        the news has begun, and only goes back to where it is.   Gives what is left.
         """
-        of, known = self._places.of, self._gone.anew
-        reached = {partition: offset for partition, offset in of.items() if partition.topic in known}
-        anew = {partition.topic for partition in reached}
+        mine = [partition for partition in self._places.of if partition.topic in self._gone.anew]
+        anew = {partition.topic for partition in mine}
         if not anew:
             return messages  # once they are dealt out, they are read from their start
+        begun = self._gone.begun.intersection(mine)
+        reached = {partition: self._places.of[partition] for partition in mine if partition not in begun}
         self._gone.anew.difference_update(anew)
-        self._member.begin_anew(list(reached))
+        if reached:
+            self._member.begin_anew(list(reached))
+        self._places.read_again(begun)
         for partition, offset in reached.items():
             if offset:
                 self._events.went_back(partition, 0, offset)
