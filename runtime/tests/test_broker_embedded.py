@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +16,10 @@ from millstream.broker.connect import open_broker
 from millstream.broker.embedded import filesystem, groups
 from millstream.broker.embedded.consumer import Tail
 from millstream.broker.embedded.log import EmbeddedBroker, open_embedded
+from millstream.broker.embedded.producer import LINGER_BYTES, Outbox
 from millstream.broker.embedded.schema import APPLICATION_ID
+from millstream.broker.embedded.store import Store
+from millstream.broker.embedded.writing import Prepared
 from millstream.broker.ports import (
     AdminSettings,
     ConsumerSettings,
@@ -240,6 +243,56 @@ def test_a_lock_of_another_program_is_named_and_can_be_waited_out(broker: Embedd
         shell.execute("rollback")
     assert producer.flush(1) == 0
     producer.close(1)
+    assert read(broker) == [b"a", b"b"]
+
+
+def test_what_a_send_took_is_not_taken_again_when_the_log_cannot_be_written(broker: EmbeddedBroker, path: str) -> None:
+    producer = broker.producer(ProducerSettings("p"))
+    write(broker, [b"a"])
+    producer._catalog.data._use().execute("pragma busy_timeout=10")
+    large = Outgoing("t", [b"x" * LINGER_BYTES])
+    told: list[Delivered] = []
+    with closing(sqlite3.connect(path, isolation_level=None)) as shell:
+        shell.execute("begin immediate")
+        producer.send(large, told.append)
+        for _ in range(3):
+            with pytest.raises(BrokerError, match="is locked by another program") as caught:
+                producer.send(Outgoing("t", [b"next"]), told.append)
+            assert caught.value.retriable
+        shell.execute("rollback")
+    producer.send(Outgoing("t", [b"next"]), told.append)
+    assert producer.flush(1) == 0
+    producer.close(1)
+    assert read(broker) == [b"a", large.values[0], b"next"]
+    assert len(told) == 2
+
+
+def test_rows_whose_writing_a_signal_ended_are_not_written_again(
+    broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producer = broker.producer(ProducerSettings("p"))
+    write(broker, [b"a"])
+    real = Outbox._write_to
+    told: list[Delivered] = []
+
+    def written_and_ended(outbox: Outbox, store: Store, sent: Sequence[Prepared]) -> None:
+        real(outbox, store, sent)
+        for prepared in sent:
+            for piece in prepared.pieces:
+                piece.base = -1  # as when the signal comes between the commit and these
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Outbox, "_write_to", written_and_ended)
+        producer.send(Outgoing("t", [b"b"]), told.append)
+        with pytest.raises(KeyboardInterrupt):
+            producer.poll()
+    with pytest.raises(BrokerError, match="whether those rows are in it is not known") as caught:
+        producer.flush(1)
+    assert not caught.value.retriable
+    with pytest.raises(BrokerError, match="is not known"):
+        producer.close(1)
+    assert len(told) == 1
     assert read(broker) == [b"a", b"b"]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from millstream.cli.output import harmless, json_text
+from millstream.cli.output import harmless, json_text, outside_told
 
 PROGRAM = [sys.executable, "-c", "from millstream.cli.program import program; program()"]
 LOG = ("--bootstrap", "sqlite:log.db")
@@ -110,3 +110,14 @@ def test_escapes_are_of_one_line_and_text_stays_text() -> None:
     assert harmless("a\tb\n\x85\u2066ü😀") == r"a\tb\n\x85\u2066ü😀"
     assert json_text({"a": "\x85\u2028\ud800ü"}) == r'{"a": "\u0085\u2028\ud800ü"}'
     assert json.loads(json_text("\x85\u2028\ud800ü")) == "\x85\u2028\ud800ü"
+
+
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.ENOSPC])
+def test_a_pipe_or_a_disk_that_fails_while_the_output_is_closed_is_a_sentence(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit) as ended, outside_told():
+        raise OSError(number, os.strerror(number))
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == f"millstream: [Errno {number}] {os.strerror(number)}\n"

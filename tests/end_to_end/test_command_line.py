@@ -40,7 +40,8 @@ def test_a_timestamp_that_is_none_is_refused_with_what_would_be_right(tmp_path: 
     given = f'{{"value": "a", "timestamp": {stamp}}}\n'
     done = run(tmp_path, "produce", "t", "--json", "--bootstrap", "sqlite:log.db", given=given)
     assert done.returncode == 1
-    assert "after 0 records: line 1: a timestamp is milliseconds since 1970, a whole number from 0 to" in done.stderr
+    assert "millstream: line 1: a timestamp is milliseconds since 1970, a whole number from 0 to" in done.stderr
+    assert "; of 0 records handed over 0 are in 't', 0 were refused\n" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -177,7 +177,7 @@ def test_the_table_of_what_waits_is_whole() -> None:
     assert {words[1] for words in leaves() if words[0] == "connectors"} == set(CONNECTORS)
 
 
-def full_while(folder: Path, process: subprocess.Popen[str]) -> int:
+def full_while(folder: Path, process: subprocess.Popen[str], more: str = "b\nc") -> int:
     """Let a `produce` write a line, then nothing more; gives the old limit once it says that it waits."""
     assert process.stdin is not None
     process.stdin.write("a\n")
@@ -187,7 +187,7 @@ def full_while(folder: Path, process: subprocess.Popen[str]) -> int:
     )
     limit = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)[0]
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
-    process.stdin.write("b\nc\n")
+    process.stdin.write(f"{more}\n")
     process.stdin.flush()
     assert process.stderr is not None
     said = process.stderr.readline()
@@ -205,14 +205,24 @@ def test_a_produce_waits_for_a_full_disk_and_goes_on(folder: Path) -> None:
     assert ended(folder, "consume", "full", "--from-beginning", *LOG).stdout == "a\nb\nc\nd\n"
 
 
+def test_a_line_larger_than_what_is_gathered_is_written_once_after_a_full_disk(folder: Path) -> None:
+    large = "x" * 1_048_580
+    with begun(folder, ["produce", "full", *LOG]) as process:
+        limit = full_while(folder, process, large)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        said = process.communicate(timeout=20)[1]
+    assert (process.returncode, said) == (0, "")
+    held = ended(folder, "consume", "full", "--from-beginning", *LOG).stdout.splitlines()
+    assert [len(line) for line in held] == [1, len(large)]
+
+
 def test_a_produce_that_is_interrupted_at_a_full_disk_says_what_is_written(folder: Path) -> None:
     with begun(folder, ["produce", "full", *LOG]) as process:
         full_while(folder, process)
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=25)[1]
     assert process.returncode == 130
-    assert said.startswith(
-        "millstream: SIGINT: 1 of 3 records are known to be in 'full': cannot write or read the log '"
-    )
+    assert said.startswith("millstream: SIGINT; cannot write or read the log '")
+    assert said.endswith("; of 3 records handed over 1 are in 'full', 0 were refused; of 2 it is not known\n")
     assert said.count("\n") == 1
     assert ended(folder, "consume", "full", "--from-beginning", *LOG).stdout == "a\n"

@@ -168,11 +168,10 @@ class Producer(Protocol):
         ...
 
     def send(self, batch: Outgoing, done: Callable[[Delivered], None]) -> None:
-        """Hand rows over. `done` is called exactly once, on a thread that is inside send, poll, flush, commit, abort or
-        close: with the refused rows, which in a transaction do not hinder the others. A refusal is about its row, or is
-        not `skippable`. Embedded tells it in `send`
-        while a transaction is open, since then the commit decides. After `abort` an untold `done` gets every row as
-        failed."""
+        """Hand rows over; after a retriable error none of them was taken. `done` is called exactly once, on a thread
+        that is inside send, poll, flush, commit, abort or close: with the refused rows, which in a transaction do not
+        hinder the others. A refusal is about its row, or is not `skippable`. Embedded tells it in `send` while a
+        transaction is open, since then the commit decides. After `abort` an untold `done` gets every row as failed."""
         ...
 
     def poll(self) -> None:

@@ -122,6 +122,8 @@ def outside_told() -> Iterator[None]:
 
 
 def _reader_is_gone() -> bool:
+    if sys.stdout is None:  # closed from the start: the pipe was another one
+        return False
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))
@@ -129,7 +131,8 @@ def _reader_is_gone() -> bool:
 
 def _leave_output() -> None:
     """What is still to be written goes nowhere: the interpreter would complain at its end."""
-    _leave(sys.stdout.fileno())
+    if sys.stdout is not None:
+        _leave(sys.stdout.fileno())
 
 
 def _leave(descriptor: int) -> None:

@@ -47,42 +47,48 @@ def produce(broker: Broker, topic: str, key_separator: str | None, as_json: bool
     """
     if sys.stdin is None:
         fail("standard input is closed; a record is a line of it")
-    writing = _Writing(broker.producer(ProducerSettings(CLIENT_ID)))
-    wrong: ValueError | OSError | None = None
+    writing = _Writing(broker.producer(ProducerSettings(CLIENT_ID)), topic)
+    wrong: list[Exception] = []
     try:
         try:
             for lines in _chunks(cast(BufferedReader, sys.stdin.buffer)):
                 before = writing.handed
-                batch = _from_json(topic, lines, before) if as_json else _from_lines(topic, lines, key_separator)
-                writing.hand_over(batch)
+                if as_json:
+                    batch, fault = _from_json(topic, lines, before)
+                else:
+                    batch, fault = _from_lines(topic, lines, before, key_separator)
+                if batch.values:
+                    writing.hand_over(batch)
+                if fault:
+                    raise fault
         except (ValueError, OSError) as error:  # of a line, of the input; what came before it is written all the same
-            wrong = error
+            wrong.append(error)
         left = writing.finish(FLUSH_S)
         if left:
             raise BrokerError(f"{left} records were not acknowledged within {FLUSH_S:.0f} s")
         writing.producer.close(FLUSH_S)
     except Interrupted as interrupt:
-        writing.tell(interrupt, topic)
+        writing.tell(interrupt)
         writing.give_up()
         raise
     except MillstreamError as error:
-        writing.give_up()
-        fail(f"after {writing.written} records: {error}")
-    if wrong:
-        fail(f"after {writing.written} records: {wrong}")
-    refused = writing.refused
-    if refused:
-        fail(f"{len(refused)} of {writing.handed} records were refused, the first: {refused[0]}")
+        wrong.append(error)
+        said = writing.account(*wrong)
+        writing.give_up()  # it would count what is not known among the refused
+        fail(said)
+    if wrong or writing.refused:
+        fail(writing.account(*wrong))
 
 
 class _Writing:
     """How many rows a producer was given, and what became of them."""
 
-    def __init__(self, producer: Producer) -> None:
+    def __init__(self, producer: Producer, topic: str) -> None:
         self.producer = producer
         self.handed = 0
         self.written = 0
         self.refused: list[Exception] = []
+        self._topic = topic
         self._clock = SystemClock()
         self._waits = False
 
@@ -91,8 +97,12 @@ class _Writing:
         rows = len(batch.values)
 
         def send() -> None:
-            self.producer.send(batch, lambda delivered: self._done(rows, delivered))
-            self.handed += rows
+            self.handed += rows  # before: a second signal may end it anywhere, and then it is not known of them
+            try:
+                self.producer.send(batch, lambda delivered: self._done(rows, delivered))
+            except MillstreamError:
+                self.handed -= rows
+                raise
 
         self._patiently(send, FLUSH_S)
         self._patiently(self.producer.poll, FLUSH_S)
@@ -106,20 +116,31 @@ class _Writing:
         self._patiently(self.producer.durable, seconds)
         return 0
 
-    def tell(self, interrupt: Interrupted, topic: str) -> None:
+    def account(self, *reasons: object) -> str:
+        """The sentence that ends it when not all went well: why, and what became of the rows."""
+        told = f"of {self.handed} records handed over {self.written} are in {self._topic!r}"
+        told += f", {len(self.refused)} were refused"
+        if self.refused:
+            told += f", the first: {self.refused[0]}"
+        if unknown := self.handed - self.written - len(self.refused):
+            told += f"; of {unknown} it is not known"
+        return "; ".join([*map(str, reasons), told])
+
+    def tell(self, interrupt: Interrupted) -> None:
         """Say which lines are records, so that whoever interrupted it can go on after them."""
+        reasons: list[object] = [interrupt.name]
+        finished = False
         try:
-            left = self.finish(INTERRUPTED_S)
+            finished = not self.finish(INTERRUPTED_S)
         except MillstreamError as error:
-            warn(f"{interrupt.name}: {self.written} of {self.handed} records are known to be in {topic!r}: {error}")
-            return
-        if left or self.refused:
-            warn(
-                f"{interrupt.name} after {self.handed} records: {self.written} are in {topic!r},"
-                f" {len(self.refused)} were refused, of {left} it is not known"
-            )
+            reasons.append(error)
+        except Interrupted:  # whoever asks again does not wait for it
+            pass
+        if finished and self.written == self.handed:
+            first = f"the first {self.handed} lines are records in {self._topic!r}"
+            warn(f"{interrupt.name}: {first}, those after them are not")
         else:
-            warn(f"{interrupt.name}: the first {self.handed} lines are records in {topic!r}, those after them are not")
+            warn(self.account(*reasons))
 
     def give_up(self) -> None:
         """Close it without waiting, after an error that is told; it may come again of what is left."""
@@ -163,26 +184,33 @@ def _chunks(stream: BufferedReader) -> Iterator[list[bytes]]:
         yield [b"".join(begun)]
 
 
-def _from_lines(topic: str, lines: Sequence[bytes], key_separator: str | None) -> Outgoing:
+def _from_lines(
+    topic: str, lines: Sequence[bytes], before: int, key_separator: str | None
+) -> tuple[Outgoing, ValueError | None]:
+    """The lines up to the first wrong one, and what is wrong with that.   before: how many lines came before these."""
     if key_separator is None:
-        return Outgoing(topic, lines)
+        return Outgoing(topic, lines), None
+    fault = None
     pairs = [line.partition(key_separator.encode()) for line in lines]
-    for line, (_, separator, _) in zip(lines, pairs, strict=True):
-        if not separator:
-            raise ValueError(f"a line of {len(line)} bytes has no {key_separator!r} between key and value")
-    return Outgoing(topic, [value for _, _, value in pairs], [key for key, _, _ in pairs])
+    whole = next((at for at, (_, separator, _) in enumerate(pairs) if not separator), len(pairs))
+    if whole < len(pairs):
+        fault = ValueError(f"line {before + whole + 1}: there is no {key_separator!r} between key and value")
+        del pairs[whole:]
+    return Outgoing(topic, [value for _, _, value in pairs], [key for key, _, _ in pairs]), fault
 
 
-def _from_json(topic: str, lines: Sequence[bytes], before: int) -> Outgoing:
-    """before: how many lines came before these."""
+def _from_json(topic: str, lines: Sequence[bytes], before: int) -> tuple[Outgoing, ValueError | None]:
+    """As `_from_lines`."""
     rows = []
+    fault = None
     for number, line in enumerate(lines, before + 1):
         try:
             rows.append(_read(line))
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"line {number}: {error}") from error
-    values, keys, stamps, headers = map(list, zip(*rows, strict=True))
-    return Outgoing(topic, values, keys, None, stamps, headers)
+            fault = ValueError(f"line {number}: {error}")
+            break
+    values, keys, stamps, headers = ([row[column] for row in rows] for column in range(4))
+    return Outgoing(topic, values, keys, None, stamps, headers), fault
 
 
 def _read(line: bytes) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from millstream.broker.ports import Delivered, Outgoing, ProducerSettings
 from millstream.errors import BrokerError, IllegalStateError, UnknownTopicError
 from millstream_api.records import Origin
 
-LINGER_BYTES = 1 << 20  # outside a transaction, so much is gathered before it is written unasked
+LINGER_BYTES = 1 << 20  # outside a transaction, so much is gathered before the next batch has it written unasked
 
 Done = Callable[[Delivered], None]
 
@@ -32,6 +32,7 @@ class Outbox:
         self._settings = settings
         self._sent: list[Sent] = []
         self._dirty: set[Store] = set()
+        self._torn = False  # a signal ended a write, and nobody knows whether it is in the log
         self.size = 0
 
     def add(self, sent: Sent) -> None:
@@ -40,12 +41,15 @@ class Outbox:
 
     def clear(self) -> None:
         self._sent.clear()
+        self._torn = False
         self.size = 0
 
     def write(self) -> None:
         """Write everything sent. A retriable failure leaves it as it was, another one is the end of it."""
         if not self._sent:
             return
+        if self._torn:
+            raise BrokerError("writing to the log was interrupted, and whether those rows are in it is not known")
         try:
             for store in dict.fromkeys(one.prepared.topic.store for one in self._sent):
                 sent = [one.prepared for one in self._sent if one.prepared.topic.store is store]
@@ -55,6 +59,9 @@ class Outbox:
         except BrokerError as error:
             if not error.retriable:
                 self.give_up(error)
+            raise
+        except BaseException as error:
+            self._torn = not isinstance(error, Exception)  # as Ctrl-C: written again, they could be there twice
             raise
         told, self._sent = self._sent, []
         self.size = 0
@@ -78,6 +85,7 @@ class Outbox:
 
     def give_up(self, error: BrokerError) -> None:
         sent, self._sent = self._sent, []
+        self._torn = False
         self.size = 0
         for one in sent:
             if one.done is not None:
@@ -136,6 +144,8 @@ class EmbeddedProducer:
             raise IllegalStateError(f"the producer {self._settings.client_id!r} is closed; nothing can be sent")
         catalog = self._catalog
         topic = catalog.find(batch.topic)
+        if not self._open and self._outbox.size >= LINGER_BYTES:
+            self._outbox.write()  # before these are taken: whoever is told to try again sends them again
         if topic is None and self._settings.create_topics:
             try:
                 topic = catalog.find_or_create(batch.topic)
@@ -156,8 +166,6 @@ class EmbeddedProducer:
         self._outbox.add(Sent(prepared, None if self._open else done))
         if self._open:
             done(self._outbox.delivered(prepared))
-        elif self._outbox.size >= LINGER_BYTES:
-            self._outbox.write()
 
     def poll(self) -> None:
         if not self._open:
