@@ -152,3 +152,19 @@ def test_a_signal_while_it_waits_for_the_last_records_ends_that_with_the_account
     assert done.stderr == (
         "millstream: SIGINT; of 2 records handed over 0 are in 't', 0 were refused; of 2 it is not known\n"
     )
+
+
+def test_a_wrong_line_is_told_when_it_is_interrupted_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = EmbeddedProducer.durable
+
+    def durable(producer: EmbeddedProducer) -> None:
+        real(producer)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(EmbeddedProducer, "durable", durable)
+    done = produced("--key-separator", "=", given="k=a\noops\n")
+    assert (done.exit_code, held()) == (143, ["a"])
+    assert done.stderr == (
+        "millstream: SIGTERM; line 2: there is no '=' between key and value;"
+        " of 1 records handed over 1 are in 't', 0 were refused\n"
+    )

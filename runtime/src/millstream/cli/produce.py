@@ -68,7 +68,7 @@ def produce(broker: Broker, topic: str, key_separator: str | None, as_json: bool
             raise BrokerError(f"{left} records were not acknowledged within {FLUSH_S:.0f} s")
         writing.producer.close(FLUSH_S)
     except Interrupted as interrupt:
-        writing.tell(interrupt)
+        writing.tell(interrupt, wrong)
         writing.give_up()
         raise
     except MillstreamError as error:
@@ -126,9 +126,9 @@ class _Writing:
             told += f"; of {unknown} it is not known"
         return "; ".join([*map(str, reasons), told])
 
-    def tell(self, interrupt: Interrupted) -> None:
+    def tell(self, interrupt: Interrupted, wrong: Sequence[Exception]) -> None:
         """Say which lines are records, so that whoever interrupted it can go on after them."""
-        reasons: list[object] = [interrupt.name]
+        reasons: list[object] = [interrupt.name, *wrong]
         finished = False
         try:
             finished = not self.finish(INTERRUPTED_S)
@@ -136,7 +136,7 @@ class _Writing:
             reasons.append(error)
         except Interrupted:  # whoever asks again does not wait for it
             pass
-        if finished and self.written == self.handed:
+        if finished and not wrong and self.written == self.handed:
             first = f"the first {self.handed} lines are records in {self._topic!r}"
             warn(f"{interrupt.name}: {first}, those after them are not")
         else:
