@@ -125,3 +125,112 @@ def test_a_task_that_fails_while_its_disk_is_full_is_not_paused_in_place_of_that
     finally:
         running.stop()
         bench.close()
+
+
+class Unwritable:
+    """Faults of a producer that can neither commit nor abort until it is mended; counts the aborts."""
+
+    def __init__(self) -> None:
+        self.away, self.aborts = True, 0
+
+    def __call__(self, name: str) -> Exception | None:
+        if not self.away or name not in {"commit", "abort"}:
+            return None
+        self.aborts += name == "abort"
+        return BrokerError("away", retriable=True)
+
+    def tried(self, times: int) -> None:
+        """Wait until the thread of commits has tried that often again."""
+        aborts = self.aborts + times
+        task_bench.eventually(lambda: self.aborts >= aborts)
+
+
+class Held(SourceTask[Any]):
+    """Two rows; then its poll lasts until it is let go, and ends as it is told to, and it polls on."""
+
+    def __init__(self) -> None:
+        self.polls = 0
+        self.let_go = threading.Event()
+        self.raises: Exception | None = None
+
+    def poll(self) -> Any:
+        self.polls += 1
+        if self.polls == 1:
+            return [SourceRecord("data", value, {"file": "a"}, {"position": value}) for value in "12"]
+        assert self.let_go.wait(10), "nobody let it go"
+        if self.raises is not None:
+            raise self.raises
+        return []
+
+
+@pytest.fixture
+def unwritable() -> Iterator[tuple[Any, Any, Held, Unwritable]]:
+    """A bench, a task on it whose commits cannot even be taken back, its plugin in a long poll, and its producer."""
+    bench, faults, control, plugin = task_bench.Bench(overlapped=True), Unwritable(), task_bench.HastyControl(), Held()
+    parts = bench.source_parts(lambda context: plugin, control=control, faults=faults)
+    running = task_bench.Running(SourceTaskLoop(parts), control)
+    faults.tried(1)
+    yield bench, running, plugin, faults
+    plugin.let_go.set()
+    running.stop()
+    bench.close()
+
+
+def test_a_task_is_not_paused_while_its_poll_lasts_though_its_commits_wait_for_the_log(
+    unwritable: tuple[Any, Any, Held, Unwritable],
+) -> None:
+    bench, running, plugin, faults = unwritable
+    running.control.aim(TargetState.PAUSED)
+    faults.tried(3)  # nothing holds them
+    assert bench.states() == [State.RUNNING]
+    plugin.let_go.set()
+    bench.until(lambda: bench.states() == [State.RUNNING, State.PAUSED])
+    assert (faults.away, plugin.polls) == (True, 2)
+    faults.away = False
+    running.control.aim(TargetState.STARTED)
+    bench.until(lambda: bench.states() == [State.RUNNING, State.PAUSED, State.RUNNING])
+    task_bench.eventually(lambda: bench.log() == ["1", "2"])
+
+
+def test_a_poll_that_fails_in_a_task_that_is_to_pause_is_told_without_a_resume(
+    unwritable: tuple[Any, Any, Held, Unwritable],
+) -> None:
+    bench, running, plugin, faults = unwritable
+    running.control.aim(TargetState.PAUSED)
+    faults.tried(3)
+    plugin.raises = ValueError("the moon is full")
+    plugin.let_go.set()
+    faults.tried(3)
+    faults.away = False
+    bench.until(lambda: bench.states() == [State.RUNNING, State.FAILED])
+    assert "the moon is full" in bench.trace()
+    assert bench.log() == ["1", "2"]
+
+
+class Fickle(Control):
+    """Its operator pauses it again the moment it is resumed, once."""
+
+    again = True
+
+    def wait_while_paused(self) -> None:
+        super().wait_while_paused()
+        if self.again and not self.stopping:
+            self.again = False
+            self.aim(TargetState.PAUSED)
+
+
+def test_a_task_that_is_resumed_and_paused_at_once_tells_both() -> None:
+    bench, control = task_bench.Bench(), Fickle()
+    running = task_bench.Running(SourceTaskLoop(bench.source_parts(Counting, control=control)), control)
+    try:
+        bench.until(lambda: bench.states() == [State.RUNNING])
+        control.aim(TargetState.PAUSED)
+        bench.until(lambda: bench.states()[-1] is State.PAUSED)
+        control.aim(TargetState.STARTED)
+        bench.until(lambda: len(bench.states()) == 4)
+        control.aim(TargetState.STARTED)
+        bench.until(lambda: len(bench.states()) == 5)
+    finally:
+        running.stop()
+        bench.close()
+    assert bench.states() == [*[State.RUNNING, State.PAUSED] * 2, State.RUNNING, State.UNASSIGNED]

@@ -3,6 +3,7 @@
 import logging
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -146,6 +147,12 @@ class Patience:
         self._hold = hold
         self._pause = FIRST_PAUSE_SECONDS
         self._complaint = Complaint(clock, log, f"{what}: it succeeded now")
+
+    def of_another_thread(self, hold: Callable[[], None]) -> "Patience":
+        """With pauses and a `hold` of its own; what lasts is said once by both."""
+        other = copy(self)
+        other._hold, other._pause = hold, FIRST_PAUSE_SECONDS
+        return other
 
     def wait(self, error: Exception) -> None:
         """Wait a while. Raises StopAskedError when the task is to stop, `error` when it cannot pass by itself."""

@@ -66,7 +66,7 @@ class Overlapped:
         self._outlet = outlet
         self._pause = FIRST_PAUSE_SECONDS  # of the thread's, between two attempts
         self._exact = Transaction(outlet, keeps_prefix=True)
-        self._write = partial(write, outlet, self._exact.patience)
+        self._write = partial(write, outlet, self._exact.patience.of_another_thread(self._ask_to_hold))
         self._failure: BaseException | None = None  # of the exact transaction, which has the rows from then on
         self._poll: list[Load] = []
         self._changed = threading.Condition()
@@ -77,6 +77,7 @@ class Overlapped:
         self._taken_back: Gathered | None = None  # to be done again, before anything else
         self._passes = False  # what hindered it may be over by itself
         self._redoing = False  # the task's thread does it
+        self._to_hold = False  # the task is to pause, and the thread waits for the log
         self._broken: BaseException | None = None  # nobody knows whether it is in the log: nothing is written any more
         self._thread: Spawned | None = None
 
@@ -138,17 +139,30 @@ class Overlapped:
         """Wait until `met`, and do what only this thread may: count what was committed, do again what failed."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: met() or self._taken_back is not None or self._broken is not None)
+                self._changed.wait_for(
+                    lambda: met() or self._to_hold or self._taken_back is not None or self._broken is not None
+                )
+                over = met()
                 landed, self._landed = self._landed, []
+                hold, self._to_hold = self._to_hold, False
                 self._redoing = redo = self._taken_back is not None  # from here on the thread leaves it alone
             for gathered in landed:
                 count(self._outlet, gathered)
             failure = self._failure or self._broken
             if failure is not None:
                 raise failure
-            if not redo:
+            if redo:
+                self._again()
+            elif over:
                 return
-            self._again()
+            elif hold:
+                self._outlet.hold()
+
+    def _ask_to_hold(self) -> None:
+        """The task's state is its own thread's: it pauses once it waits, too, and not while its plugin's poll lasts."""
+        with self._changed:
+            self._to_hold = True
+            self._changed.notify_all()
 
     def _again(self) -> None:
         """Write what was taken back, and what came since, on this thread, with patience and to the refused row."""

@@ -117,13 +117,13 @@ class SourceTaskLoop:
     def _hold(self) -> None:
         """Be PAUSED as long as that is wanted of a task that does not end."""
         control = self._parts.control
-        wanted = control.target
-        if wanted is not TargetState.PAUSED or control.stopping or self._ending:
+        ends = control.stopping or control.error is not None or self._ending
+        if control.target is not TargetState.PAUSED or ends:
             return
         self._lifecycle.happen(Happening.PAUSED)
         self._telling.now()
         control.wait_while_paused()
-        if control.target is not TargetState.PAUSED:
+        if not control.stopping and control.error is None:  # it went on, though it may be to pause again already
             self._lifecycle.happen(Happening.RESUMED)
 
     def _poll(self) -> Sequence[SourceRecord | SourceBatch]:
