@@ -6,9 +6,10 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from millstream.broker.connect import open_broker
+from millstream.broker.kafka import broker
 from millstream.broker.kafka.clients import Terms
 from millstream.broker.kafka.consumer import _composed
-from millstream.broker.kafka.contact import Patience, await_contact
+from millstream.broker.kafka.contact import Patience, await_contact, steps
 from millstream.broker.kafka.failures import Watch, explained
 from millstream.broker.kafka.lines import Seldom
 from millstream.broker.kafka.making import Making, check_resolvable
@@ -169,20 +170,24 @@ def test_a_missing_right_is_told_with_whose_it_is_and_the_command_that_grants_it
     peer = making().peer(client, login, "g")
     said = str(explained(KafkaError(code, "no"), "doing", peer, "t"))
     assert said.startswith(f"doing: not authorized, as User:eve ({client}.override.sasl.jaas.config) (no); grant ")
-    assert f"kafka-acls.sh --add --allow-principal User:eve {granted}" in said
+    right, *instead = granted.split("; ")
+    command = f"kafka-acls.sh --add --allow-principal User:eve {right} --bootstrap-server {SERVERS}"
+    assert "; ".join([command, *instead]) in said
 
 
 class Probe:
     """An admin client whose brokers answer once they are there."""
 
-    def __init__(self, clock: ManualClock, there: bool = False) -> None:
+    def __init__(self, clock: ManualClock, there: bool = False, takes: float = 0.0) -> None:
         self.clock = clock
         self.there = there
+        self.takes = takes  # seconds, of each answer
         self.asked: list[float] = []
 
-    def list_topics(self, timeout: float) -> None:
+    def list_topics(self, topic: str, timeout: float) -> None:
+        assert topic, "all topics of a large cluster take long"
         self.asked.append(timeout)
-        if not self.there:
+        if not self.there or timeout < self.takes:
             self.clock.advance(timeout)
             raise KafkaException(KafkaError(KafkaError._TRANSPORT))
 
@@ -202,6 +207,51 @@ def test_a_client_that_is_never_answered_is_given_up_when_its_time_is_over() -> 
     with pytest.raises(BrokerError, match=r"127.0.0.1:2 did not answer within 2.5 s \(producer.override.max") as caught:
         watch.check()
     assert not caught.value.retriable
+
+
+def test_brokers_whose_answers_take_long_are_heard() -> None:
+    clock, watch = ManualClock(), own_watch()
+    probe = Probe(clock, there=True, takes=20.0)
+    await_contact(probe, watch, Patience(60.0, "x"), clock, StopToken())
+    assert watch.met
+    assert probe.asked == [1.0, 2.0, 4.0, 8.0, 16.0, 29.0]
+    watch.check()
+
+
+def test_an_answer_that_comes_with_the_end_of_patience_counts() -> None:
+    watch = own_watch()
+    watch.answered()
+    watch.give_up(BrokerError("nobody answered"))
+    watch.check()
+
+
+def test_the_worker_asks_its_own_brokers_again_for_longer_each_time_and_can_still_be_interrupted() -> None:
+    clock = ManualClock()
+    asked = []
+    for seconds in steps(30.0, clock, 5.0):
+        asked.append(seconds)
+        clock.advance(seconds)
+    assert asked == [1.0, 2.0, 4.0, 5.0, 5.0, 5.0, 5.0, 3.0, 0.01]
+
+
+@pytest.mark.parametrize("client", ["producer", "consumer"])
+def test_no_client_is_left_behind_when_what_asks_its_brokers_cannot_be_made(
+    client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(broker, "KafkaProducer", lambda *_: made.append("producer"))
+    monkeypatch.setattr(broker, "KafkaConsumer", lambda *_: made.append("consumer"))
+
+    def impossible(*_: object) -> None:
+        raise ConfigError({"admin client": "not possible"})
+
+    monkeypatch.setattr(Making, "admin", impossible)
+    own = {"bootstrap.servers": "127.0.0.1:2"}
+    kafka = broker.KafkaBroker(SERVERS, {})
+    settings = ProducerSettings if client == "producer" else ConsumerSettings
+    with pytest.raises(ConfigError):
+        getattr(kafka, client)(settings("c", overrides=own))
+    assert not made
 
 
 def test_a_client_that_was_answered_once_is_not_given_up() -> None:

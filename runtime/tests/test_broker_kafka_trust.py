@@ -8,11 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from socketserver import BaseRequestHandler, TCPServer
 
+import pytest
+from confluent_kafka import KafkaError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from millstream.broker.kafka.trust import found_out
+from millstream.broker.kafka.failures import Watch
+from millstream.broker.kafka.peer import Peer
+from millstream.broker.kafka.trust import TRUSTED, found_out
+from millstream.errors import BrokerError
 
 NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)
@@ -23,16 +28,22 @@ class Quiet(TCPServer):
         """A client that does not trust it ends the handshake."""
 
 
-def certificate(folder: Path, name: str, until: datetime.datetime) -> Path:
-    """Key and self-signed certificate in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+def certificate(folder: Path, name: str, until: datetime.datetime, issuer: Path | None = None) -> Path:
+    """Key and certificate in one file, self-signed without an issuer, whose file is of the same kind."""
+    key = signing = ec.generate_private_key(ec.SECP256R1())
+    subject = signer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    if issuer is not None:
+        signer = x509.load_pem_x509_certificate(issuer.read_bytes()).subject
+        loaded = serialization.load_pem_private_key(issuer.read_bytes(), None)
+        assert isinstance(loaded, ec.EllipticCurvePrivateKey)
+        signing = loaded
     made = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        x509.CertificateBuilder(signer, subject, key.public_key(), x509.random_serial_number())
         .not_valid_before(NOW - 9 * DAY)
         .not_valid_after(until)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(signing, hashes.SHA256())
     )
     pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     path = folder / f"{name}.pem"
@@ -64,12 +75,34 @@ def test_a_name_that_is_another_is_told_with_those_that_it_is_for(tmp_path: Path
         assert found_out(said, {"ssl.ca.pem": only}) == ("127.0.0.1", ["kafka.example"])
 
 
+def test_a_name_that_is_right_or_does_not_count_is_not_blamed(tmp_path: Path) -> None:
+    own = certificate(tmp_path, "localhost", NOW + DAY)
+    with serving(own) as said:
+        known = {"ssl.ca.location": str(own)}
+        assert found_out(said.replace("127.0.0.1", "localhost"), known) == TRUSTED
+        assert found_out(said, known) == ("127.0.0.1", ["localhost"])
+        assert found_out(said, {**known, "ssl.endpoint.identification.algorithm": "none"}) == TRUSTED
+        watch = Watch("c", Peer("localhost:1", authority=known))
+        watch.heard(KafkaError(KafkaError._SSL, said.replace("127.0.0.1", "localhost")))
+    with pytest.raises(BrokerError, match=r"yet Python trusts it .*check ssl\.truststore\.location") as caught:
+        watch.check()
+    assert "is not for" not in str(caught.value)
+
+
 def test_what_else_is_wrong_is_told_as_that(tmp_path: Path) -> None:
     old, other = certificate(tmp_path, "old", NOW - DAY), certificate(tmp_path, "other", NOW + DAY)
     with serving(old) as said:
         assert found_out(said, {"ssl.ca.location": str(old)}) == "certificate has expired"
     with serving(certificate(tmp_path, "own", NOW + DAY)) as said:
         assert found_out(said, {"ssl.ca.location": str(other)}) == "self-signed certificate"
+
+
+def test_an_intermediate_ca_without_its_root_is_told_as_librdkafka_takes_it(tmp_path: Path) -> None:
+    root = certificate(tmp_path, "root", NOW + DAY)
+    between = certificate(tmp_path, "between", NOW + DAY, root)
+    with serving(certificate(tmp_path, "localhost", NOW + DAY, between)) as said:
+        told = found_out(said.replace("127.0.0.1", "localhost"), {"ssl.ca.location": str(between)})
+    assert told == "unable to get issuer certificate"
 
 
 def test_nobody_there_is_no_answer() -> None:

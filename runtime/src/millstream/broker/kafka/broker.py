@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException
 
 from millstream.broker.kafka.admin import KafkaAdmin
 from millstream.broker.kafka.consumer import KafkaConsumer
-from millstream.broker.kafka.contact import expect_contact
+from millstream.broker.kafka.contact import TOPIC, expect_contact, steps
 from millstream.broker.kafka.failures import Watch
 from millstream.broker.kafka.making import Making, check_resolvable
 from millstream.broker.kafka.peer import Peer
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STEP_SECONDS = 1.0
 SAY_SECONDS = 5.0
 MAX_AGE_MS = 300_000
 LIMIT_SECONDS = 5.0
@@ -83,15 +82,17 @@ class KafkaBroker:
         absent = int(java["max.block.ms"]) / 1000 if "max.block.ms" in java else ABSENT_SECONDS
         waiting = Waiting(max_age, absent, self._remedy)
         topics = Topics(watch, self._clock, lambda topic: self._limit(settings, topic), waiting)
+        expect = expect_contact(self._making, settings, watch, self._clock, self._closed)
         producer = KafkaProducer(self._making, settings, topics, watch, self._clock)
-        expect_contact(self._making, settings, watch, self._clock, self._closed)
+        expect()
         return producer
 
     def consumer(self, settings: ConsumerSettings) -> KafkaConsumer:
         peer = self._making.peer("consumer", settings.overrides, settings.group or "")
         watch = Watch(settings.client_id, _resolved(peer, self.bootstrap), self._clock)
+        expect = expect_contact(self._making, settings, watch, self._clock, self._closed)
         consumer = KafkaConsumer(self._making, settings, watch, self._clock)
-        expect_contact(self._making, settings, watch, self._clock, self._closed)
+        expect()
         return consumer
 
     def admin(self, settings: AdminSettings) -> KafkaAdmin:
@@ -134,26 +135,24 @@ class KafkaBroker:
         peer = self._making.peer("admin", {})
         client, watch = self._shared_admin("millstream", self._making.settings("admin", {}), peer)
         seconds = self._making.api_seconds("admin", {})
-        started = said = self._clock.monotonic()
-        while True:
-            left = started + seconds - self._clock.monotonic()
+        said = self._clock.monotonic()
+        for step in steps(seconds, self._clock, SAY_SECONDS):
             try:
-                found = client.list_topics(timeout=max(min(left, STEP_SECONDS), 0.01))
+                found = client.list_topics(TOPIC, timeout=step)
                 self._brokers = max(len(found.brokers), 1)
                 return found.cluster_id or ""
             except KafkaException:
                 client.poll(0)  # what is wrong is told there
             watch.check()
             now = self._clock.monotonic()
-            if now - started >= seconds:
-                raise BrokerError(
-                    "Failed to connect to and describe Kafka cluster. Check worker's broker connection and security "
-                    f"properties. {peer} could not be reached within {seconds:g} s "
-                    f"({peer.setting('default.api.timeout.ms')}): {watch.problem}"
-                )
             if now - said >= SAY_SECONDS:
                 said = now
                 log.warning("%s cannot be reached yet: %s", peer, watch.problem)
+        raise BrokerError(
+            "Failed to connect to and describe Kafka cluster. Check worker's broker connection and security "
+            f"properties. {peer} could not be reached within {seconds:g} s "
+            f"({peer.setting('default.api.timeout.ms')}): {watch.problem}"
+        )
 
 
 def _resolved(peer: Peer, bootstrap: str) -> Peer:

@@ -1,5 +1,7 @@
 """The first answer to a client whose brokers nobody has talked to yet: it comes in time, or the client is given up."""
 
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +17,9 @@ from millstream.settings.client import Client
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
-STEP_SECONDS = 1.0
+STEP_SECONDS = 1.0  # of the first try: what is wrong is told between two
+LEAST_SECONDS = 0.01
+TOPIC = "?"  # no topic can have that name, so that none is made; without one brokers would tell of all that they have
 LIMITS = {"producer": "max.block.ms", "consumer": "default.api.timeout.ms"}
 
 
@@ -29,34 +33,48 @@ class Patience:
 
 def expect_contact(
     making: Making, settings: ConsumerSettings | ProducerSettings, watch: Watch, clock: Clock, closed: StopToken
-) -> None:
-    """The worker's own brokers have answered when it started; others may be nowhere, and nobody would know."""
+) -> Callable[[], object]:
+    """The worker's own brokers have answered when it started; others may be nowhere, and nobody would know.
+
+    Makes what asks them, and gives what starts it, once there is a client to be told."""
     peer = watch.peer
     if not peer.apart:
-        return
+        return lambda: None
     client: Client = "producer" if isinstance(settings, ProducerSettings) else "consumer"
     java = making.settings(client, settings.overrides)
     limit = LIMITS[client]
     patience = Patience(int(java.get(limit, API_MS)) / 1000, peer.setting(limit))
     name = f"{settings.client_id}-first"
     probe = making.admin({**making.admin_of(client, settings.overrides), "client.id": name}, watch)
-    spawn(name, lambda stop: await_contact(probe, watch, patience, clock, stop), stop=closed)
+    return lambda: spawn(name, lambda stop: await_contact(probe, watch, patience, clock, stop), stop=closed)
 
 
 def await_contact(probe: "AdminClient", watch: Watch, patience: Patience, clock: Clock, stop: StopToken) -> None:
     """Ask with a client of its own, until there is an answer: the other one is used on its task's thread alone."""
-    deadline = clock.monotonic() + patience.seconds
-    while not stop.is_set and not watch.met:
-        left = deadline - clock.monotonic()
+    for seconds in steps(patience.seconds, clock):
+        if stop.is_set or watch.met:
+            return
         try:
-            probe.list_topics(timeout=max(min(left, STEP_SECONDS), 0.01))
+            probe.list_topics(TOPIC, timeout=seconds)
         except KafkaException:
             probe.poll(0)  # what is wrong is told there, and to the other client, too
-            if left <= 0:
-                watch.give_up(unanswered(watch, patience))
-                return
         else:
             watch.met = True
+            return
+    watch.give_up(unanswered(watch, patience))
+
+
+def steps(seconds: float, clock: Clock, longest: float = math.inf) -> Iterator[float]:
+    """How long each try may take, one at least, until `seconds` are over: each twice as long as the one before, as
+    brokers may be far away."""
+    deadline = clock.monotonic() + seconds
+    step = STEP_SECONDS
+    while True:
+        left = deadline - clock.monotonic()
+        yield max(min(left, step), LEAST_SECONDS)
+        if left <= 0:
+            return
+        step = min(2 * step, longest)
 
 
 def unanswered(watch: Watch, patience: Patience) -> BrokerError:

@@ -134,7 +134,8 @@ def _unauthorized(code: int, doing: str, said: str, peer: Peer, topic: str | Non
     else:
         rights, on = ("Create",) if peer.client == "admin" else ("IdempotentWrite",), "cluster"
     operations = " ".join(f"--operation {right}" for right in rights)
-    command = f"kafka-acls.sh --add --allow-principal {peer.principal or 'User:NAME'} {operations} --{on}"
+    granted = f"--add --allow-principal {peer.principal or 'User:NAME'} {operations} --{on}"
+    command = f"kafka-acls.sh {granted} --bootstrap-server {peer.servers or 'HOST:PORT'}"
     who = f", as {peer.who}" if peer.who else ""
     instead = f"; {IDEMPOTENT}" if rights == ("IdempotentWrite",) else ""
     return f"{doing}{who} ({said}); grant {' and '.join(rights)} on the {on}: {command}{instead}"
@@ -205,9 +206,10 @@ class Watch:
         return BrokerError(f"{doing}: {self.peer} cannot be reached: {self.problem}", retriable=True)
 
     def give_up(self, why: BrokerError) -> None:
-        """Nothing more is hoped for; what was heard before is the better reason."""
+        """Nothing more is hoped for, unless an answer came meanwhile; what was heard before is the better reason."""
         with self._lock:
-            self._hopeless = self._hopeless or why
+            if not self.met:
+                self._hopeless = self._hopeless or why
 
     def _distrust(self, said: str) -> str:
         told = found_out(said, self.peer.authority)

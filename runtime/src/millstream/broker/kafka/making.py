@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 API_MS = 60_000  # default.api.timeout.ms
 CERTIFICATES = ("ssl.keystore.certificate.chain", "ssl.keystore.location")
-AUTHORITY = ("ssl.ca.location", "ssl.ca.pem")
+AUTHORITY = ("ssl.ca.location", "ssl.ca.pem", "ssl.endpoint.identification.algorithm")
 
 
 class Making:

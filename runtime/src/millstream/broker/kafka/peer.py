@@ -14,7 +14,7 @@ class Peer:
     names:     Java's names of the settings that are there, and the whole names that they were given under.
     principal: as the brokers know it; "" where only they do.
     shown:     the setting that it comes from, of a certificate or a login.
-    authority: whom a broker's certificate may be signed by, in librdkafka's settings.
+    authority: whom a broker's certificate may be signed by, and whether its name counts, in librdkafka's settings.
     apart:     it talks to others, or in another way, than the worker did when it started.
     """
 
