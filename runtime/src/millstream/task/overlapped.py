@@ -14,7 +14,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import partial
 
 from millstream.broker.ports import Producer
 from millstream.lifecycle import Spawned, StopToken, spawn
@@ -66,7 +65,6 @@ class Overlapped:
         self._outlet = outlet
         self._pause = FIRST_PAUSE_SECONDS  # of the thread's, between two attempts
         self._exact = Transaction(outlet, keeps_prefix=True)
-        self._write = partial(write, outlet, self._exact.patience.of_another_thread(self._ask_to_hold))
         self._failure: BaseException | None = None  # of the exact transaction, which has the rows from then on
         self._poll: list[Load] = []
         self._changed = threading.Condition()
@@ -158,12 +156,6 @@ class Overlapped:
             elif hold:
                 self._outlet.hold()
 
-    def _ask_to_hold(self) -> None:
-        """The task's state is its own thread's: it pauses once it waits, too, and not while its plugin's poll lasts."""
-        with self._changed:
-            self._to_hold = True
-            self._changed.notify_all()
-
     def _again(self) -> None:
         """Write what was taken back, and what came since, on this thread, with patience and to the refused row."""
         with self._changed:
@@ -198,12 +190,19 @@ class Overlapped:
             return None
 
     def _work(self, stop: StopToken) -> None:
+        def ask_to_hold() -> None:
+            """The task's state is its own thread's: it pauses once it waits, too, not while its plugin's poll lasts."""
+            with self._changed:
+                self._to_hold = True
+                self._changed.notify_all()
+
         while (gathered := self._next(stop)) is not None:
             broken: BaseException | None = None
             hindrance: Exception | None = None
             gathered.started = self._outlet.parts.clock.monotonic()
             try:
-                hindrance = self._write(gathered)
+                patience = self._exact.patience.of_another_thread(ask_to_hold)  # whose pauses begin anew
+                hindrance = write(self._outlet, patience, gathered)
             except BaseException as error:  # noqa: BLE001 - raised on the task's thread
                 broken = error
             gathered.ended = self._outlet.parts.clock.monotonic()
