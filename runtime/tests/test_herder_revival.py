@@ -19,6 +19,8 @@ from millstream.herder.turns import Turns
 from millstream.host.channel import Event, Failure, RunConnector, RunTask, StateChanged
 from millstream.identity import TaskId
 from millstream.lifecycle import ManualClock
+from millstream.storage.statuses import Subject
+from millstream.worker.runs import failure
 from millstream.worker.worker import Worker
 
 KILLED = StateChanged("FAILED", Failure("E", "killed", "E: killed"), from_outside=True)
@@ -56,6 +58,7 @@ class Ends:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.told: dict[str, list[Callable[[Event], None]]] = {"task": [], "connector": []}
+        self._worker: Worker | None = None
         start_task, start_connector = Worker.start_task, Worker.start_connector
 
         def task(worker: Worker, spec: RunTask, on_event: Callable[[Event], None]) -> None:
@@ -63,11 +66,20 @@ class Ends:
             start_task(worker, spec, on_event)
 
         def connector(worker: Worker, spec: RunConnector, on_event: Callable[[Event], None]) -> None:
+            self._worker = worker
             self.told["connector"].append(on_event)
             start_connector(worker, spec, on_event)
 
         monkeypatch.setattr(Worker, "start_task", task)
         monkeypatch.setattr(Worker, "start_connector", connector)
+
+    def end(self, what: str) -> None:
+        """Have the worker find that its child was killed: nothing of it is heard after that."""
+        worker = self._worker
+        assert worker is not None
+        run = worker._tasks.get(TaskId("it", 0)) if what == "task" else worker._connectors.get("it")
+        assert run is not None
+        worker._loop.post(lambda: run.fail(failure("killed"), from_outside=True))
 
     def starts(self, what: str) -> int:
         return len(self.told[what])
@@ -115,7 +127,7 @@ def test_what_failed_by_itself_stays_so(ends: Ends, what: str, caplog: pytest.Lo
 
 @pytest.mark.parametrize("what", ["task", "connector"])
 def test_what_was_deleted_meanwhile_is_not_started_again(
-    ends: Ends, what: str, monkeypatch: pytest.MonkeyPatch
+    ends: Ends, what: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(revival, "FIRST_S", 0.2)
     with herding() as alone:
@@ -128,3 +140,101 @@ def test_what_was_deleted_meanwhile_is_not_started_again(
         until(lambda: time.monotonic() > due, "the moment of its start to be over")
         assert ends.starts(what) == before
         assert "it" not in alone.rest.get("/connectors").json()
+    assert "bug of the worker" not in caplog.text
+
+
+OTHER = {"connector.class": "hosted:Staying", "tasks.max": "1", "topic": "others"}
+PAUSE_S = 1.5
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "starts", "state"),
+    [
+        ("POST", "restart?includeTasks=true", None, 1, "RUNNING"),
+        ("PUT", "config", OTHER, 1, "RUNNING"),
+        ("PUT", "pause", None, 1, "PAUSED"),
+        ("PUT", "stop", None, 0, "STOPPED"),
+    ],
+)
+@pytest.mark.parametrize("what", ["task", "connector"])
+def test_what_somebody_takes_in_hand_before_it_comes_back_is_started_once_at_most(
+    ends: Ends,
+    what: str,
+    method: str,
+    path: str,
+    body: dict[str, str] | None,
+    starts: int,
+    state: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(revival, "FIRST_S", PAUSE_S)
+    with herding() as alone:
+        running(alone)
+        before = ends.starts(what)
+        ends.end(what)
+        until(lambda: "FAILED" in alone.states("it"), "its failure to be told")
+        due = time.monotonic() + PAUSE_S + 0.5
+        assert alone.rest.request(method, f"/connectors/it/{path}", body).status_code in (200, 202, 204)
+        until(lambda: time.monotonic() > due, "the moment of its start to be over")
+        until(lambda: set(alone.states("it")) == {state}, f"all to be {state}")
+        assert ends.starts(what) == before + starts
+    assert "bug of the worker" not in caplog.text
+
+
+@pytest.mark.parametrize("what", ["task", "connector"])
+def test_what_somebody_restarts_or_gives_other_settings_has_all_its_tries_again(
+    ends: Ends, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revival, "FIRST_S", 0.1)
+    waits: list[float | None] = []
+    wait_s = Revivals.wait_s
+
+    def noting(revivals: Revivals, subject: Subject) -> float | None:
+        waits.append(wait_s(revivals, subject))
+        return waits[-1]
+
+    monkeypatch.setattr(Revivals, "wait_s", noting)
+    with herding() as alone:
+        running(alone)
+
+        def killed() -> None:
+            before = ends.starts(what)
+            ends.end(what)
+            started_again(before)
+
+        def started_again(before: int) -> None:
+            until(lambda: ends.starts(what) > before, "it to be started again")
+            until(lambda: alone.states("it") == ["RUNNING", "RUNNING"], "it to run again")
+
+        one = "restart" if what == "connector" else "tasks/0/restart"
+        killed()
+        killed()
+        assert waits == [0.1, 0.2]
+        for method, path, body in (
+            ("POST", one, None),
+            ("POST", "restart?includeTasks=true", None),
+            ("PUT", "config", OTHER),
+        ):
+            before = ends.starts(what)
+            assert alone.rest.request(method, f"/connectors/it/{path}", body).status_code in (200, 202, 204)
+            started_again(before)
+            killed()
+    assert waits == [0.1, 0.2, 0.1, 0.1, 0.1]
+
+
+def test_a_connector_that_is_resumed_before_it_comes_back_is_not_said_to_stay_failed(
+    ends: Ends, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(revival, "FIRST_S", PAUSE_S)
+    with herding() as alone:
+        running(alone)
+        before = ends.starts("connector")
+        ends.end("connector")
+        until(lambda: "FAILED" in alone.states("it"), "its failure to be told")
+        assert alone.rest.request("PUT", "/connectors/it/resume").status_code == 202
+        until(lambda: ends.starts("connector") > before, "it to be started again")
+        until(lambda: alone.states("it") == ["RUNNING", "RUNNING"], "it to run again")
+    assert "connector it was ended from outside, and is about to be started again" in caplog.text
+    assert "stays so until it is restarted" not in caplog.text

@@ -13,6 +13,7 @@ from millstream.herder.tasks import Tasks
 from millstream.herder.validation import Validation, refuse_invalid
 from millstream.identity import TargetState
 from millstream.storage.java_json import hash_map_order
+from millstream.storage.statuses import Subject
 
 #: how long the answer to a creation waits for the tasks, to tell them; a start that takes longer goes on after it
 TASKS_S = 10.0
@@ -27,6 +28,7 @@ class Configuring:
         self._agenda = crew.agenda
         self._board = crew.board
         self._turns = crew.turns
+        self._revivals = crew.revivals
         self._fleet = fleet
         self._tasks = tasks
         self._validation = validation
@@ -122,6 +124,9 @@ class Configuring:
         """Write first: what cannot be written leaves the connector as it is. Gives how its start goes, a future."""
         with self._stages.of(f"writing a config for connector {name} to the config topic", name):
             self._configs.put_connector(name, config, target)
+        subjects: list[Subject] = [name, *self._configs.snapshot().tasks_of(name)]
+        for subject in subjects:
+            self._revivals.forget(subject)
         yield from self._fleet.stop_connector(name)
         settled = self._fleet.start_connector(name, self._configs.snapshot())
         self._board.publish()

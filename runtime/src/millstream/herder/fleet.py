@@ -35,6 +35,7 @@ class Incarnation:
     settled:     set once it is known how the start went: tasks are started, or it failed, or it is not to run.
     fingerprint: of settings that came from config providers; None: none did.
     failed:      this start of it, or what came after; a status may still tell of an earlier one.
+    comes_back:  it failed from outside, and is about to be started again.
     is_asked:    for its tasks, now.   ask_again: once that is over; however often it wishes for it meanwhile, once.
     """
 
@@ -44,6 +45,7 @@ class Incarnation:
     retry_s: float = RETRY_S
     fingerprint: str | None = None
     failed: bool = False
+    comes_back: bool = False
     is_asked: bool = False
     ask_again: bool = False
     monitor: Stage | None = None
@@ -112,6 +114,9 @@ class Fleet:
             self._crew.worker.set_target(name, target)
             if not failed:
                 return
+            if target is TargetState.STARTED and incarnation.comes_back:
+                log.info("connector %s was ended from outside, and is about to be started again", name)
+                return
             if target is TargetState.STARTED:
                 log.warning("connector %s has failed and stays so until it is restarted; its tasks go on", name)
                 return
@@ -159,6 +164,7 @@ class Fleet:
             again_s = None
             if event.from_outside:
                 again_s = self._crew.revivals.after(name, lambda: self._again(name, incarnation))
+            incarnation.comes_back = again_s is not None
             self._crew.tell(name, state, version, event.trace, again_s)
             if not incarnation.settled.done() and state in (State.RUNNING, State.FAILED):
                 self._crew.metrics.connectors.ended(state is State.RUNNING)

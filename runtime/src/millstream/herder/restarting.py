@@ -24,6 +24,7 @@ class Restarting:
         self._agenda = crew.agenda
         self._board = crew.board
         self._turns = crew.turns
+        self._revivals = crew.revivals
         self._fleet = fleet
         self._tasks = tasks
 
@@ -51,11 +52,13 @@ class Restarting:
             raise NotFoundError(f"Task {task} not found")
         with self._stages.of(f"restarting task {task}", task.connector):
             yield from self._tasks.stop([task])
+        self._revivals.forget(task)
         self._tasks.start(task, self._configs.snapshot())
         return None
 
     def _restart_connector(self, name: str) -> Procedure:
         self._board.known(name, "Unknown connector: {}")
+        self._revivals.forget(name)
         return (yield from self._fleet.restart_connector(name))
 
     def _restart_parts(self, name: str, connector: bool, wanted: Sequence[TaskId]) -> Procedure:
@@ -70,6 +73,7 @@ class Restarting:
             yield from self._tasks.stop(tasks)
             subjects: list[Subject] = [*([name] if connector else []), *tasks]
             for subject in subjects:
+                self._revivals.forget(subject)
                 status = self._states.get(subject)
                 self._states.tell(subject, State.RESTARTING, status.version if status else None)
             state = self._configs.snapshot()

@@ -56,5 +56,5 @@ class Revivals:
         return None if times > TRIES else min(FIRST_S * 2 ** (times - 1), MOST_S)
 
     def forget(self, subject: Subject) -> None:
-        """It is no more."""
+        """It is no more, or somebody has taken it in hand: the next time counts as the first."""
         self._past.pop(subject, None)
