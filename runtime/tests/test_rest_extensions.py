@@ -1,14 +1,23 @@
 """The operator's own code around the API and beside it: where it stands, and what it raises."""
 
 import asyncio
-from typing import Any
+import logging
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from millstream.cli import composition
+from millstream.cli.composition import Standalone
+from millstream.errors import PluginError
+from millstream.inventory.inventory import Inventory, Plugin
 from millstream.rest.app import RestSettings, create_admin_app, create_app
-from millstream.rest.extensions import Extensions, beside, guarded
+from millstream.rest.extensions import Extensions, beside, guarded, load_extensions
+from millstream.settings.plugins import Kind
 from millstream_api import Cluster, RestExtension
 
 
@@ -38,6 +47,27 @@ class Audit(RestExtension[Any]):
             await app(scope, receive, send)
 
         return guarding
+
+
+class Sulking(RestExtension[Any]):
+    """Raises where `sulks` says."""
+
+    sulks = ""
+
+    def __init__(self, config: Any = None) -> None:
+        self._sulk("__init__")
+
+    def resources(self, cluster: Cluster) -> tuple[str, Any] | None:
+        self._sulk("resources")
+        return None
+
+    def guard(self, app: Any) -> Any:
+        self._sulk("guard")
+        return app
+
+    def _sulk(self, method: str) -> None:
+        if self.sulks == method:
+            raise OSError("the directory of users is away")
 
 
 class Broken(RestExtension[Any]):
@@ -103,3 +133,46 @@ def test_admin_listeners_have_the_guards_and_no_resources(extensions: Extensions
     assert ask(app, "/connectors").status_code == 404
     assert ask(app, "/admin/loggers").status_code == 503
     assert ask(app, "/admin/loggers", who="stranger").status_code == 401
+
+
+@pytest.mark.parametrize("method", ["__init__", "resources", "guard"])
+def test_an_extension_that_raises_at_the_start_hinders_it_and_is_said_with_the_method(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sulking, "sulks", method)
+    monkeypatch.setitem(sys.modules, "sulking", cast(ModuleType, SimpleNamespace(Sulking=Sulking)))
+    known = Inventory((Plugin(Kind.REST_EXTENSION, "sulking:Sulking", (), "sulking", "1"),))
+
+    def begin() -> None:
+        extensions = load_extensions(["sulking:Sulking"], known, {})
+        guarded(create_app(None, RestSettings()), extensions)
+        extensions.open(None)  # type: ignore[arg-type]  # it asks the cluster nothing
+
+    with pytest.raises(PluginError) as caught:
+        begin()
+    said = str(caught.value)
+    assert f"Sulking of rest.extension.classes failed in {method}, and the worker does not start without it" in said
+    assert said.endswith("OSError: the directory of users is away")
+
+
+def test_a_worker_whose_extension_cannot_give_its_resources_stops_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(Sulking, "sulks", "resources")
+    monkeypatch.setattr(composition, "load_extensions", lambda *_: Extensions([Sulking()]))
+    strings = "org.apache.kafka.connect.storage.StringConverter"
+    worker = Standalone(
+        {
+            "bootstrap.servers": f"sqlite:{tmp_path}/log.db",
+            "listeners": "http://127.0.0.1:0",
+            "key.converter": strings,
+            "value.converter": strings,
+            "task.isolation": "thread",
+        },
+        None,
+    )
+    with pytest.raises(PluginError, match="failed in resources"):
+        worker.start([])
+    worker.stop()
+    assert caplog.messages[-1] == "stopped"

@@ -1,12 +1,13 @@
 """REST extensions: the operator's own code, in the worker's process, around the API and beside it."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from millstream.errors import message_of, unexplained
+from millstream.errors import ConfigError, PluginError, message_of, unexplained
 from millstream.herder.herder import Herder
 from millstream.identity import Status
 from millstream.inventory.inventory import Inventory
@@ -28,11 +29,13 @@ class Extensions:
         self.resources: dict[str, Any] = {}
 
     def open(self, cluster: Cluster) -> None:
+        """Raises PluginError where one cannot give its resources."""
         for plugin in self.plugins:
-            found = plugin.resources(cluster)
-            if found is not None:
-                path, app = found
-                self.resources[path.rstrip("/")] = app
+            with _asked(type(plugin), "resources"):
+                found = plugin.resources(cluster)
+                if found is not None:
+                    path, app = found
+                    self.resources[path.rstrip("/")] = app
 
     def close(self) -> None:
         for plugin in self.plugins:
@@ -43,12 +46,27 @@ class Extensions:
 
 
 def load_extensions(names: Sequence[str], inventory: Inventory, settings: Mapping[str, str]) -> Extensions:
-    """Load and make them. Raises PluginError for an unknown one, ConfigError for wrong settings."""
+    """Load and make them. Raises PluginError for an unknown one or a broken one, ConfigError for wrong settings."""
     made = []
     for name in names:
         plugin = load(inventory.find(Kind.REST_EXTENSION, name))
-        made.append(plugin(plugin.config_class.parse(settings)))
+        with _asked(plugin, "__init__"):
+            made.append(plugin(plugin.config_class.parse(settings)))
     return Extensions(made)
+
+
+@contextmanager
+def _asked(plugin: type[RestExtension[Any]], method: str) -> Iterator[None]:
+    """What it raises, but wrong settings, is said with its name: the worker does not start without what guards it."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:
+        said = f"the REST extension {plugin.__module__}:{plugin.__qualname__} of rest.extension.classes failed"
+        log.debug("%s in %s", said, method, exc_info=error)
+        why = f"{type(error).__name__}: {message_of(error)}"
+        raise PluginError(f"{said} in {method}, and the worker does not start without it: {why}") from error
 
 
 def beside(app: ASGIApp, extensions: Extensions) -> ASGIApp:
@@ -66,10 +84,14 @@ def beside(app: ASGIApp, extensions: Extensions) -> ASGIApp:
 
 
 def guarded(app: ASGIApp, extensions: Extensions) -> ASGIApp:
-    """The extensions' guards around it all, the first named outermost; what they or resources raise is answered."""
+    """The extensions' guards around it all, the first named outermost; what they or resources raise is answered.
+
+    Raises PluginError where one cannot be put around it.
+    """
     inner: Any = app
     for plugin in reversed(extensions.plugins):
-        inner = plugin.guard(inner)
+        with _asked(type(plugin), "guard"):
+            inner = plugin.guard(inner)
     return _answered(inner) if extensions.plugins else inner
 
 
