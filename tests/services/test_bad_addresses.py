@@ -11,6 +11,7 @@ from services.kafka import Kafka
 from services.ports import HOST, free
 from services.standalone import SINK, SOURCE, fails, lines, named, text_of, trusted, worker_on
 
+pytestmark = pytest.mark.timeout(180)  # its own deadlines are those of a busy machine
 WAIT_S = 40.0
 SAID_S = 4.0
 #: what may be added to the time of a setting by a machine that is busy: with it, it is far below the default of 60 s

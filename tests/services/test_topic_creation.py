@@ -10,6 +10,7 @@ from running import WorkerProcess, until
 from services.kafka import Kafka
 from services.standalone import SOURCE, fails, lines, named, trusted, worker_on
 
+pytestmark = pytest.mark.timeout(180)  # its own deadlines are those of a busy machine
 WAIT_S = 40.0
 MARGIN_S = 20.0
 DEFAULT = {"topic.creation.default.partitions": "1", "topic.creation.default.replication.factor": "1"}
