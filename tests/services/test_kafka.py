@@ -11,6 +11,8 @@ from running import until
 
 from services.kafka import MECHANISMS, Kafka
 
+pytestmark = pytest.mark.timeout(120)  # its own deadlines are those of a busy machine
+
 WAYS = [
     ("PLAINTEXT", "PLAIN"),
     ("SSL", "PLAIN"),

@@ -24,6 +24,8 @@ from millstream.errors import BrokerError
 from millstream_api.records import TopicPartition
 from services.kafka import Kafka
 
+pytestmark = pytest.mark.timeout(120)  # its own deadlines are those of a busy machine
+
 COUNT = 20_000
 WAIT_S = 30.0
 EAGER = {"partition.assignment.strategy": "org.apache.kafka.clients.consumer.RangeAssignor"}

@@ -13,6 +13,8 @@ from millstream.broker.connect import open_broker
 from millstream.broker.ports import Broker
 from services.kafka import Kafka
 
+pytestmark = pytest.mark.timeout(120)  # its own deadlines are those of a busy machine
+
 CONTRACT = Path(__file__).parents[2] / "runtime" / "tests" / "broker_contract.py"
 SPEC = importlib.util.spec_from_file_location("broker_contract", CONTRACT)
 assert SPEC is not None
