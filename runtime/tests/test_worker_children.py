@@ -62,6 +62,21 @@ def test_a_start_that_ends_badly_is_failed_with_what_happened(shared, deed, told
     assert not failed.from_outside
 
 
+@pytest.mark.parametrize(
+    ("deed", "told"), [("deafen", "MemoryError"), ("deafen-and-mute", "the process ended itself with exit code 71")]
+)
+def test_a_child_that_can_no_longer_hear_its_worker_has_failed_by_itself(shared, deed, told):
+    ears = started(shared, deed, deed=deed)
+    ears.until("RUNNING")
+    pid = pid_of(shared, deed)
+    shared.set_target(deed, TargetState.PAUSED)
+    failed = ears.until("FAILED")
+    assert told in failed.trace
+    assert not failed.from_outside
+    wait_until(lambda: not is_running(pid))
+    assert ears.states() == ["RUNNING", "FAILED"]
+
+
 def test_a_child_on_the_embedded_log_imports_nothing_that_its_template_has_not(shared):
     ears = Ears()
     shared.start_task(task("modules", deed="modules", where="poll"), ears)

@@ -14,6 +14,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from millstream.host.channel import ChildEnd, StateChanged
+from millstream.host.connector import ConnectorBody
 from millstream_api import Config, Settings, SourceConnector, SourceRecord, SourceTask, key
 
 log = logging.getLogger(__name__)
@@ -141,7 +143,31 @@ def _poll(_: HostedConfig) -> None:
     raise ValueError(f"{len(looks)} looks at {len(rows)} objects")
 
 
+def _out_of_memory(*_: Any) -> None:
+    raise MemoryError
+
+
+def _deafen(_: HostedConfig) -> None:
+    """There is no memory for what the worker says next."""
+    ConnectorBody.hear = _out_of_memory  # type: ignore[method-assign]  # in a process of its own
+
+
+def _deafen_and_mute(config: HostedConfig) -> None:
+    """Nor for what is to be said of that."""
+    _deafen(config)
+    tell = ChildEnd.tell
+
+    def telling(end: ChildEnd, message: Any) -> None:
+        if isinstance(message, StateChanged) and message.state == "FAILED":
+            raise MemoryError
+        tell(end, message)
+
+    ChildEnd.tell = telling  # type: ignore[method-assign]  # in a process of its own
+
+
 DEEDS: dict[str, Any] = {
+    "deafen": _deafen,
+    "deafen-and-mute": _deafen_and_mute,
     "poll": _poll,
     "exit": lambda c: os._exit(7),
     "exit-once-there": lambda c: os.path.exists(c.path) and os._exit(7),

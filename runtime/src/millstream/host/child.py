@@ -24,6 +24,7 @@ from millstream.host.orphan import die_with_parent, die_with_pipe, end_group
 #: objects made and not yet gone before the collector looks for cycles. Python's 700 are fewer than one poll's messages,
 #: each of which it looked at once: 0.15 us of the 1.2 that a record cost
 YOUNG_OBJECTS = 20_000
+DEAF_CODE = 71
 OOM_SCORE = 300  # when memory is short the kernel is to take a child before the worker
 
 
@@ -38,7 +39,7 @@ def run(channel: int, out: int, prepared: "Prepared | None" = None) -> NoReturn:
         _take_first()
         end = ChildEnd(socket.socket(fileno=channel))
         prepared.speak_to(out, end)
-        main.serve(end, on_orphaned=end_group, limit_memory=_limit_memory)
+        main.serve(end, on_lost=_end_lost, limit_memory=_limit_memory)
         code = 0
     except BaseException as error:  # noqa: BLE001 - the last line of every child
         with contextlib.suppress(OSError):
@@ -92,6 +93,16 @@ class Prepared:
 
     def _veil(self, text: str) -> str:
         return text if self._end is None else self._end.veil(text)
+
+
+def _end_lost(is_deaf: bool) -> None:
+    """End by a code of its own while the worker is there: by SIGKILL it would look as if somebody had killed it.
+
+    The worker's half kills what is left of the group of a child that ended.
+    """
+    if is_deaf:
+        os._exit(DEAF_CODE)
+    end_group()
 
 
 def _take_first() -> None:

@@ -37,13 +37,14 @@ bare interpreter does not pay for the broker."""
 
 def serve(
     end: ChildEnd,
-    on_orphaned: Callable[[], None],
+    on_lost: Callable[[bool], None],
     limit_memory: Callable[[int], None] | None = None,
     in_thread: bool = False,
 ) -> None:
     """Be what the first line says until that is over.
 
-    on_orphaned:  called on the listening thread when the worker's end closes while there is work.
+    on_lost:      called on the listening thread when the worker is no longer heard while there is work: its end has
+                  closed; or, true, it is there, and this child cannot hear it any more, which is told as a failure.
     limit_memory: sets RLIMIT_DATA; None where it would hit others.
     in_thread:    the process is the worker's: levels are its own, `pid` is 0.
     """
@@ -64,7 +65,15 @@ def serve(
             limit_memory(run.around.memory_max_bytes)
         module, _, name = BODIES[type(first).__name__].partition(":")
         body: Body = getattr(import_module(module), name)(run, end)
-        listener = _Listener(heard, body, None if in_thread else output.set_levels, over, on_orphaned)
+
+        def lost(error: Exception | None) -> None:
+            try:
+                if error is not None:
+                    end.tell(StateChanged("FAILED", Failure.of(error)))
+            finally:
+                on_lost(error is not None)
+
+        listener = _Listener(heard, body, None if in_thread else output.set_levels, over, lost)
         spawn(f"{run.label} channel", listener.listen)
         rested = body.run()
     except BaseException as error:  # noqa: BLE001 - whatever plugin code raises is told, SystemExit too
@@ -83,23 +92,25 @@ class _Listener:
         body: Body,
         set_levels: Callable[[Mapping[str, int]], None] | None,
         over: StopToken,
-        on_orphaned: Callable[[], None],
+        on_lost: Callable[[Exception | None], None],
     ) -> None:
         self._heard = heard
         self._body = body
         self._set_levels = set_levels
         self._over = over
-        self._on_orphaned = on_orphaned
+        self._on_lost = on_lost
 
     def listen(self, _: StopToken) -> None:
+        lost: Exception | None = None
         try:
             for message in self._heard:
                 if not isinstance(message, SetLevels):
                     self._body.hear(message)
                 elif self._set_levels is not None:
                     self._set_levels(message.levels)
-        except Exception:
+        except Exception as error:
+            lost = error
             log.exception("the child can no longer hear its worker, and ends")
         finally:
             if not self._over.is_set:
-                self._on_orphaned()
+                self._on_lost(lost)

@@ -69,7 +69,7 @@ class ThreadLauncher:
         label = child.run.label
 
         def run(_: object) -> None:
-            main.serve(end, on_orphaned=lambda: None, in_thread=True)
+            main.serve(end, on_lost=lambda _: None, in_thread=True)
 
         def on_death(error: BaseException | None) -> None:
             reason = "" if error is None else f"its thread ended with {type(error).__name__}"
