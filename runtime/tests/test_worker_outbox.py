@@ -78,22 +78,49 @@ def test_what_the_kernel_has_no_room_for_is_tried_again_and_said_once(turning, c
     outbox.put({"signal": 2})
     assert control.sent == []
     turning.pass_time(10 * AGAIN_SECONDS)
-    assert control.sent == [({"fork": 1}, [5, 6]), ({"signal": 2}, [])]
+    assert control.sent == [({"signal": 2}, []), ({"fork": 1}, [5, 6])]
     assert sent == ["first"]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert f"template t cannot be asked for a process now: {os.strerror(number)}" in caplog.text
 
 
-def test_what_there_is_no_room_for_in_time_is_refused_and_the_next_has_its_own_time(turning):
+def test_what_there_is_no_room_for_in_time_is_refused_all_at_once_and_who_comes_later_has_his_own_time(turning):
     control = Short(10_000)
     outbox = Outbox(turning.loop, control, "t")
     refused: list[tuple[str, int | None]] = []
-    for name in ("first", "second"):
-        outbox.put({}, lambda: (5,), refused=lambda error, name=name: refused.append((name, error.errno)))
-    turning.pass_time(SHORT_SECONDS + 1)
-    assert refused == [("first", errno.ETOOMANYREFS)]
-    turning.pass_time(SHORT_SECONDS)
+
+    def put(name: str) -> None:
+        outbox.put({}, lambda: (5,), refused=lambda error: refused.append((name, error.errno)))
+
+    put("first")
+    put("second")
+    turning.pass_time(SHORT_SECONDS - 1)
+    assert refused == []
+    turning.pass_time(2)
     assert refused == [("first", errno.ETOOMANYREFS), ("second", errno.ETOOMANYREFS)]
+    put("third")
+    turning.pass_time(SHORT_SECONDS - 1)
+    assert len(refused) == 2
+    turning.pass_time(2)
+    assert refused[2:] == [("third", errno.ETOOMANYREFS)]
+
+
+def test_a_signal_does_not_wait_for_descriptors_and_gives_them_no_more_time(turning):
+    class NoRoomForDescriptors(Short):
+        def sendmsg(self, buffers: Sequence[bytes], carried: Sequence[tuple[int, int, array]], flags: int) -> int:
+            self.attempts = len(carried)
+            return super().sendmsg(buffers, carried, flags)
+
+    control = NoRoomForDescriptors(0)
+    outbox = Outbox(turning.loop, control, "t")
+    refused: list[int | None] = []
+    outbox.put({"fork": 1}, lambda: (5, 6), refused=lambda error: refused.append(error.errno))
+    turning.pass_time(SHORT_SECONDS - 1)
+    outbox.put({"signal": 2})
+    outbox.put({"signal": 3})
+    assert control.sent == [({"signal": 2}, []), ({"signal": 3}, [])]
+    turning.pass_time(2)
+    assert refused == [errno.ETOOMANYREFS]
 
 
 def test_what_can_never_go_is_refused_at_once_and_the_others_go(turning):

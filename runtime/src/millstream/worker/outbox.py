@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from millstream.worker.loop import Loop
+from millstream.worker.loop import Loop, Timer
 
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 0.05
 SHORT_SECONDS = 30.0
-"""For so long a request that the kernel has no room for is tried again."""
+"""For so long requests that the kernel has no room for are tried again, all that wait together."""
 GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ECONNREFUSED})
 SHORT = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})
 """The kernel's limits: ETOOMANYREFS are more descriptors on their way than a process may have open (`ulimit -n`)."""
@@ -50,8 +50,9 @@ class Outbox:
         self._loop = loop
         self._control = control
         self._name = name
-        self._unsent: deque[_Request] = deque()
-        self._waits = False
+        self._bare: deque[_Request] = deque()
+        self._carrying: deque[_Request] = deque()
+        self._again: Timer | None = None
         self._is_open = True
         self._short_since: float | None = None
 
@@ -62,7 +63,9 @@ class Outbox:
         done: Callable[[], None] = _nothing,
         refused: Callable[[OSError], None] | None = None,
     ) -> None:
-        """Send it as soon as the template has room, after all that was put before.
+        """Send it as soon as the template has room, after all of its sort that was put before.
+
+        What carries no descriptors, a signal, passes what does: the kernel may have no room for those for long.
 
         descriptors: that go with it, asked for when it goes.
         done:        called when it has gone, or never will: nobody needs its descriptors here any more.
@@ -71,8 +74,9 @@ class Outbox:
         if not self._is_open:
             done()
             return
-        self._unsent.append(_Request(json.dumps(packet).encode(), descriptors, done, refused or self._complain))
-        if not self._waits:
+        queue = self._bare if descriptors is _no_descriptors else self._carrying
+        queue.append(_Request(json.dumps(packet).encode(), descriptors, done, refused or self._complain))
+        if self._again is None or queue is self._bare:
             self._flush()
 
     def close(self) -> None:
@@ -81,9 +85,11 @@ class Outbox:
         self._drop()
 
     def _flush(self) -> None:
-        self._waits = False
-        while self._unsent:
-            request = self._unsent[0]
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        while queue := self._bare or self._carrying:
+            request = queue[0]
             try:
                 self._send(request)
             except OSError as error:
@@ -92,16 +98,18 @@ class Outbox:
                     self._drop()  # its end comes as an event
                     return
                 if error.errno == errno.EAGAIN or self._is_worth_waiting_for(error):
-                    self._waits = True
-                    self._loop.after(AGAIN_SECONDS, self._flush)
+                    self._again = self._loop.after(AGAIN_SECONDS, self._flush)
                     return
                 self._loop.after(0.0, partial(request.refused, error))
-            self._short_since = None
-            self._unsent.popleft().done()
+            else:
+                if queue is self._carrying:
+                    self._short_since = None
+            queue.popleft().done()
+        self._short_since = None  # nobody waits: who comes next has his own time
 
     def _drop(self) -> None:
-        while self._unsent:
-            self._unsent.popleft().done()
+        while queue := self._bare or self._carrying:
+            queue.popleft().done()
 
     def _send(self, request: _Request) -> None:
         """Not by `socket.send_fds`, which drops the flags that it is given. Source: CPython 3.11, Lib/socket.py."""
