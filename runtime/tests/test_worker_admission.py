@@ -164,7 +164,7 @@ def test_a_connector_that_waits_for_its_predecessor_is_there_and_begins_with_its
     assert first.states() == ["RUNNING", "UNASSIGNED"]
 
 
-def test_a_task_that_waits_for_its_predecessor_takes_the_target_and_the_stop_that_come_meanwhile(
+def test_a_task_that_waits_for_its_predecessor_begins_with_its_latest_target(
     narrow: Worker,
 ) -> None:
     old = running(narrow, "it", **HANGING)
