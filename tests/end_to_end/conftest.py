@@ -1,10 +1,19 @@
 """The fixtures of a running worker."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from running import WorkerProcess
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_that_are_heard() -> None:
+    """Commands get their signals though a shell or `nohup` that runs the tests in the background has them ignored."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture
