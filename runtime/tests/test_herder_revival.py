@@ -20,7 +20,7 @@ from millstream.host.channel import Event, Failure, RunConnector, RunTask, State
 from millstream.identity import TaskId
 from millstream.lifecycle import ManualClock
 from millstream.storage.statuses import Subject
-from millstream.worker.runs import failure
+from millstream.worker.runs import Supervised, failure
 from millstream.worker.worker import Worker
 
 KILLED = StateChanged("FAILED", Failure("E", "killed", "E: killed"), from_outside=True)
@@ -77,7 +77,13 @@ class Ends:
         """Have the worker find that its child was killed: nothing of it is heard after that."""
         worker = self._worker
         assert worker is not None
-        run = worker._tasks.get(TaskId("it", 0)) if what == "task" else worker._connectors.get("it")
+
+        def there() -> Supervised | None:
+            """A start is told before the worker's thread has begun it."""
+            run = worker._tasks.get(TaskId("it", 0)) if what == "task" else worker._connectors.get("it")
+            return run if run is not None and run.state == "RUNNING" else None
+
+        run = until(there, "it to run in the worker")
         assert run is not None
         worker._loop.post(lambda: run.fail(failure("killed"), from_outside=True))
 
