@@ -170,6 +170,7 @@ def unwritable() -> Iterator[tuple[Any, Any, Held, Unwritable]]:
     parts = bench.source_parts(lambda context: plugin, control=control, faults=faults)
     running = task_bench.Running(SourceTaskLoop(parts), control)
     faults.tried(1)
+    task_bench.eventually(lambda: plugin.polls == 2)
     yield bench, running, plugin, faults
     plugin.let_go.set()
     running.stop()
