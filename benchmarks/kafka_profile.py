@@ -1,12 +1,12 @@
 """Where a record's microseconds go on Kafka: by stage on the task's thread, and by thread.
 
-    python benchmarks/kafka_profile.py [--records 1000000] [--converters json string]
+    python benchmarks/kafka_profile.py [--records 1000000] [--bytes 100] [--converters json string]
 
-One file source and one file sink a converter, lines of 100 bytes, each task alone in a process of its own, made of what
-the worker makes it of, with the worker's default settings and the largest queue that it gives a task; offsets are
-committed every second, so that they are seen. A stage is measured with the thread's own processor clock around the
-calls that are its door, less the stages inside it; the clock itself costs about 0.01 us a record. Threads are counted
-by the kernel. The first fifth does not count.
+One file source and one file sink a converter, each task alone in a process of its own, made of what the worker makes it
+of, with the worker's default settings and the largest queue that it gives a task; offsets are committed every second,
+so that they are seen. A stage is measured with the thread's own processor clock around the calls that are its door,
+less the stages inside it; the clock itself costs about 0.01 us a record. Threads are counted by the kernel, and faults
+of pages. The first fifth does not count.
 
     source  read        the plugin's poll: a block of the file, its lines
             slices      cutting them into at most 500 rows or 256 KiB
@@ -35,6 +35,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 from broker import Bench
@@ -72,14 +73,17 @@ STAGES = {
 
 @dataclass(frozen=True)
 class Profile:
-    """us: processor time of a record, by stage of the task's thread.   threads: by thread, the task's first."""
+    """us: processor time of a record, by stage of the task's thread.   threads: by thread, the task's first.
+    faults: pages a record."""
 
     way: str
     converter: str
+    line_bytes: int
     records: int
     records_per_s: float
     us: dict[str, float]
     threads: dict[str, float]
+    faults: float
     load: float
 
 
@@ -126,10 +130,11 @@ class Reading:
     at: float
     stages: dict[str, int]
     threads: dict[str, int]
+    faults: int
 
     @classmethod
     def now(cls, rows: int, clocked: Clocked) -> "Reading":
-        return cls(rows, time.monotonic(), dict(clocked.ns), threads())
+        return cls(rows, time.monotonic(), dict(clocked.ns), threads(), getrusage(RUSAGE_SELF).ru_minflt)
 
 
 def threads() -> dict[str, int]:
@@ -176,6 +181,7 @@ class Alone:
     """One task in this process, watched."""
 
     converter: str
+    line_bytes: int
     address: str
     topic: str
     file: str
@@ -275,20 +281,26 @@ class Alone:
         us = {name: (ns - first.stages.get(name, 0)) / rows / 1000 for name, ns in last.stages.items()}
         threads = {name: (ns - first.threads.get(name, 0)) / rows / 1000 for name, ns in last.threads.items()}
         us["loop"] = threads["task"] - sum(us.values())
-        return Profile(way, self.converter, rows, rows / (last.at - first.at), us, threads, load)
+        faults = (last.faults - first.faults) / rows
+        rate = rows / (last.at - first.at)
+        return Profile(way, self.converter, self.line_bytes, rows, rate, us, threads, faults, load)
 
 
-def profiled(bench: Bench, converters: Sequence[str], records: int) -> list[Profile]:
+def profiled(bench: Bench, converters: Sequence[str], records: int, line_bytes: int = LINE_BYTES) -> list[Profile]:
     """A source and a sink for each converter, one after the other, each in a new process."""
     found = []
-    original, target = bench.write("profiled.txt", records, LINE_BYTES), bench.folder / "profiled-copy.txt"
+    original, target = bench.write("profiled.txt", records, line_bytes), bench.folder / "profiled-copy.txt"
     for converter in converters:
         topic = bench.topic()
         for way, file in (("source", original), ("sink", target)):
             print(f"profile of a {way}, {converter}", flush=True)
-            command = [sys.executable, __file__, "--alone", way, converter, bench.kafka.address(), topic, str(file)]
+            what = (way, converter, str(line_bytes), bench.kafka.address(), topic, str(file), str(records))
             done = subprocess.run(
-                [*command, str(records)], stdout=subprocess.PIPE, check=True, text=True, env=child_environment()
+                [sys.executable, __file__, "--alone", *what],
+                stdout=subprocess.PIPE,
+                check=True,
+                text=True,
+                env=child_environment(),
             )
             found.append(Profile(**json.loads(done.stdout)))
         target.unlink()
@@ -298,8 +310,8 @@ def profiled(bench: Bench, converters: Sequence[str], records: int) -> list[Prof
 
 
 def alone(arguments: Sequence[str]) -> None:
-    way, converter, address, topic, file, records = arguments
-    load, task = os.getloadavg()[0], Alone(converter, address, topic, file, int(records))
+    way, converter, line_bytes, address, topic, file, records = arguments
+    load, task = os.getloadavg()[0], Alone(converter, int(line_bytes), address, topic, file, int(records))
     if way == "source":
         task.source()
     else:
@@ -313,7 +325,8 @@ def show(profiles: Sequence[Profile]) -> None:
         own = [profile for profile in profiles if profile.way == way]
         if not own:
             continue
-        print(f"\n{f'{way}, {LINE_BYTES} B: us a record':34}" + "".join(f"{profile.converter:>12}" for profile in own))
+        heading = f"{way}, {own[0].line_bytes} B: us a record"
+        print(f"\n{heading:34}" + "".join(f"{profile.converter:>12}" for profile in own))
         for stage in stages:
             if any(stage in profile.us for profile in own):
                 print(f"  {stage:32}" + "".join(f"{profile.us.get(stage, 0.0):12.3f}" for profile in own))
@@ -322,6 +335,7 @@ def show(profiles: Sequence[Profile]) -> None:
             said_as = "the task's thread" if name == "task" else f"thread {name}"
             print(f"  {said_as:32}" + "".join(f"{profile.threads.get(name, 0.0):12.3f}" for profile in own))
         print(f"  {'all threads':32}" + "".join(f"{sum(profile.threads.values()):12.3f}" for profile in own))
+        print(f"  {'faults of pages a record':32}" + "".join(f"{profile.faults:12.3f}" for profile in own))
         print(f"  {'records/s':32}" + "".join(f"{profile.records_per_s:12,.0f}" for profile in own))
         print(f"  {'load':32}" + "".join(f"{profile.load:12.1f}" for profile in own))
 
@@ -329,15 +343,16 @@ def show(profiles: Sequence[Profile]) -> None:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--records", type=int, default=RECORDS)
+    options.add_argument("--bytes", type=int, default=LINE_BYTES, help="length of a line")
     options.add_argument("--converters", nargs="+", choices=["json", "string"], default=["json", "string"])
-    options.add_argument("--alone", nargs=6, help=argparse.SUPPRESS)
+    options.add_argument("--alone", nargs=7, help=argparse.SUPPRESS)
     asked = options.parse_args()
     if asked.alone:
         alone(asked.alone)
         return
     around = machine()
     with tempfile.TemporaryDirectory() as folder, Bench.started(Path(folder)) as bench:
-        found = profiled(bench, asked.converters, asked.records)
+        found = profiled(bench, asked.converters, asked.records, asked.bytes)
     print(f"\n{said(around)}")
     show(found)
     keep("kafka_profile", around, profiles=[asdict(profile) for profile in found])
