@@ -66,7 +66,7 @@ def waiting(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Any, Disk]]:
     bench, disk, control = task_bench.Bench(overlapped=overlapped), Disk(), Control()
     parts = bench.source_parts(Counting, control=control, faults=disk, **changes)
     running = task_bench.Running(SourceTaskLoop(parts), control)
-    assert disk.refused.wait(10)
+    assert disk.refused.wait(task_bench.SECONDS)
     yield bench, running, disk
     running.stop()
     bench.close()
@@ -117,7 +117,7 @@ def test_a_task_that_fails_while_its_disk_is_full_is_not_paused_in_place_of_that
     loop = SourceTaskLoop(bench.source_parts(Failing, control=control, faults=disk, settings=settings))
     running = task_bench.Running(loop, control)
     try:
-        assert disk.refused.wait(10) or running.ended.is_set()
+        assert disk.refused.wait(task_bench.SECONDS) or running.ended.is_set()
         control.aim(TargetState.PAUSED)
         disk.full = False
         bench.until(lambda: bench.states()[-1] is State.FAILED)
@@ -157,7 +157,7 @@ class Held(SourceTask[Any]):
         self.polls += 1
         if self.polls == 1:
             return [SourceRecord("data", value, {"file": "a"}, {"position": value}) for value in "12"]
-        assert self.let_go.wait(10), "nobody let it go"
+        assert self.let_go.wait(task_bench.SECONDS), "nobody let it go"
         if self.raises is not None:
             raise self.raises
         return []

@@ -697,7 +697,7 @@ def test_reports_are_awaited_before_a_commit_and_cancelled_with_lost_partitions(
     threading.Thread(target=lambda: (errants.wait([FIRST]), done.set())).start()
     assert not done.wait(0.02)
     pipeline.futures[0].set_result(None)
-    assert done.wait(10)
+    assert done.wait(task_bench.SECONDS)
     errants.report(record, ValueError())
     errants.cancel([FIRST])
     assert pipeline.futures[1].cancelled()
