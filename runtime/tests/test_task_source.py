@@ -14,6 +14,7 @@ from millstream.broker.ports import Delivered, NewTopic, Outgoing
 from millstream.errors import BrokerError, ConflictError, RetriableError, UnknownTopicError
 from millstream.identity import State, TargetState
 from millstream.lifecycle import ManualClock
+from millstream.task import submitted
 from millstream.task.control import Control
 from millstream.task.events import Counted, Progressed
 from millstream.task.source import SourceTaskLoop
@@ -33,6 +34,7 @@ Bench, HastyControl, Running, eventually = (
     task_bench.Running,
     task_bench.eventually,
 )
+SECONDS = task_bench.SECONDS
 PARTITION = {"file": "a"}
 FULL_DISK = BrokerError("the disk is full", retriable=True)
 
@@ -210,7 +212,7 @@ def test_a_task_started_while_paused_is_paused_and_not_started(bench: Any) -> No
     bench.until(lambda: bench.states() == [State.PAUSED])
     assert not started.is_set()
     control.aim(TargetState.STARTED)
-    assert running.ended.wait(10)
+    assert running.ended.wait(SECONDS)
     assert bench.states() == [State.PAUSED, State.RUNNING, State.UNASSIGNED]
 
 
@@ -261,7 +263,7 @@ def test_a_stop_calls_cancel_on_another_thread_and_ends_a_blocked_poll(bench: An
         def poll(self) -> Any:
             threads.append(threading.get_ident())
             polling.set()
-            assert cancelled.wait(10)
+            assert cancelled.wait(SECONDS)
             return []
 
         def cancel(self) -> None:
@@ -269,7 +271,7 @@ def test_a_stop_calls_cancel_on_another_thread_and_ends_a_blocked_poll(bench: An
             cancelled.set()
 
     running = Running(SourceTaskLoop(bench.source_parts(Blocked, control=control)), control)
-    assert polling.wait(10)
+    assert polling.wait(SECONDS)
     running.stop()
     assert len(set(threads)) == 2
     assert threading.get_ident() not in threads
@@ -296,6 +298,7 @@ def test_a_cancelled_task_tells_no_state_and_commits_nothing(bench: Any) -> None
     control = HastyControl()
 
     def cancelled() -> Any:
+        eventually(lambda: bench.log() == ["a"])
         control.cancel()
         return records("late")
 
@@ -516,8 +519,11 @@ def test_a_fenced_producer_fails_the_task_and_its_transaction_is_aborted(bench: 
 
 
 def test_an_offset_that_is_not_json_fails_the_task_and_nothing_of_its_transaction_is_seen(bench: Any) -> None:
-    bad = SourceRecord("data", "b", PARTITION, {"position": object()})
-    run(bench, [records("a"), [bad]])
+    def bad() -> Any:
+        eventually(lambda: bench.log() == ["a"])  # else one transaction would have both
+        return [SourceRecord("data", "b", PARTITION, {"position": object()})]
+
+    run(bench, [records("a"), bad])
     assert bench.states() == [State.RUNNING, State.FAILED]
     assert "Failed to flush offsets and/or records for task numbers-0" in bench.trace()
     assert bench.log() == ["a"]
@@ -704,6 +710,40 @@ def test_an_answer_that_does_not_come_is_given_up_after_the_time_out(
     run(bench, [records("a"), later, []], exactly=False, settings=settings, clock=clock)
     assert "no answer within 5 s (offset.flush.timeout.ms)" in caplog.text
     assert stored(bench) == {"position": 2}
+
+
+def test_an_answer_that_comes_the_moment_it_is_given_up_is_not_taken_for_another(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = ManualClock()
+
+    class Crossing(submitted._Writing):
+        """Its answer comes when somebody has looked for it, and finds none."""
+
+        _error: Exception | None = None
+
+        @property
+        def error(self) -> Exception | None:
+            found = self._error
+            if not self.answered.is_set() and clock.monotonic() >= 5:
+                self.answer(OSError("the worker is busy"))
+            return found
+
+        @error.setter
+        def error(self, error: Exception | None) -> None:
+            self._error = error
+
+    def later() -> Any:
+        clock.advance(6)
+        return []
+
+    monkeypatch.setattr(submitted, "_Writing", Crossing)
+    bench.store.answers = ["silent"]
+    settings = {"offset_flush_interval_ms": 0, "offset_flush_timeout_ms": 5_000}
+    task = run(bench, [records("a"), later, []], Listening, exactly=False, settings=settings, clock=clock)
+    assert "no answer within 5 s (offset.flush.timeout.ms)" in caplog.text
+    assert stored(bench) == {"position": 1}
+    assert task.durable == [[(PARTITION, {"position": 1})]]
 
 
 def test_offsets_are_kept_by_source_partition(bench: Any) -> None:

@@ -185,11 +185,12 @@ class Commits:
         if writing is None:
             return
         late = self._clock.monotonic() - writing.started >= self._timeout
-        if not writing.answered.is_set() and not late:
+        answered = writing.answered.is_set()  # once: the answer may come at any moment
+        if not answered and not late:
             return
         self._writing = None
         error = writing.error
-        if not writing.answered.is_set():
+        if not answered:
             error = MillstreamError(f"no answer within {self._timeout:g} s (offset.flush.timeout.ms)")
         self._outlet.flushed(writing.started, succeeded=error is None)
         if error is None:
