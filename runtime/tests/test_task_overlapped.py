@@ -13,6 +13,7 @@ from millstream.errors import BrokerError
 from millstream.identity import State
 from millstream.task import overlapped
 from millstream.task.control import Control
+from millstream.task.delivery import Patience
 from millstream.task.events import Counted
 from millstream.task.source import SourceTaskLoop
 from millstream_api import SourceBatch, SourceRecord, SourceTask
@@ -26,7 +27,7 @@ if "task_bench" not in sys.modules:
     spec.loader.exec_module(task_bench)
 
 PARTITION = {"file": "a"}
-SECONDS = 10.0
+SECONDS = task_bench.SECONDS
 
 
 class Polls(SourceTask[Any]):
@@ -148,19 +149,17 @@ def test_rows_are_in_the_log_before_the_plugin_waits(bench: Any) -> None:
 
 
 def test_a_commit_of_unknown_outcome_fails_the_task_and_nothing_is_written_any_more(bench: Any) -> None:
-    failed = threading.Event()
+    control = Control()
 
     def faults(name: str) -> Exception | None:
-        if name == "commit:after":
-            failed.set()
-            return BrokerError("the answer was lost")
-        return None
+        return BrokerError("the answer was lost") if name == "commit:after" else None
 
     def later() -> list[SourceRecord]:
-        assert failed.wait(SECONDS)
+        task_bench.eventually(lambda: control.error is not None)
         return rows("b", start=1)
 
-    run(bench, [give("a"), later, give("c", start=2), give("d", start=3)], faults=faults)
+    steps = [give("a"), later, give("c", start=2), give("d", start=3)]
+    run(bench, steps, control=control, faults=faults)
     assert bench.log() == ["a"]
     assert stored(bench) == {"position": 1}
     assert bench.states() == [State.RUNNING, State.FAILED]
@@ -170,11 +169,15 @@ def test_a_commit_of_unknown_outcome_fails_the_task_and_nothing_is_written_any_m
 def test_a_refused_row_is_where_the_task_ends_and_the_polls_before_it_are_in_the_log(bench: Any) -> None:
     gate = Gate()
 
+    def behind() -> list[SourceRecord]:
+        assert gate.reached.wait(SECONDS)
+        return rows("b", "c", start=1)
+
     def opening() -> list[SourceRecord]:
         gate.opened.set()
         return rows("e", start=4)
 
-    run(bench, [give("a"), give("b", "c", start=1), give("big", start=3), opening, *[list] * 3], faults=gate)
+    run(bench, [give("a"), behind, give("big", start=3), opening, *[list] * 3], faults=gate)
     assert bench.log() == ["a", "b", "c"]
     assert stored(bench) == {"position": 3}
     assert bench.states() == [State.RUNNING, State.FAILED]
@@ -228,6 +231,45 @@ def test_a_refused_row_ends_the_poll_that_blocks_and_the_task_at_that_row(
     (said,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert "Rows cannot be written" in said.getMessage()
     assert "max.message.bytes" in said.getMessage()
+
+
+def test_a_row_that_is_refused_between_two_polls_is_told_as_exactly_as_during_one(bench: Any) -> None:
+    control = Control()
+
+    def hear(event: Any) -> None:
+        if isinstance(event, Counted):  # behind a poll
+            task_bench.eventually(lambda: control.error is not None)
+
+    bench.on_event = hear
+    run(bench, [give("a", "big", "c")], control=control)
+    assert bench.log() == ["a"]
+    assert bench.states() == [State.RUNNING, State.FAILED]
+    assert "source offset {'position': 2}" in bench.trace()
+    assert "RecordTooLargeException" in bench.trace()
+
+
+def test_what_the_plugin_fails_for_is_not_replaced_by_what_becomes_of_its_rows(bench: Any) -> None:
+    class Reporting(Polls):
+        context: Any
+
+        def poll(self) -> Any:
+            self.context.fail(OSError("the socket broke"))
+            return super().poll()
+
+    control, behind = Control(), threading.Event()
+    bench.on_event = lambda event: behind.set() if isinstance(event, Counted) else None
+
+    def plugin(context: Any) -> Polls:
+        task = Reporting([give("a", "big", "c")], control)
+        task.context = context
+        return task
+
+    def faults(name: str) -> None:
+        assert name != "begin" or behind.wait(SECONDS)  # behind the poll
+
+    SourceTaskLoop(bench.source_parts(plugin, control=control, faults=faults)).run()
+    assert bench.log() == ["a"]
+    assert bench.trace().startswith("OSError: the socket broke")
 
 
 def test_what_a_poll_raises_when_it_is_cancelled_does_not_hide_why_it_was(bench: Any) -> None:
@@ -293,6 +335,30 @@ def test_what_could_not_be_written_for_a_while_is_written_though_the_poll_blocks
     ]
 
 
+def test_that_the_log_cannot_be_written_is_not_said_behind_its_having_been_written(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, calls = threading.Event(), []
+    complain = Patience.complain
+
+    def slowly(patience: Patience, error: Exception) -> None:
+        begun.wait(0.2)  # in vain: until it is said nobody writes the rows again
+        calls.append("said")
+        complain(patience, error)
+
+    def faults(name: str) -> Exception | None:
+        if name == "begin":
+            calls.append("begin")
+            if len(calls) > 1:
+                begun.set()
+        return BrokerError("the disk is full", retriable=True) if name == "commit" and len(calls) == 1 else None
+
+    monkeypatch.setattr(Patience, "complain", slowly)
+    run(bench, [give("a"), list], faults=faults)
+    assert bench.log() == ["a"]
+    assert calls[:2] == ["begin", "said"]
+
+
 def test_a_commit_of_unknown_outcome_ends_the_poll_that_blocks(bench: Any) -> None:
     blocked(bench, [give("a")], error=BrokerError("the answer was lost"))
     assert bench.states() == [State.RUNNING, State.FAILED]
@@ -341,6 +407,7 @@ def test_the_task_waits_when_too_much_has_gathered(bench: Any, monkeypatch: pyte
 
     def counted(value: str, start: int) -> Callable[[], list[SourceRecord]]:
         def poll() -> list[SourceRecord]:
+            assert value == "a" or gate.reached.wait(SECONDS)
             polled.append(value)
             return rows(value * 100, start=start)
 

@@ -45,7 +45,8 @@ class Delivery(Protocol):
         ...
 
     def finish(self, failure: BaseException | None) -> None:
-        """The last commit. After a failure what came before it may still be committed."""
+        """The last commit. After a failure what came before it may still be committed; raises what `Outlet.end` has
+        told before as exactly as can be."""
         ...
 
     def close(self) -> None:

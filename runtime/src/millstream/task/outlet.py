@@ -28,8 +28,15 @@ class Outlet:
         self.metrics = metrics
         self.hold = hold
         self.topics = Topics(parts)
+        self.foretold: BaseException | None = None  # for which `end` was called
         self._upstream = upstream
         self._seen: set[str] = set()
+
+    def end(self, error: BaseException) -> None:
+        """Have the task end for this, and a poll under way at once; from any thread. `Delivery.finish` then raises
+        which record it was."""
+        self.foretold = error
+        self.parts.control.fail(error)
 
     def check_cancelled(self) -> None:
         """A cancelled task writes nothing any more (§5.6)."""

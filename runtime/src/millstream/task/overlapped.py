@@ -206,6 +206,8 @@ class Overlapped:
             except BaseException as error:  # noqa: BLE001 - raised on the task's thread
                 broken = error
             gathered.ended = self._outlet.parts.clock.monotonic()
+            if broken is None:
+                say(self._exact.patience, hindrance)  # before the task's thread may write it, and say that it could
             with self._changed:
                 self._flying = None
                 if broken is not None:
@@ -216,7 +218,8 @@ class Overlapped:
                 else:
                     self._taken_back, self._passes = gathered, passing(hindrance)
                 self._changed.notify_all()
-            say(self._outlet, self._exact.patience, broken or hindrance, ends=broken is not None)
+            if broken is not None or not (hindrance is None or passing(hindrance)):
+                end(self._outlet, broken or hindrance)
 
 
 def estimated(load: Load) -> int:
@@ -280,20 +283,20 @@ def _abort(producer: Producer, patience: Patience) -> None:
             return
 
 
-def say(outlet: Outlet, patience: Patience, error: BaseException | None, *, ends: bool) -> None:
-    """What the task's thread learns of when the poll returns must not wait for that to be known.
-
-    patience: of that thread, so that both of them say a lasting failure once.   ends: whether nothing is tried again.
-    """
-    if error is None:
+def say(patience: Patience, hindrance: Exception | None) -> None:
+    """That the log cannot be written lasts or is over. patience: of the task's thread: both of them say it once."""
+    if hindrance is None:
         patience.over()
+    elif passing(hindrance):
+        patience.complain(hindrance)
+
+
+def end(outlet: Outlet, error: BaseException | None) -> None:
+    """What the task's thread learns of when the poll returns must not wait for that to be known."""
     if error is None or isinstance(error, StopAskedError):
         return
-    if not ends and isinstance(error, Exception) and passing(error):
-        patience.complain(error)
-        return
     log.error("Rows cannot be written, and the task ends there; a poll under way is cancelled: %s", error)
-    outlet.parts.control.fail(error)
+    outlet.end(error)
 
 
 def _send(outlet: Outlet, gathered: Gathered) -> None:

@@ -41,6 +41,7 @@ class SourceTaskLoop:
         interval = parts.settings.metrics_interval_ms
         self._telling = Telling(parts.tell, parts.clock, interval, self._metrics, parts.errors)
         self._task: SourceTask[Any] | None = None
+        self._outlet: Outlet | None = None
         self._delivery: Delivery | None = None
         self._away = 0.0
         self._ending = False
@@ -57,7 +58,7 @@ class SourceTaskLoop:
         self._task = task
         parts.control.interruptible(None, task.cancel)
         upstream = Upstream(task)
-        outlet = Outlet(parts, upstream, self._metrics, self._hold)
+        self._outlet = outlet = Outlet(parts, upstream, self._metrics, self._hold)
         task.start()
         delivery = self._delivery_of(outlet, context, upstream)
         if not (upstream.hears_records or upstream.hears_commits):  # else it would be told inside its own poll
@@ -98,10 +99,16 @@ class SourceTaskLoop:
         except StopAskedError:
             log.warning("The task is stopping while the log cannot be written to; what it read last is read again")
         except BaseException as error:  # noqa: BLE001 - the last commit; what failed first is the failure
-            if failure is not None:
-                log.warning("The last commit of a failing task failed too: %s", error)
-            return failure or error
+            if failure is None or self._foretold(failure):
+                return error
+            log.warning("The last commit of a failing task failed too: %s", error)
         return failure
+
+    def _foretold(self, failure: BaseException) -> bool:
+        """Whether the delivery told it between two polls, and tells it more exactly now. It stays where a poll that was
+        cancelled for it has raised, too: that is told along with it."""
+        assert self._outlet is not None
+        return failure is self._outlet.foretold and failure.__cause__ is None
 
     def close(self) -> None:
         parts = self._parts
