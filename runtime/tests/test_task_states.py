@@ -16,6 +16,7 @@ from millstream.identity import State, TargetState
 from millstream.lifecycle import ManualClock
 from millstream.metrics.readings import Measuring
 from millstream.task import failpoints
+from millstream.task.context import SinkTaskContext, SinkWishes, TransactionRequests
 from millstream.task.control import Control
 from millstream.task.counting import SinkTaskMetrics, SourceTaskMetrics, TaskMetrics
 from millstream.task.events import StateChanged
@@ -84,11 +85,87 @@ def test_cancel_is_called_once_and_also_when_the_stop_came_before() -> None:
     control = Control()
     control.stop()
     control.interruptible(None, cancel)
-    assert called.wait(10)
+    assert called.wait(task_bench.SECONDS)
     control.cancel()
     control.stop()
     assert len(calls) == 1
     assert calls[0] != threading.get_ident()
+
+
+def test_cancel_is_called_though_the_failure_came_before_it_could_be() -> None:
+    called = threading.Event()
+    control = Control()
+    control.fail(OSError("x"))
+    control.interruptible(None, called.set)
+    assert called.wait(task_bench.SECONDS)
+
+
+def test_a_wish_that_comes_while_the_task_closes_wakes_nobody() -> None:
+    class Closing(Control):
+        """Its task closes the moment that somebody has looked whether it can be woken."""
+
+        found: Any = None
+
+        @property
+        def _wake(self) -> Any:
+            found, self.found = self.found, None
+            return found
+
+        @_wake.setter
+        def _wake(self, wake: Any) -> None:
+            self.found = wake
+
+    woken: list[int] = []
+    control = Closing()
+    control.interruptible(lambda: woken.append(1), None)
+    control.stop()
+    control.stop()
+    assert woken == [1]
+    assert control.stopping
+
+
+def test_a_request_of_another_thread_while_requests_are_taken_is_taken_next() -> None:
+    class Crossing(SinkTaskContext):
+        """A commit is asked for the moment that somebody has looked whether one was."""
+
+        asked, asks = False, True
+
+        @property
+        def _commit_asked(self) -> bool:
+            found = self.asked
+            if self.asks:
+                self.asks = False
+                self.request_commit()
+            return found
+
+        @_commit_asked.setter
+        def _commit_asked(self, asked: bool) -> None:
+            self.asked = asked
+
+    wishes = SinkWishes(Crossing(Control(), lambda _: None, None))
+    assert [wishes.take_commit_request() for _ in range(3)] == [False, True, False]
+
+
+def test_a_boundary_that_another_thread_asks_for_while_requests_are_taken_is_taken_next() -> None:
+    class Crossing(TransactionRequests):
+        """As above."""
+
+        asked, asks = False, True
+
+        @property
+        def _commit(self) -> bool:
+            found = self.asked
+            if self.asks:
+                self.asks = False
+                self.commit()
+            return found
+
+        @_commit.setter
+        def _commit(self, asked: bool) -> None:
+            self.asked = asked
+
+    requests = Crossing()
+    assert [requests.take() for _ in range(3)] == [None, "commit", None]
 
 
 def test_every_change_wakes_the_loop_and_the_first_error_counts() -> None:
@@ -220,11 +297,12 @@ def run_program(tmp_path: Path, kind: str, points: str = "") -> subprocess.Compl
         env={**os.environ, failpoints.VARIABLE: points},
         capture_output=True,
         text=True,
-        timeout=25,
+        timeout=50,
         check=False,
     )
 
 
+@pytest.mark.timeout(120)  # two programs are started
 @pytest.mark.parametrize("point", [name for name in failpoints.POINTS if name.startswith("source.")])
 def test_a_source_killed_at_any_point_neither_loses_nor_repeats_a_row(tmp_path: Path, point: str) -> None:
     killed = run_program(tmp_path, "source", f"{point}=kill@3")
@@ -236,6 +314,7 @@ def test_a_source_killed_at_any_point_neither_loses_nor_repeats_a_row(tmp_path: 
     bench.close()
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("point", [name for name in failpoints.POINTS if name.startswith("sink.")])
 def test_a_sink_killed_at_any_point_loses_no_row(tmp_path: Path, point: str) -> None:
     bench = task_bench.Bench(f"sqlite:{tmp_path / 'log.db'}")

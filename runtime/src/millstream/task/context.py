@@ -55,7 +55,11 @@ class TransactionRequests:
 
     def take(self) -> str | None:
         """`commit`, `abort` or None, once. Raises IllegalStateError when the plugin asked for both."""
-        commit, abort, self._commit, self._abort = self._commit, self._abort, False, False
+        commit, abort = self._commit, self._abort
+        if commit:  # one that comes this moment stays for the next poll
+            self._commit = False
+        if abort:
+            self._abort = False
         if commit and abort:
             raise IllegalStateError(
                 "the task asked to commit and to abort the same transaction; call one of context.transaction.commit() "
@@ -129,7 +133,8 @@ class SinkTaskContext(TaskContext):
 
     def retry_in(self, seconds: float) -> None:
         """When `put` comes next at the latest; with a RetriableError: with the same batch."""
-        self._retry_in = seconds
+        with self._lock:
+            self._retry_in = seconds
 
     def _steering(self, pause: bool, partitions: Sequence[TopicPartition]) -> None:
         strangers = sorted(set(partitions) - self._assigned)
@@ -172,9 +177,14 @@ class SinkWishes:
         return seeks
 
     def take_retry(self) -> float | None:
-        retry, self._context._retry_in = self._context._retry_in, None
+        if self._context._retry_in is None:  # as above
+            return None
+        with self._context._lock:
+            retry, self._context._retry_in = self._context._retry_in, None
         return retry
 
     def take_commit_request(self) -> bool:
-        asked, self._context._commit_asked = self._context._commit_asked, False
-        return asked
+        if not self._context._commit_asked:  # as above
+            return False
+        self._context._commit_asked = False
+        return True

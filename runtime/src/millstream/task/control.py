@@ -27,10 +27,10 @@ class Control:
         """The loop says how it is woken (any change) and how its plugin's blocking call is ended (stop, failure).
 
         `wake` is called on the thread that asks, `cancel_call` once, on a thread of its own, since a plugin's may
-        block; at once when the stop came before."""
+        block; at once when the stop or the failure came before."""
         with self._changed:
             self._wake, self._cancel_call = wake, cancel_call
-            late = self._stopping
+            late = self._stopping or self._error is not None
         if late:
             self._interrupt(hard=True)
 
@@ -92,8 +92,9 @@ class Control:
         self._interrupt(hard=True)
 
     def _interrupt(self, hard: bool) -> None:
-        if self._wake is not None:
-            self._wake()
+        wake = self._wake  # looked at once: the task may close at any moment
+        if wake is not None:
+            wake()
         with self._changed:
             cancel_call = self._cancel_call if hard else None
             if hard:
