@@ -26,7 +26,7 @@ from millstream_api.records import Origin, TopicPartition
 
 T = TypeVar("T")
 T0 = TopicPartition("t", 0)
-SECONDS = 10.0
+SECONDS = 20.0  # for what takes milliseconds on a machine that has nothing else to do; a test as a whole has 30
 
 
 class Listener:
@@ -303,14 +303,10 @@ class BrokerContract:
         consumer = clients.reader("t")
         timer = threading.Timer(0.05, consumer.wakeup)
         timer.start()
-        begun = time.monotonic()
-        assert consumer.poll(10, SECONDS) == []
-        assert time.monotonic() - begun < SECONDS / 2
+        assert consumer.poll(10, 3600.0) == []
         timer.join()
         consumer.wakeup()
-        begun = time.monotonic()
-        assert consumer.poll(10, SECONDS) == []  # one that comes before the poll ends it, too
-        assert time.monotonic() - begun < SECONDS / 2
+        assert consumer.poll(10, 3600.0) == []  # one that comes before the poll ends it, too
 
     def test_end_offsets_are_those_of_the_log(self, clients: "Clients") -> None:
         clients.create(NewTopic("t", 2))

@@ -167,7 +167,7 @@ def test_a_reader_that_was_killed_is_not_waited_for(
             heir.poll(10, 0)
             assert f"has not let go of it, in pid {holder.pid}. It is read on in" in caplog.text
             holder.kill()
-            holder.wait(10)
+            holder.wait(20)
             clock.advance(LOOK)
             heir.poll(10, 0)
             assert partitions(heir) == {0, 1}

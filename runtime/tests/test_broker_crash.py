@@ -8,6 +8,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from millstream.broker.embedded.log import open_embedded
 from millstream.broker.ports import ConsumerSettings
 from millstream_api.records import TopicPartition
@@ -59,6 +61,7 @@ def everything(path: str) -> tuple[list[bytes | None], int]:
         return rows, offset
 
 
+@pytest.mark.timeout(300)  # a program is started each round
 def test_no_acknowledged_row_is_lost_and_offsets_agree_whenever_the_writer_is_killed(tmp_path: Path) -> None:
     dice = random.Random(SEED)
     path = str(tmp_path / "log.db")
@@ -79,7 +82,7 @@ def test_no_acknowledged_row_is_lost_and_offsets_agree_whenever_the_writer_is_ki
         for line in writer.stdout.read().split(b"\n")[:-1]:
             acknowledged = int(line)
         writer.stdout.close()
-        assert writer.wait(10) == -signal.SIGKILL
+        assert writer.wait(20) == -signal.SIGKILL
         rows, offset = everything(path)
         assert len(rows) >= acknowledged, (
             f"round {number} of seed {SEED}: {acknowledged} were durable, {len(rows)} are there"

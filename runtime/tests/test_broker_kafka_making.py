@@ -1,6 +1,7 @@
 """From a worker's and a connector's settings to clients: what wins, what is said, what is refused. No broker needed."""
 
 import logging
+import socket
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -99,7 +100,12 @@ def test_servers_that_are_no_addresses_are_named(servers):
         check_resolvable(servers)
 
 
-def test_one_server_with_an_address_is_enough():
+def test_one_server_with_an_address_is_enough(monkeypatch):
+    def looked_up(host, port):  # a name server that is away answers late
+        if host != "127.0.0.1":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", looked_up)
     check_resolvable("nowhere.invalid:1, PLAINTEXT://127.0.0.1:2")
 
 

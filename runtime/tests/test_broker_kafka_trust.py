@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from millstream.broker.kafka import trust
 from millstream.broker.kafka.failures import Watch
 from millstream.broker.kafka.peer import Peer
 from millstream.broker.kafka.trust import TRUSTED, found_out
@@ -21,6 +22,12 @@ from millstream.errors import BrokerError
 
 NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own server answers, be it late."""
+    monkeypatch.setattr(trust, "SECONDS", 20.0)
 
 
 class Quiet(TCPServer):

@@ -23,11 +23,22 @@ sys.stdin.read()
 """
 
 
+Threads = Callable[[], list[str]]
+
+
 @pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def threads(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Threads]:
+    """The watches of this test, which have soon something to say. Closing a lock asks its thread to end."""
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(lockwatch, "LONG_SECONDS", 0.2)
     monkeypatch.setattr(lockwatch, "LOOK_SECONDS", 0.02)
+    before = set(threading.enumerate())
+
+    def own() -> list[str]:
+        return [one.name for one in threading.enumerate() if one.name == "lock-watch" and one not in before]
+
+    yield own
+    task_bench.eventually(lambda: own() == [])
 
 
 @pytest.fixture
@@ -48,10 +59,6 @@ def holding(tmp_path: Path) -> Iterator[Callable[[], "subprocess.Popen[str]"]]:
         process.communicate()
 
 
-def threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name == "lock-watch"]
-
-
 def wait_until_free(path: Path, holder: "subprocess.Popen[str]", told: Callable[[], bool]) -> None:
     """Wait for a lock, and have its holder go once that is told."""
     lock = FileLock(str(path))
@@ -59,7 +66,7 @@ def wait_until_free(path: Path, holder: "subprocess.Popen[str]", told: Callable[
     waiting.start()
     task_bench.eventually(told)
     holder.communicate("")
-    waiting.join(10)
+    waiting.join(task_bench.SECONDS)
     assert not waiting.is_alive()
     lock.close()
 
@@ -69,6 +76,7 @@ def test_a_holder_that_is_stopped_is_named_once_while_its_lock_is_waited_for(
 ) -> None:
     process = holding()
     os.kill(process.pid, signal.SIGSTOP)
+    os.waitpid(process.pid, os.WUNTRACED)  # it is stopped
     lock = FileLock(str(tmp_path / "lock"))
     waiting = threading.Thread(target=lock.acquire)
     waiting.start()
@@ -79,12 +87,11 @@ def test_a_holder_that_is_stopped_is_named_once_while_its_lock_is_waited_for(
     waiting.join(0.2)
     assert waiting.is_alive()
     process.kill()
-    waiting.join(10)
+    waiting.join(task_bench.SECONDS)
     assert not waiting.is_alive()
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     assert "is free again after" in caplog.text
     lock.close()
-    assert threads() == []
 
 
 def test_a_holder_that_runs_is_named_too(
@@ -106,7 +113,7 @@ def test_where_the_system_does_not_tell_the_holder_the_line_says_how_to_find_it(
 
 
 def test_short_waits_say_nothing_and_their_thread_ends(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, threads: Threads, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lockwatch, "LONG_SECONDS", 60.0)
     monkeypatch.setattr(lockwatch, "QUIET_LOOKS", 5)
@@ -118,7 +125,7 @@ def test_short_waits_say_nothing_and_their_thread_ends(
         waiting.start()
         task_bench.eventually(threads)
         one.release()
-        waiting.join(10)
+        waiting.join(task_bench.SECONDS)
         other.release()
     task_bench.eventually(lambda: threads() == [])
     assert caplog.records == []
@@ -126,7 +133,7 @@ def test_short_waits_say_nothing_and_their_thread_ends(
     other.close()
 
 
-def test_a_free_lock_starts_no_thread(tmp_path: Path) -> None:
+def test_a_free_lock_starts_no_thread(tmp_path: Path, threads: Threads) -> None:
     lock = FileLock(str(tmp_path / "lock"))
     lock.acquire()
     lock.release()

@@ -270,7 +270,7 @@ def start(program: str, *arguments: object) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", range(1, ROUNDS + 1))
 def test_readers_beside_writers_and_retention_get_each_row_once_and_in_order(tmp_path: Path, seed: int) -> None:
     """Two writers, one to three readers that wait for the topic, retention of everything that was committed."""

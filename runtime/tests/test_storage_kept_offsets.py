@@ -10,7 +10,7 @@ from millstream.storage.java_map import dump, load
 from millstream.storage.kept_offsets import READ, WRITE, KeptOffsets
 from millstream.storage.offset_file import OffsetFile
 
-WAIT_S = 10.0
+WAIT_S = 20.0
 KEY = b'["c",{"b":1,"a":2}]'
 
 
