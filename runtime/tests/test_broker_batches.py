@@ -22,6 +22,7 @@ def batches(draw: st.DrawFn) -> Rows:
     return Rows(values, column(CELL), column(st.integers(-(2**63), 2**63 - 1)), column(HEADERS))
 
 
+@pytest.mark.timeout(180)
 @given(batches())
 def test_what_is_encoded_is_decoded(rows: Rows) -> None:
     found = decode(encode(rows), len(rows.values))
@@ -32,6 +33,7 @@ def test_what_is_encoded_is_decoded(rows: Rows) -> None:
     assert found.headers == rows.headers
 
 
+@pytest.mark.timeout(180)
 @given(batches(), st.data())
 def test_a_batch_that_was_cut_is_refused(rows: Rows, data: st.DataObject) -> None:
     blob = encode(rows)

@@ -4,6 +4,7 @@ import random
 from typing import Any
 
 import confluent_kafka
+import pytest
 
 from millstream.broker.kafka.flight import Flight, Pending, arrived
 from millstream.broker.ports import Delivered, Outgoing
@@ -183,6 +184,7 @@ def test_a_record_that_an_earlier_attempt_wrote_is_written_at_an_offset_that_is_
     assert pending.origins == [Origin("t", 2, -1, "CreateTime")]
 
 
+@pytest.mark.timeout(180)
 def test_no_batch_is_told_before_its_rows_whatever_happens():
     """Random sends and reports against the truth: a batch that is told has no row out, nor waiting."""
     for seed in range(300):
@@ -275,6 +277,7 @@ def test_when_rows_have_to_go_again_all_that_is_out_is_waited_for():
     assert client.settle() == [0, 1]
 
 
+@pytest.mark.timeout(180)
 def test_of_two_rounds_at_a_time_no_batch_is_told_before_its_rows_nor_without_a_refusal():
     for seed in range(300):
         choose = random.Random(seed)

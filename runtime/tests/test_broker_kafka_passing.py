@@ -156,6 +156,7 @@ def test_where_batches_are_refused_whole_nothing_goes_ahead_any_more(brokers: Br
     assert (len(brokers.out[HERE]), brokers.flight.ahead) == (10, None)
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("lanes", [[HERE], [HERE, THERE], [HERE, THERE, ("t", BY_KEY)]], ids=["one", "two", "keys"])
 def test_no_batch_is_told_before_its_rows_nor_without_a_refusal(lanes: list[Lane]) -> None:
     ahead = 0

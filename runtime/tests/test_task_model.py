@@ -197,6 +197,7 @@ def outcome(
         world.bench.close()
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("overlapped", [False, True], ids=["commits in turn", "commits overlapped"])
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(SOURCE_STEPS, max_size=14))
@@ -208,6 +209,7 @@ def test_exactly_once_neither_loses_nor_repeats_a_row_and_keeps_their_order(
         assert [value for value in log if value[0] == file] == [f"{file}{at}" for at in range(stored.get(file, 0))]
 
 
+@pytest.mark.timeout(180)
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(SOURCE_STEPS, max_size=14))
 def test_at_least_once_loses_no_row_that_its_offsets_have_passed(steps: Sequence[tuple[Any, ...]]) -> None:
@@ -352,6 +354,7 @@ class Table(SinkTask[Any]):
         self.outside.behind = behind
 
 
+@pytest.mark.timeout(180)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(SINK_STEPS, max_size=14), st.sampled_from([0, 60_000]))
 def test_a_sink_never_commits_what_is_not_durable_and_gets_every_row(

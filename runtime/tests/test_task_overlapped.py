@@ -234,14 +234,18 @@ def test_a_refused_row_ends_the_poll_that_blocks_and_the_task_at_that_row(
 
 
 def test_a_row_that_is_refused_between_two_polls_is_told_as_exactly_as_during_one(bench: Any) -> None:
-    control = Control()
+    control, behind = Control(), threading.Event()
 
     def hear(event: Any) -> None:
-        if isinstance(event, Counted):  # behind a poll
+        if isinstance(event, Counted):  # behind the poll
+            behind.set()
             task_bench.eventually(lambda: control.error is not None)
 
+    def faults(name: str) -> None:
+        assert name != "begin" or behind.wait(SECONDS)
+
     bench.on_event = hear
-    run(bench, [give("a", "big", "c")], control=control)
+    run(bench, [give("a", "big", "c")], control=control, faults=faults)
     assert bench.log() == ["a"]
     assert bench.states() == [State.RUNNING, State.FAILED]
     assert "source offset {'position': 2}" in bench.trace()
