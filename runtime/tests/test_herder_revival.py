@@ -1,9 +1,12 @@
 """What was ended from outside is started again; a failure of its own is not."""
 
+import errno
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,13 +16,14 @@ sys.path.insert(0, str(Path(__file__).parent / "plugins"))
 from herding import Herding, herding, until
 
 from millstream.herder import revival
-from millstream.herder.procedures import Agenda
+from millstream.herder.procedures import Agenda, Procedure
 from millstream.herder.revival import Revivals
 from millstream.herder.turns import Turns
 from millstream.host.channel import Event, Failure, RunConnector, RunTask, StateChanged
 from millstream.identity import TaskId
 from millstream.lifecycle import ManualClock
 from millstream.storage.statuses import Subject
+from millstream.worker import runs
 from millstream.worker.runs import Supervised, failure
 from millstream.worker.worker import Worker
 
@@ -44,6 +48,26 @@ def test_what_ran_long_begins_with_the_shortest_pause() -> None:
     assert [revivals.wait_s("name"), revivals.wait_s("name")] == [2.0, 4.0]
     clock.advance(revival.WELL_S + 1)
     assert revivals.wait_s("name") == 2.0
+
+
+NO_ROOM = StateChanged("FAILED", Failure("E", "none", "E: none"), no_room=True)
+
+
+def nothing() -> Procedure:
+    yield from ()
+
+
+def test_a_start_again_for_which_there_is_no_room_counts_as_no_try() -> None:
+    clock = ManualClock()
+    revivals = revivals_of(clock)
+    assert revivals.after("name", KILLED, False, nothing) == "Started again in 2 s"
+    for _ in range(20):
+        clock.advance(revival.MOST_S)
+        told = revivals.after("name", NO_ROOM, True, nothing)
+        assert told == "It was ended from outside, and there is no room for it now: tried every 60 s until there is"
+    assert revivals.after("name", KILLED, True, nothing) == "Started again in 4 s", "it did not run in between"
+    assert revivals.after("name", NO_ROOM, False, nothing) is None
+    assert revivals.after("name", FAILED, True, nothing) is None
 
 
 def test_a_new_one_of_that_name_has_no_past() -> None:
@@ -86,6 +110,10 @@ class Ends:
         run = until(there, "it to run in the worker")
         assert run is not None
         worker._loop.post(lambda: run.fail(failure("killed"), from_outside=True))
+
+    def worker(self) -> Worker:
+        assert self._worker is not None
+        return self._worker
 
     def starts(self, what: str) -> int:
         return len(self.told[what])
@@ -244,3 +272,67 @@ def test_a_connector_that_is_resumed_before_it_comes_back_is_not_said_to_stay_fa
         until(lambda: alone.states("it") == ["RUNNING", "RUNNING"], "it to run again")
     assert "connector it was ended from outside, and is about to be started again" in caplog.text
     assert "stays so until it is restarted" not in caplog.text
+
+
+WAITS = "It was ended from outside, and there is no room for it now: tried every 0 s until there is"
+
+
+def trace_of(alone: Herding, what: str) -> str:
+    status = alone.rest.get("/connectors/it/status").json()
+    return str((status["connector"] if what == "connector" else status["tasks"][0]).get("trace", ""))
+
+
+@pytest.mark.parametrize("what", ["task", "connector"])
+def test_what_was_killed_and_finds_no_room_is_tried_until_there_is_and_says_so(
+    ends: Ends, what: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(revival, "MOST_S", 0.3)
+
+    class Roomless:
+        def __init__(self, *_: object) -> None:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    with herding() as alone:
+        running(alone)
+        before = ends.starts(what)
+        with monkeypatch.context() as patch:
+            patch.setattr(runs, "Child", Roomless)
+            ends.end(what)
+            until(lambda: ends.starts(what) > before + revival.TRIES + 1, "it to be started again and again")
+            until(lambda: WAITS in trace_of(alone, what), "its status to say what it waits for")
+            assert "no channel can be made for it: Cannot allocate memory" in trace_of(alone, what)
+        until(lambda: alone.states("it") == ["RUNNING", "RUNNING"], "it to run again")
+    assert f"or run fewer connectors and tasks on this worker. {WAITS}" in caplog.text
+
+
+def test_a_task_that_was_killed_and_that_the_budget_refuses_runs_again_once_there_is_memory(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revival, "MOST_S", 0.3)
+    with herding() as alone:
+        running(alone)
+        admission = ends.worker()._admission
+        roomy = admission._budget
+        admission._budget = replace(roomy, memory=0)
+        ends.end("task")
+        until(lambda: "no memory for one more task" in trace_of(alone, "task"), "the budget to refuse it")
+        until(lambda: WAITS in trace_of(alone, "task"), "its status to say what it waits for")
+        admission._budget = roomy
+        until(lambda: alone.states("it") == ["RUNNING", "RUNNING"], "it to run again")
+
+
+def test_a_start_by_hand_for_which_there_is_no_room_stays_failed(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(revival, "MOST_S", 0.1)
+    with herding() as alone:
+        running(alone)
+        admission = ends.worker()._admission
+        admission._budget = replace(admission._budget, memory=0)
+        before = ends.starts("task")
+        assert alone.rest.post("/connectors/it/tasks/0/restart").status_code == 204
+        until(lambda: alone.states("it") == ["RUNNING", "FAILED"], "the budget to refuse it")
+        due = time.monotonic() + 0.5
+        until(lambda: time.monotonic() > due, "the moment of another start to be over")
+        assert ends.starts("task") == before + 1
+    assert "It stays so until POST /connectors/it/tasks/0/restart" in caplog.text

@@ -118,7 +118,9 @@ def test_a_task_for_which_no_process_is_left_fails_with_the_limit_and_the_remedy
     with monkeypatch.context() as patch:
         patch.setattr(subprocess, "Popen", refusing(number))
         worker.start_task(task("short"), ears)
-        trace = ears.until("FAILED").trace
+        failed = ears.until("FAILED")
+        trace = failed.trace
+        assert failed.no_room
         assert f"task short-0: no process can be made for it: {os.strerror(number)}; " in trace
         assert remedy in trace
     worker.stop_tasks([TaskId("short", 0)]).result(10)
@@ -137,7 +139,9 @@ def test_a_task_for_which_no_thread_is_left_fails_with_the_limit_and_the_remedy(
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
         worker.start_task(task("short"), ears)
-        assert "no thread can be made for it: Resource temporarily unavailable" in ears.until("FAILED").trace
+        failed = ears.until("FAILED")
+        assert "no thread can be made for it: Resource temporarily unavailable" in failed.trace
+        assert failed.no_room
     worker.stop_tasks([TaskId("short", 0)]).result(10)
 
 

@@ -37,7 +37,7 @@ class Waiting:
         for end in self._ends:
             end.close()
 
-    def gone(self, code: int | None, reason: str = "", from_outside: bool = False) -> None:
+    def gone(self, code: int | None, reason: str = "", from_outside: bool = False, no_room: bool = False) -> None:
         self.close_far_ends()
         self._heard.append(reason)
         self.from_outside = from_outside

@@ -42,10 +42,10 @@ class Crew:
         state: State,
         version: str | None,
         trace: str | None = None,
-        again_s: float | None = None,
+        next_step: str | None = None,
     ) -> None:
-        """Write a state down, for all to see.   again_s: seconds until it is started again by itself."""
-        self.states.tell(subject, state, version, trace, again_s)
+        """Write a state down, for all to see.   next_step: what the worker itself does about a failure."""
+        self.states.tell(subject, state, version, trace, next_step)
         self.board.publish()
 
 

@@ -35,12 +35,14 @@ class Incarnation:
     settled:     set once it is known how the start went: tasks are started, or it failed, or it is not to run.
     fingerprint: of settings that came from config providers; None: none did.
     failed:      this start of it, or what came after; a status may still tell of an earlier one.
-    comes_back:  it failed from outside, and is about to be started again.
+    revives:     it was ended from outside, and nobody has taken it in hand since.
+    comes_back:  it failed from outside, or for want of room when it came back, and is about to be started again.
     is_asked:    for its tasks, now.   ask_again: once that is over; however often it wishes for it meanwhile, once.
     """
 
     plugin: Plugin
     starting: Stage
+    revives: bool = False
     settled: "Future[None]" = field(default_factory=Future)
     retry_s: float = RETRY_S
     fingerprint: str | None = None
@@ -65,7 +67,7 @@ class Fleet:
         self._applied: dict[str, str | None] = {}  # the fingerprint with which a connector's tasks were started
         self._connectors: dict[str, Incarnation] = {}
 
-    def start_connector(self, name: str, state: ConfigState) -> "Future[None]":
+    def start_connector(self, name: str, state: ConfigState, revives: bool = False) -> "Future[None]":
         """Start it towards its target state; the future is set when the start has come to an end, good or bad."""
         config, target = state.connectors[name], state.targets.get(name, TargetState.STARTED)
         try:
@@ -77,7 +79,7 @@ class Fleet:
             done: Future[None] = Future()
             done.set_result(None)
             return done
-        incarnation = Incarnation(plugin, self._crew.stages.begin("starting the connector", name))
+        incarnation = Incarnation(plugin, self._crew.stages.begin("starting the connector", name), revives)
         self._connectors[name] = incarnation
         spec = RunConnector(name, target_of(plugin), config, target.value)
         agenda = self._crew.agenda
@@ -99,10 +101,10 @@ class Fleet:
             yield self._crew.worker.stop_connector(name)
         self._crew.tell(name, State.UNASSIGNED, incarnation.plugin.reported_version)
 
-    def restart_connector(self, name: str) -> Procedure:
+    def restart_connector(self, name: str, revives: bool = False) -> Procedure:
         """The instance; its tasks go on. Gives what `start_connector` does."""
         yield from self.stop_connector(name)
-        settled = self.start_connector(name, self._crew.configs.snapshot())
+        settled = self.start_connector(name, self._crew.configs.snapshot(), revives)
         self._crew.board.publish()
         return settled
 
@@ -161,11 +163,11 @@ class Fleet:
             incarnation.failed = state is State.FAILED
             self._crew.stages.complete(incarnation.starting)
             self._monitor_is_back(incarnation)
-            again_s = None
-            if event.from_outside:
-                again_s = self._crew.revivals.after(name, lambda: self._again(name, incarnation))
-            incarnation.comes_back = again_s is not None
-            self._crew.tell(name, state, version, event.trace, again_s)
+            next_step = self._crew.revivals.after(
+                name, event, incarnation.revives, lambda: self._again(name, incarnation)
+            )
+            incarnation.comes_back = next_step is not None
+            self._crew.tell(name, state, version, event.trace, next_step)
             if not incarnation.settled.done() and state in (State.RUNNING, State.FAILED):
                 self._crew.metrics.connectors.ended(state is State.RUNNING)
             if state is State.RUNNING:
@@ -246,4 +248,4 @@ class Fleet:
     def _again(self, name: str, incarnation: Incarnation) -> Procedure:
         """Unless it was stopped, started, or given another config meanwhile."""
         if self._connectors.get(name) is incarnation and incarnation.failed:
-            yield from self.restart_connector(name)
+            yield from self.restart_connector(name, revives=True)

@@ -52,13 +52,17 @@ class States:
         state: State,
         version: str | None,
         trace: str | None = None,
-        again_s: float | None = None,
+        next_step: str | None = None,
     ) -> None:
-        """Write down a state that this worker saw.   again_s: seconds until it is started again by itself."""
-        status = Status(state, self._worker_id, trace, 0, version)
+        """Write down a state that this worker saw.
+
+        next_step: what the worker itself does about a failure, a sentence without its end.
+        """
+        told = f"{trace}\n{next_step}." if trace and next_step else trace
+        status = Status(state, self._worker_id, told, 0, version)
         if self._said.get(subject) is not state or state is State.FAILED:  # each failure is news
             self._said[subject] = state
-            _log_change(subject, status, again_s)
+            _log_change(subject, state, trace, next_step)
         self._known[subject] = status
         if state in CAREFUL:
             self._store.put_safe(subject, status)
@@ -101,13 +105,13 @@ class States:
         return {name: frozenset(topics) for name, topics in self._topics.items()}
 
 
-def _log_change(subject: Subject, status: Status, again_s: float | None) -> None:
+def _log_change(subject: Subject, state: State, trace: str | None, next_step: str | None) -> None:
     what = f"[{subject.connector}|task-{subject.task}]" if isinstance(subject, TaskId) else f"[{subject}|worker]"
-    if status.state is State.FAILED and status.trace:
-        next_step = f"It stays so until {_way_out(subject)}" if again_s is None else f"Started again in {again_s:.0f} s"
-        log.error("%s FAILED: %s. %s", what, headline_of(status.trace).rstrip("."), next_step)
+    if state is State.FAILED and trace:
+        then = next_step or f"It stays so until {_way_out(subject)}"
+        log.error("%s FAILED: %s. %s", what, headline_of(trace).rstrip("."), then)
     else:
-        log.info("%s %s", what, status.state.value)
+        log.info("%s %s", what, state.value)
 
 
 def _way_out(subject: Subject) -> str:

@@ -17,10 +17,11 @@ from millstream.storage.config_state import ConfigState
 class Start:
     """One start of a task; what an earlier one still tells is not heard.
 
-    stage: goes on until it is known how the start went.
+    stage: goes on until it is known how the start went.   revives: what was ended from outside.
     """
 
     stage: Stage
+    revives: bool = False
     started: bool = False
 
 
@@ -37,7 +38,8 @@ class Tasks:
     def of(self, name: str) -> list[TaskId]:
         return [task for task in self._running if task.connector == name]
 
-    def start(self, task: TaskId, state: ConfigState) -> None:
+    def start(self, task: TaskId, state: ConfigState, revives: bool = False) -> None:
+        """revives: it was ended from outside, and nobody has taken it in hand since."""
         config = state.connectors[task.connector]
         try:
             plugin = plugin_of(self._crew.inventory, config)
@@ -45,7 +47,7 @@ class Tasks:
             self._crew.metrics.tasks.ended(False)
             self._crew.tell(task, State.FAILED, None, trace_of(error))
             return
-        token = Start(self._crew.stages.begin(f"starting task {task}", task.connector, task.task))
+        token = Start(self._crew.stages.begin(f"starting task {task}", task.connector, task.task), revives)
         self._running[task] = token
         spec = RunTask(
             task.connector,
@@ -84,8 +86,8 @@ class Tasks:
             if not token.started and state in (State.RUNNING, State.PAUSED, State.FAILED):
                 token.started = True
                 self._crew.metrics.tasks.ended(state is not State.FAILED)
-            again_s = self._crew.revivals.after(task, lambda: self._again(task, token)) if event.from_outside else None
-            self._crew.tell(task, state, version, event.trace, again_s)
+            next_step = self._crew.revivals.after(task, event, token.revives, lambda: self._again(task, token))
+            self._crew.tell(task, state, version, event.trace, next_step)
         elif isinstance(event, Lasting):
             token.stage = self._crew.stages.locate(token.stage, event.stack)
         elif isinstance(event, TopicSeen) and self._crew.states.seen(task.connector, event.topic, task.task):
@@ -95,4 +97,4 @@ class Tasks:
         """Unless it was stopped or started meanwhile."""
         if self._running.get(task) is token:
             yield from self.stop([task])
-            self.start(task, self._crew.configs.snapshot())
+            self.start(task, self._crew.configs.snapshot(), revives=True)

@@ -214,12 +214,13 @@ class Hello:
 class StateChanged:
     """The connector or task is now in `state` (name of identity.State); `failure` says why it FAILED.
 
-    from_outside: somebody else ended its process.
+    from_outside: somebody else ended its process.   no_room: it could not begin for want of what may be there later.
     """
 
     state: str
     failure: Failure | None = field(default=None, metadata={"of": Failure})
     from_outside: bool = False
+    no_room: bool = False
 
     @property
     def trace(self) -> str | None:

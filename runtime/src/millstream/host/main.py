@@ -57,7 +57,7 @@ def serve(
     run: Run = first  # type: ignore[assignment]  # its kind is one of BODIES
     over = StopToken()
     end.tell(Hello(0 if in_thread else os.getpid(), threading.get_ident()))
-    rested = False
+    rested = begun = False
     try:
         if not in_thread:
             output.set_levels(run.around.levels)
@@ -75,9 +75,11 @@ def serve(
 
         listener = _Listener(heard, body, None if in_thread else output.set_levels, over, lost)
         spawn(f"{run.label} channel", listener.listen)
+        begun = True
         rested = body.run()
     except BaseException as error:  # noqa: BLE001 - whatever plugin code raises is told, SystemExit too
-        end.tell(StateChanged("FAILED", Failure.of(error)))
+        no_room = not begun and isinstance(error, RuntimeError | MemoryError)  # "can't start new thread" is the former
+        end.tell(StateChanged("FAILED", Failure.of(error), no_room=no_room))
     finally:
         over.set()
         end.tell(Ended(rested))

@@ -41,7 +41,7 @@ class Admission:
         elif self.tasks.leaving() or self.connectors.leaving():
             self._waiting.append(lambda: self.admit(task, plugin, needs, begin))
         else:
-            task.fail(failure(f"task {task.label}: {share.refusal}"))
+            task.fail(failure(f"task {task.label}: {share.refusal}"), no_room=True)
 
     def _one_has_gone(self) -> None:
         waiting, self._waiting = self._waiting, []

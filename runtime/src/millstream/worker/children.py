@@ -14,6 +14,7 @@ from millstream.host.channel import Hello, LogLine, Message, Run, decode, encode
 from millstream.worker.logs import Output, stack_in
 from millstream.worker.loop import Loop
 from millstream.worker.parent_end import ParentEnd
+from millstream.worker.shortage import WORKER, is_passing, shortage
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +34,14 @@ class Ending:
 
     reason: what is known beside it, such as the death of its template.   lines: the last ones of its output.
     from_outside: neither the worker nor the child itself brought it about, as far as can be told.
+    no_room: it has never lived: the machine did not give what a child takes, and may later.
     """
 
     code: int | None
     reason: str
     lines: str
     from_outside: bool = False
+    no_room: bool = False
 
     def sentence(self) -> str:
         """Say it for a trace: "the process was killed by SIGSEGV"."""
@@ -125,7 +128,7 @@ class Child:
         for number in self._pending_signals:
             body.signal(number)
 
-    def gone(self, code: int | None, reason: str = "", from_outside: bool = False) -> None:
+    def gone(self, code: int | None, reason: str = "", from_outside: bool = False, no_room: bool = False) -> None:
         """The body ended: read what it left behind, close, tell the owner. Once, whatever is wrong."""
         if self.is_gone:
             return
@@ -139,7 +142,8 @@ class Child:
             self.output.finish()
             self._release()
             from_outside = from_outside or (code in ENDED_BY_OTHERS and not self._killed)
-            self._owner.ended(Ending(code, reason or self._kill_reason, self.output.last_lines(), from_outside))
+            why = reason or self._kill_reason
+            self._owner.ended(Ending(code, why, self.output.last_lines(), from_outside, no_room))
 
     # -- for the owner
 
@@ -233,6 +237,11 @@ class Child:
         self._loop.forget(self._reading)
         os.close(self._reading)
         self.close_far_ends()
+
+
+def refuse(child: Child, wanted: str, error: OSError | RuntimeError, whose: str = WORKER) -> None:
+    """It gets no body: the machine does not give `wanted`.   whose: the process that could not make it."""
+    child.gone(None, shortage(wanted, error, whose), no_room=is_passing(error))
 
 
 def _widened(pipe: int) -> bool:

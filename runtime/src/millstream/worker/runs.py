@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from millstream.errors import LAST_LINES, IllegalStateError, NoAnswerError, WorkerError
+from millstream.errors import LAST_LINES, IllegalStateError, NoAnswerError
 from millstream.host.channel import (
     Aim,
     Answer,
@@ -38,7 +38,8 @@ from millstream.worker.answering import Answering, nobody, pass_on
 from millstream.worker.budget import Needs
 from millstream.worker.children import Child, Ending
 from millstream.worker.loop import Loop, Timer
-from millstream.worker.shortage import shortage
+from millstream.worker.questions import Questions
+from millstream.worker.shortage import is_passing, shortage
 from millstream.worker.standstill import LOOK_SECONDS, Standstill
 
 log = logging.getLogger(__name__)
@@ -107,20 +108,23 @@ class Supervised:
         try:
             self.child = Child(self._facilities.loop, replace(run, around=around), self)
         except OSError as error:
-            self.fail(failure(f"{self.kind} {self.label}: {shortage('channel', error)}"))
+            why = failure(f"{self.kind} {self.label}: {shortage('channel', error)}")
+            self.fail(why, no_room=is_passing(error))
             return
         self._facilities.launcher.launch(self.child)
 
-    def tell_state(self, state: str, why: Failure | None = None, from_outside: bool = False) -> None:
+    def tell_state(
+        self, state: str, why: Failure | None = None, from_outside: bool = False, no_room: bool = False
+    ) -> None:
         self.state = state
         self._has_settled = state in SETTLED
-        self._on_event(StateChanged(state, why, from_outside))
+        self._on_event(StateChanged(state, why, from_outside, no_room))
 
-    def fail(self, why: Failure, from_outside: bool = False) -> None:
+    def fail(self, why: Failure, from_outside: bool = False, no_room: bool = False) -> None:
         """FAILED by the worker's own judgement; nothing of the child is heard any more."""
         if not self.is_over:
             self.is_over = True
-            self.tell_state(State.FAILED.value, why, from_outside)
+            self.tell_state(State.FAILED.value, why, from_outside, no_room)
 
     def logged(self, line: LogLine) -> None:
         self._on_event(line)
@@ -129,7 +133,7 @@ class Supervised:
         if self.is_over:
             return
         if isinstance(message, StateChanged):
-            self.tell_state(message.state, message.failure)
+            self.tell_state(message.state, message.failure, no_room=message.no_room)
         elif isinstance(message, Ask) and self.child is not None:
             pass_on(self._facilities.loop, self._facilities.answering, self.child, message)
         elif isinstance(message, Counted):
@@ -161,7 +165,7 @@ class Supervised:
             self._gone_by_wish()
         elif not self.is_over and not self._has_settled:
             why = failure(f"{self.kind} {self.label}: {ending.sentence()}", lines=ending.lines)
-            self.fail(why, ending.from_outside)
+            self.fail(why, ending.from_outside, ending.no_room)
         self.is_over = True
         for done in self._stopped:
             done.set_result(None)
@@ -258,66 +262,6 @@ class TaskRun(Supervised):
         self._on_event(Lasting(silent, stack))
 
 
-@dataclass(slots=True)
-class _Question:
-    ask: Ask
-    answer: "Future[Any]"
-    timeout: Timer
-
-
-class Questions:
-    """What a connector was asked and has not answered yet.
-
-    too_late: called with a sentence when an answer does not come in time.
-    """
-
-    def __init__(self, loop: Loop, connector: str, too_late: Callable[[str], None]) -> None:
-        self._loop = loop
-        self._connector = connector
-        self._too_late = too_late
-        self._numbers = 0
-        self._open: dict[int, _Question] = {}
-        self._sent_to: dict[int, Child] = {}
-
-    def put(self, what: str, arguments: Mapping[str, Any], timeout: float) -> "Future[Any]":
-        self._numbers += 1
-        sentence = f"did not answer {what} within {timeout:g} s"
-        timer = self._loop.after(timeout, lambda: self._too_late(sentence))
-        question = _Question(Ask(self._numbers, what, arguments), Future(), timer)
-        self._open[self._numbers] = question
-        return question.answer
-
-    def send(self, child: Child) -> None:
-        """Send what this child was not asked yet."""
-        for number, question in self._open.items():
-            if self._sent_to.get(number) is not child:
-                self._sent_to[number] = child
-                child.send(question.ask)
-
-    def answered(self, answer: Answer) -> None:
-        question = self._open.pop(answer.number, None)
-        self._sent_to.pop(answer.number, None)
-        if question is None:
-            return
-        question.timeout.cancel()
-        if answer.failure is not None:
-            question.answer.set_exception(answer.failure.error())
-        else:
-            question.answer.set_result(answer.result)
-
-    def unanswered(self) -> bool:
-        return bool(self._open)
-
-    def refuse(self) -> None:
-        """The connector is over: no answer will come."""
-        questions, self._open = self._open, {}
-        self._sent_to.clear()
-        for question in questions.values():
-            question.timeout.cancel()
-            text = f"connector {self._connector!r} ended before it gave an answer; its status says why"
-            question.answer.set_exception(WorkerError(text))
-
-
 class ConnectorRun(Supervised):
     """One connector. One that overrides neither `start` nor `monitor` rests without a child until it is asked."""
 
@@ -392,8 +336,8 @@ class ConnectorRun(Supervised):
         super().ended(ending)
         self._questions.refuse()
 
-    def fail(self, why: Failure, from_outside: bool = False) -> None:
-        super().fail(why, from_outside)
+    def fail(self, why: Failure, from_outside: bool = False, no_room: bool = False) -> None:
+        super().fail(why, from_outside, no_room)
         self._started()
         self._questions.refuse()
 

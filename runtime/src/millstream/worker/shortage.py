@@ -4,6 +4,8 @@ import errno
 import os
 
 WORKER = "the worker"
+PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS, errno.ENOBUFS})
+"""What the machine does not give now, and may give when others have gone."""
 
 
 def shortage(wanted: str, error: OSError | RuntimeError, whose: str = WORKER) -> str:
@@ -16,6 +18,11 @@ def shortage(wanted: str, error: OSError | RuntimeError, whose: str = WORKER) ->
     why = os.strerror(number) if number else str(error)
     remedy = _remedy(number, whose)
     return f"no {wanted} can be made for it: {why}" + (f"; {remedy}" if remedy else "")
+
+
+def is_passing(error: OSError | RuntimeError) -> bool:
+    """Whether there may be room later. A RuntimeError is a thread that cannot start."""
+    return isinstance(error, RuntimeError) or error.errno in PASSING
 
 
 def _remedy(number: int, whose: str) -> str:

@@ -5,10 +5,9 @@ import signal
 import subprocess
 import sys
 
-from millstream.worker.children import Child
+from millstream.worker.children import Child, refuse
 from millstream.worker.environment import child_environment
 from millstream.worker.loop import Loop
-from millstream.worker.shortage import shortage
 
 LOOK_SECONDS = 0.05
 
@@ -52,7 +51,7 @@ class Spawner:
         try:
             life, own_life = os.pipe()
         except OSError as error:
-            child.gone(None, shortage("process", error))
+            refuse(child, "process", error)
             return
         numbers = (str(channel.fileno()), str(writing), str(os.getpid()), str(life))
         try:
@@ -67,7 +66,7 @@ class Spawner:
             )
         except OSError as error:
             os.close(own_life)
-            child.gone(None, shortage("process", error))
+            refuse(child, "process", error)
             return
         finally:
             os.close(life)

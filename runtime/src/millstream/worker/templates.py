@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from millstream.host.channel import PluginTarget
 from millstream.host.template import MAX_PACKET
-from millstream.worker.children import ENDED_BY_OTHERS, Child
+from millstream.worker.children import ENDED_BY_OTHERS, Child, refuse
 from millstream.worker.interpreter import Adopted, Adopting, Begun, Line, Process, begin_interpreter, reaped
 from millstream.worker.logs import Output
 from millstream.worker.loop import Loop, Timer
@@ -199,7 +199,7 @@ class Template:
         child = self._waiting.pop(number, None)
         self._rest()
         if child is not None:  # it may have heard of the template's end meanwhile
-            child.gone(None, shortage("process", error, whose))
+            refuse(child, "process", error, whose)
 
     def _ready(self, told: dict[str, Any]) -> None:
         if self.unfit:  # it was told too late, and is being killed: what waits is forked elsewhere
@@ -417,7 +417,7 @@ class Templates:
             self._running[template.name] = self._fresh(template.name, template.preload)
         except OSError as error:
             for child in children:
-                child.gone(None, shortage("process", error))
+                refuse(child, "process", error)
         else:
             for child in children:
                 self._running[template.name].fork(child)
@@ -426,7 +426,7 @@ class Templates:
         try:
             template = self._template(key, modules)
         except OSError as error:
-            child.gone(None, shortage("process", error))
+            refuse(child, "process", error)
         else:
             template.fork(child)
 

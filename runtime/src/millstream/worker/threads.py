@@ -16,9 +16,8 @@ from millstream.host.connector import MONITOR
 from millstream.host.masking import Veil
 from millstream.host.output import text_of, thread_ended
 from millstream.lifecycle import Spawned, spawn
-from millstream.worker.children import Child
+from millstream.worker.children import Child, refuse
 from millstream.worker.loop import Loop
-from millstream.worker.shortage import shortage
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +62,7 @@ class ThreadLauncher:
         try:
             end = ChildEnd(far.dup())
         except OSError as error:
-            child.gone(None, shortage("channel", error))
+            refuse(child, "channel", error)
             return
         child.close_far_ends()
         label = child.run.label
@@ -80,7 +79,8 @@ class ThreadLauncher:
             thread = spawn(label, run, on_death=on_death)
         except RuntimeError as error:
             end.close()
-            self._ended(child, end, shortage("thread", error))
+            self._no_longer_runs(child, end)
+            refuse(child, "thread", error)
             return
         child.carried_by(ChildThread(thread, lambda: self._abandon(child)))
 
@@ -90,13 +90,16 @@ class ThreadLauncher:
             threading.excepthook = self._former_hook
 
     def _ended(self, child: Child, end: ChildEnd, reason: str) -> None:
+        self._no_longer_runs(child, end)
+        child.gone(0, reason)
+
+    def _no_longer_runs(self, child: Child, end: ChildEnd) -> None:
         label = child.run.label
         if isinstance(end.veil, Veil) and end.veil.hides:
             self._left[label] = end.veil
         self._running[label] = [other for other in self._running[label] if other is not end]
         if not self._running[label]:
             del self._running[label]
-        child.gone(0, reason)
 
     def _abandon(self, child: Child) -> None:
         if child.is_gone:
