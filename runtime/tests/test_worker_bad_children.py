@@ -1,5 +1,6 @@
 """Children that say what nobody understands, say too much, end in the middle, or do not end; and what they leave."""
 
+import errno
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from millstream.host.channel import LogLine, Message
 from millstream.host.output import FIELD, MARK, marked, unmarked
-from millstream.worker import children
+from millstream.worker import children, outbox
 from millstream.worker.children import Child, Ending
 from millstream.worker.parent_end import ParentEnd
 from millstream.worker.worker import Worker, WorkerSetup
@@ -108,6 +109,29 @@ def test_a_child_that_is_stopped_by_a_signal_is_ended_when_its_time_to_stop_is_o
     shared.stop_connector("halted", 0.2).result(15)
     assert time.monotonic() - began < 8  # its stack is waited for, two seconds
     assert not is_running(pid)
+    assert ears.states() == ["RUNNING", "UNASSIGNED"]
+
+
+def test_a_child_that_is_to_be_killed_while_the_kernel_has_no_room_for_the_order_is_killed_once_it_has(
+    shared, monkeypatch, caplog
+):
+    monkeypatch.setattr(outbox, "SHORT_SECONDS", 0.3)
+    ears = started(shared, "halted-long")
+    ears.until("RUNNING", PATIENCE_S)
+    pid = pid_of(shared, "halted-long")
+    os.kill(pid, signal.SIGSTOP)
+
+    def no_room(*_: object) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox.Outbox, "_send", no_room)
+        stopped = shared.stop_connector("halted-long", 0.1)
+        wait_until(lambda: "template hosted still cannot be told anything: Cannot allocate" in caplog.text, PATIENCE_S)
+        assert is_running(pid)
+        assert not stopped.done(), "it is said to be stopped, and goes on"
+    stopped.result(PATIENCE_S)
+    wait_until(lambda: not is_running(pid), PATIENCE_S)
     assert ears.states() == ["RUNNING", "UNASSIGNED"]
 
 

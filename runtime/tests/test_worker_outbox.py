@@ -123,6 +123,30 @@ def test_a_signal_does_not_wait_for_descriptors_and_gives_them_no_more_time(turn
     assert refused == [errno.ETOOMANYREFS]
 
 
+def test_a_signal_is_tried_until_it_goes_and_said_again_and_starts_beside_it_are_refused_in_their_time(turning, caplog):
+    control = Short(10_000, errno.ENOMEM)
+    outbox = Outbox(turning.loop, control, "t")
+    refused: list[int | None] = []
+    outbox.put({"signal": 9})
+    outbox.put({"fork": 1}, lambda: (5, 6), refused=lambda error: refused.append(error.errno))
+    turning.pass_time(SHORT_SECONDS - 1)
+    assert refused == []
+    turning.pass_time(2)
+    assert refused == [errno.ENOMEM]
+    turning.pass_time(2 * SHORT_SECONDS)
+    outbox.put({"fork": 2}, lambda: (5, 6), refused=lambda error: refused.append(error.errno))
+    control.attempts = 0
+    turning.pass_time(AGAIN_SECONDS)
+    assert control.sent == [({"signal": 9}, []), ({"fork": 2}, [5, 6])]
+    assert refused == [errno.ENOMEM]
+    said = [record.levelname for record in caplog.records]
+    assert said == ["WARNING", "ERROR", "ERROR", "ERROR"]
+    assert "template t cannot be told anything now: Cannot allocate memory; it is tried again" in caplog.text
+    assert (
+        "t still cannot be told anything: Cannot allocate memory; it is tried again, and processes that" in caplog.text
+    )
+
+
 def test_what_can_never_go_is_refused_at_once_and_the_others_go(turning):
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     outbox = Outbox(turning.loop, near, "t")

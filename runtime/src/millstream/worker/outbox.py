@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 0.05
 SHORT_SECONDS = 30.0
-"""For so long requests that the kernel has no room for are tried again, all that wait together."""
+"""For so long requests that the kernel has no room for are tried again, all that wait together; for ever what carries
+no descriptors: a process that is to be ended is ended, however late."""
 GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ECONNREFUSED})
 SHORT = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})
 """The kernel's limits: ETOOMANYREFS are more descriptors on their way than a process may have open (`ulimit -n`)."""
@@ -69,7 +70,8 @@ class Outbox:
 
         descriptors: that go with it, asked for when it goes.
         done:        called when it has gone, or never will: nobody needs its descriptors here any more.
-        refused:     called soon when the kernel will not take it; not when the template is gone.
+        refused:     called soon when the kernel will not take it; not when the template is gone, and for want of room
+                     only of what carries descriptors.
         """
         if not self._is_open:
             done()
@@ -100,12 +102,29 @@ class Outbox:
                 if error.errno == errno.EAGAIN or self._is_worth_waiting_for(error):
                     self._again = self._loop.after(AGAIN_SECONDS, self._flush)
                     return
+                if queue is self._bare and error.errno in SHORT:
+                    self._refuse_carrying(error)
+                    self._again = self._loop.after(AGAIN_SECONDS, self._flush)
+                    return
                 self._loop.after(0.0, partial(request.refused, error))
             else:
                 if queue is self._carrying:
                     self._short_since = None
             queue.popleft().done()
         self._short_since = None  # nobody waits: who comes next has his own time
+
+    def _refuse_carrying(self, error: OSError) -> None:
+        """The time of those that may be refused is over; what is left of it begins anew."""
+        for request in self._carrying:
+            self._loop.after(0.0, partial(request.refused, error))
+            request.done()
+        self._carrying.clear()
+        self._short_since = self._loop.now()
+        log.error(
+            "template %s still cannot be told anything: %s; it is tried again, and processes that it is to end go on until"
+            " then",
+            *(self._name, os.strerror(error.errno or 0)),
+        )
 
     def _drop(self) -> None:
         while queue := self._bare or self._carrying:
@@ -123,12 +142,14 @@ class Outbox:
         now = self._loop.now()
         if self._short_since is None:
             self._short_since = now
-            log.warning(
-                "template %s cannot be asked for a process now: %s; it is tried again for %.0f s",
-                self._name,
-                os.strerror(error.errno or 0),
-                SHORT_SECONDS,
-            )
+            why = os.strerror(error.errno or 0)
+            if self._carrying:
+                log.warning(
+                    "template %s cannot be asked for a process now: %s; it is tried again for %.0f s",
+                    *(self._name, why, SHORT_SECONDS),
+                )
+            else:
+                log.warning("template %s cannot be told anything now: %s; it is tried again", self._name, why)
         return now - self._short_since < SHORT_SECONDS
 
     def _complain(self, error: OSError) -> None:
