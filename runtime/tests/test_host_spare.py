@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from millstream.host.spare import ATTEMPTS, KEPT_SECONDS, NAME, QUIET_SECONDS, READY, TAKE, TAKEN, Spares
+from millstream.host.spare import ATTEMPTS, KEPT_SECONDS, NAME, QUIET_SECONDS, READY, TAKE, TAKE_SECONDS, TAKEN, Spares
 from millstream.lifecycle import ManualClock
 from millstream.worker.worker import Worker, WorkerSetup
 
@@ -129,6 +129,22 @@ def test_a_request_outlives_a_spare_that_dies_before_it_took_it(keeper):
     assert (keeper.lost, keeper.taken) == ([1], [])
     keeper.quiet()
     assert len(keeper.forked) == 2
+
+
+def test_one_that_does_not_take_its_request_is_ended_and_the_request_is_anothers(keeper, monkeypatch, caplog):
+    ended: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: ended.append((pid, number)))
+    spare = keeper.ready()
+    assert keeper.spares.give(1, descriptors())
+    assert keeper.spares.patience() == pytest.approx(TAKE_SECONDS)
+    keeper.quiet(TAKE_SECONDS - 0.1)
+    assert ended == []
+    keeper.quiet(0.1)
+    assert ended == [(101, signal.SIGKILL)]
+    assert "the process 101, kept ahead for the next start, has not taken it for 5 s and is ended" in caplog.text
+    spare.close()
+    keeper.spares.ended(101)
+    assert keeper.lost == [1]
 
 
 def test_one_that_took_its_request_and_ended_at_once_is_told_of_as_that_child(keeper):
@@ -261,6 +277,18 @@ def test_a_request_is_forked_anew_when_its_spare_dies_with_it_in_its_hands(worke
         worker.start_connector(connector(f"waits-{number}", "Staying"), ears)
     running(worker, "goes on")
     os.kill(spare, signal.SIGKILL)
+    for number, ears in enumerate(waits):
+        ears.until("RUNNING", PATIENCE_S)
+        assert pid_of(worker, f"waits-{number}") not in (0, spare)
+
+
+def test_requests_that_meet_a_stopped_spare_are_forked_without_it(worker):
+    running(worker, "first")
+    spare = awaited(template_of(worker))
+    os.kill(spare, signal.SIGSTOP)  # ready or not: one of the next requests is given to it, or all are forked
+    waits = [Ears(), Ears()]
+    for number, ears in enumerate(waits):
+        worker.start_connector(connector(f"waits-{number}", "Staying"), ears)
     for number, ears in enumerate(waits):
         ears.until("RUNNING", PATIENCE_S)
         assert pid_of(worker, f"waits-{number}") not in (0, spare)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from millstream.host.channel import RunConnector
+from millstream.worker import standstill, templates
 from millstream.worker.interpreter import begin_early, begin_interpreter
 from millstream.worker.templates import Preload
 from millstream.worker.worker import Worker
@@ -207,6 +208,73 @@ def test_a_template_that_cannot_be_forked_is_an_interpreter_of_its_own(tmp_path,
         os.kill(bare, signal.SIGKILL)
         assert ears.until("RUNNING", PATIENCE_S)
         assert "template another could not be forked; it becomes an interpreter of its own" in caplog.text
+    finally:
+        worker.close()
+
+
+@pytest.fixture
+def attentive(tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(standstill, "LOOK_SECONDS", 0.3)
+    worker = Worker(setup(tmp_path, graceful_ms=300))
+    worker.start()
+    started(worker, "first").until("RUNNING", PATIENCE_S)
+    yield worker
+    worker.close()
+
+
+def test_a_template_that_is_stopped_is_said_with_what_waits_for_it_and_when_it_goes_on(attentive, caplog):
+    template = template_of(attentive, "hosted")
+    os.kill(template, signal.SIGSTOP)
+    said = f"[template hosted] does nothing: its process {template} was stopped by a signal (SIGSTOP)"
+    wait_until(lambda: said in caplog.text, PATIENCE_S)
+    assert "for it wait" not in caplog.text
+    waits = started(attentive, "second")
+    remedy = f"`kill -CONT {template}` lets it go on; for it wait: the start of second|worker"
+    wait_until(lambda: remedy in caplog.text, PATIENCE_S)
+    os.kill(pid_of(attentive, "first"), signal.SIGSTOP)  # it does not hear that it is to end
+    stopped = attentive.stop_connector("first", 0.1)
+    wait_until(lambda: f"{remedy}, the end of first|worker" in caplog.text, PATIENCE_S)
+    assert (waits.states(), stopped.done()) == ([], False)
+    os.kill(template, signal.SIGCONT)
+    waits.until("RUNNING", PATIENCE_S)
+    stopped.result(PATIENCE_S)
+    wait_until(lambda: "[template hosted] its process goes on" in caplog.text, PATIENCE_S)
+    assert caplog.text.count(said) == 3
+
+
+def test_starts_that_wait_for_a_template_which_the_stopped_bare_one_is_to_fork_are_said(attentive, caplog):
+    bare = template_of(attentive, "")
+    os.kill(bare, signal.SIGSTOP)
+    ears = Ears()
+    attentive.start_connector(RunConnector("other", target("Staying", "another")), ears)
+    remedy = f"`kill -CONT {bare}` lets it go on; for it wait: the start of other|worker"
+    wait_until(lambda: remedy in caplog.text, PATIENCE_S)
+    assert "[template bare] does nothing" in caplog.text
+    os.kill(bare, signal.SIGCONT)
+    ears.until("RUNNING", PATIENCE_S)
+
+
+def test_a_template_that_is_stopped_while_it_imports_is_not_said_to_import_for_too_long(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(templates, "READY_SECONDS", 0.2)
+    monkeypatch.setattr(standstill, "LOOK_SECONDS", 0.3)
+    begin = templates.begin_interpreter
+
+    def stopped(modules):
+        begun = begin(modules)
+        os.kill(begun.process.pid, signal.SIGSTOP)
+        return begun
+
+    monkeypatch.setattr(templates, "begin_interpreter", stopped)
+    worker = Worker(setup(tmp_path))
+    worker.start()
+    try:
+        ears = started(worker, "waits")
+        said = "[template bare] does nothing: its process "
+        wait_until(lambda: said in caplog.text and "the start of waits|worker" in caplog.text, PATIENCE_S)
+        assert "is not ready after" not in caplog.text
+        os.kill(template_of(worker, ""), signal.SIGCONT)
+        ears.until("RUNNING", PATIENCE_S)
     finally:
         worker.close()
 

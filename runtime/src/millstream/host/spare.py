@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import errno
 import gc
+import logging
 import os
 import signal
 import socket
@@ -21,6 +22,8 @@ from millstream.lifecycle import Clock
 if TYPE_CHECKING:  # a template imports it with what it preloads
     from millstream.host.child import Prepared
 
+log = logging.getLogger(__name__)
+
 NAME = b"millstream-next"
 PR_SET_NAME, PR_GET_NAME = 15, 16
 READY, TAKE, TAKEN = b"ready", b"take", b"taken"
@@ -28,6 +31,8 @@ QUIET_SECONDS = 0.02
 """Without a request, until a spare is forked: a burst of starts is not to share the machine with rehearsals."""
 KEPT_SECONDS = 60.0
 """Without a request, until a spare is let go."""
+TAKE_SECONDS = 5.0
+"""For a spare to take a request: one that does not was stopped by somebody, and the request is not to wait for that."""
 REHEARSAL_SECONDS = 10
 ATTEMPTS = 3
 """So many that end before they are ready, one after the other, and there are no more."""
@@ -70,10 +75,18 @@ class Spares:
         return None if self._due is None else max(self._due - self._clock.monotonic(), 0.0)
 
     def change(self) -> None:
-        """Nobody has asked for a while: fork one, or let it go."""
+        """Nobody has asked for a while: fork one, or let it go. Or it has been asked, and does nothing."""
         if self._due is None or self._clock.monotonic() < self._due:
             return
         self._due = None
+        if self._request is not None:
+            log.warning(
+                "the process %d, kept ahead for the next start, has not taken it for %.0f s and is ended: another does",
+                *(self._pid, TAKE_SECONDS),
+            )
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)  # its end is heard, and the request is another's then
+            return
         if self.line is not None:
             self.forget()
             return
@@ -97,7 +110,7 @@ class Spares:
         except OSError:
             return False  # it is dead; its end comes as an event
         self._request = (number, descriptors)
-        self._due = None
+        self._due = self._clock.monotonic() + TAKE_SECONDS
         return True
 
     def hear(self, is_gone: bool = False) -> None:

@@ -92,7 +92,7 @@ class Child:
         self._owner = owner
         self._pending_signals: list[int] = []
         self._kill_reason = ""
-        self._killed = False
+        self.is_killed = False  # by the worker
         self.output = Output(run.label, owner.logged, loop)
         self._is_wide = False
         self.made_at = self.heard_at = loop.now()
@@ -141,7 +141,7 @@ class Child:
             self.is_gone = True
             self.output.finish()
             self._release()
-            from_outside = from_outside or (code in ENDED_BY_OTHERS and not self._killed)
+            from_outside = from_outside or (code in ENDED_BY_OTHERS and not self.is_killed)
             why = reason or self._kill_reason
             self._owner.ended(Ending(code, why, self.output.last_lines(), from_outside, no_room))
 
@@ -165,7 +165,7 @@ class Child:
 
     def kill(self, reason: str = "") -> None:
         """End it and its group now; `reason` is then what its trace begins with."""
-        self._killed = True
+        self.is_killed = True
         self._kill_reason = self._kill_reason or reason
         self.signal(signal.SIGKILL)
 

@@ -121,8 +121,8 @@ class Outbox:
         self._carrying.clear()
         self._short_since = self._loop.now()
         log.error(
-            "template %s still cannot be told anything: %s; it is tried again, and processes that it is to end go on until"
-            " then",
+            "template %s still cannot be told anything: %s; it is tried again, and processes that it is to end go on"
+            " until then",
             *(self._name, os.strerror(error.errno or 0)),
         )
 

@@ -40,7 +40,7 @@ from millstream.worker.children import Child, Ending
 from millstream.worker.loop import Loop, Timer
 from millstream.worker.questions import Questions
 from millstream.worker.shortage import is_passing, shortage
-from millstream.worker.standstill import LOOK_SECONDS, Standstill
+from millstream.worker.standstill import LOOK_SECONDS, Lookout, Standstill
 
 log = logging.getLogger(__name__)
 
@@ -276,6 +276,12 @@ class ConnectorRun(Supervised):
         self._quiet = False
         self._given_up = False  # its time was over; the signal that asks for its stack may wake what hung
         self._start_timer: Timer | None = None
+        self._lookout = Lookout(facilities.loop, self.label)
+
+    def launch(self, run: Run) -> None:
+        super().launch(run)
+        if self.child is not None and not self.child.is_gone:
+            self._lookout.begin(self.child)
 
     def begin(self) -> None:
         self._await_start()
@@ -324,6 +330,7 @@ class ConnectorRun(Supervised):
             super().heard(message)
 
     def ended(self, ending: Ending) -> None:
+        self._lookout.over()
         self._started()
         if self._rests and not self._stopping and not self.is_over:
             self.child = None
@@ -389,6 +396,8 @@ class ProbeRun:
         self._answer = answer
         self._facilities = facilities
         self._timer = facilities.loop.after(timeout, lambda: self._too_late(timeout))
+        self._lookout = Lookout(facilities.loop, self.label)
+        self._lookout.begin(self.child)
         facilities.launcher.launch(self.child)
 
     def logged(self, line: LogLine) -> None:
@@ -407,6 +416,7 @@ class ProbeRun:
             self._answer.set_exception(message.failure.error())
 
     def ended(self, ending: Ending) -> None:
+        self._lookout.over()
         self._timer.cancel()
         if not self._answer.done():
             why = failure(f"probe {self.label}: {ending.sentence()}", lines=ending.lines)

@@ -1,34 +1,106 @@
-"""Whether a child stands still because somebody stopped its process."""
+"""Whether a child or a template stands still because somebody stopped its process, and who waits for that."""
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
+
+from millstream.worker.loop import Loop, Timer
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
-"""A child says something every second between two calls of its plugin; silent so long, it is looked at."""
+"""A task says something every second between two calls of its plugin; silent so long, it is looked at. Connectors,
+probes and templates, which are silent by nature, are looked at so often."""
 
 
 class Standstill:
-    """One child's; said once when it begins, and once when it is over."""
+    """One process's; said once when it begins, again when others wait for it, and once when it is over."""
 
     def __init__(self, label: str) -> None:
         self._label = label
         self._said = False
+        self._named: set[str] = set()
 
-    def look(self, pid: int, silent: float) -> bool:
-        """Whether it stands still.   pid: 0 for a thread, which nobody can stop alone.   silent: seconds."""
+    def look(self, pid: int, silent: float, waits: Sequence[str] = ()) -> bool:
+        """Whether it stands still.
+
+        pid: 0 for a thread, which nobody can stop alone.   silent: seconds.   waits: what is to happen once it goes on.
+        """
         stands = pid > 0 and silent >= LOOK_SECONDS and is_stopped(pid)
-        if stands and not self._said:
+        if stands and not (self._said and self._named.issuperset(waits)):
             log.warning(
                 "[%s] does nothing: its process %d was stopped by a signal (SIGSTOP) or is in the hands of a debugger; "
-                "`kill -CONT %d` lets it go on",
-                *(self._label, pid, pid),
+                "`kill -CONT %d` lets it go on%s",
+                *(self._label, pid, pid, f"; for it wait: {', '.join(waits)}" if waits else ""),
             )
+            self._named.update(waits)
         elif self._said and not stands:
             log.info("[%s] its process goes on", self._label)
+            self._named.clear()
         self._said = stands
         return stands
+
+
+class Body(Protocol):
+    """What has a process, perhaps not yet."""
+
+    @property
+    def pid(self) -> int: ...
+
+
+class Lookout:
+    """Looks after one child, from `begin` to `over`. On the loop's thread only."""
+
+    def __init__(self, loop: Loop, label: str) -> None:
+        self._loop = loop
+        self._standstill = Standstill(label)
+        self._timer: Timer | None = None
+
+    def begin(self, child: Body) -> None:
+        """Of this one, and of no other any more."""
+        self.over()
+        self._timer = self._loop.after(LOOK_SECONDS, lambda: self._look(child))
+
+    def over(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self, child: Body) -> None:
+        self._standstill.look(child.pid, LOOK_SECONDS)
+        self.begin(child)
+
+
+class Lookouts:
+    """Looks after all processes of a kind, from `begin` to `over`. On the loop's thread only.
+
+    views: gives for each label its process, 0 when there is none yet, and what waits for it.
+    """
+
+    def __init__(self, loop: Loop, views: Callable[[], Mapping[str, tuple[int, Sequence[str]]]]) -> None:
+        self._loop = loop
+        self._views = views
+        self._standstills: dict[str, Standstill] = {}
+        self._timer: Timer | None = None
+
+    def begin(self) -> None:
+        """Once is enough."""
+        if self._timer is None:
+            self._timer = self._loop.after(LOOK_SECONDS, self._look)
+
+    def over(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        views = self._views()
+        self._standstills = {label: self._standstills.get(label) or Standstill(label) for label in views}
+        for label, (pid, waits) in views.items():
+            self._standstills[label].look(pid, LOOK_SECONDS, waits)
+        self._timer = None
+        self.begin()
 
 
 def is_stopped(pid: int) -> bool:

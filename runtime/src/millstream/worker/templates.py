@@ -26,6 +26,7 @@ from millstream.worker.logs import Output
 from millstream.worker.loop import Loop, Timer
 from millstream.worker.outbox import Outbox
 from millstream.worker.shortage import WORKER, shortage
+from millstream.worker.standstill import Lookouts, is_stopped
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ class Template:
 
     was_interrupted: somebody else ended it before it was ready.
     process:   None until one that is to be forked has said that it is there.
+    waiting:   children that have no process yet.   children: by process.
     is_wanted: until the worker itself ends it.
     """
 
@@ -112,7 +114,7 @@ class Template:
         self._loop = loop
         self._owner = owner
         self._numbers = 0
-        self._waiting: dict[int, Child] = {}
+        self.waiting: dict[int, Child] = {}
         self._asked: set[int] = set()
         self._unborn: list[Line] = []
         self._printed = _Printed(loop, name or "bare", line.reading)
@@ -128,7 +130,7 @@ class Template:
         """Make the child's process, now or when the template is ready."""
         self._idle.over()
         self._numbers += 1
-        self._waiting[self._numbers] = child
+        self.waiting[self._numbers] = child
         if self.is_ready:
             self._ask_all()
 
@@ -141,8 +143,8 @@ class Template:
 
     def take_waiting(self) -> list[Child]:
         """Give the children that have no process yet, to be forked elsewhere."""
-        waiting = [child for number, child in self._waiting.items() if number not in self._asked]
-        self._waiting = {number: child for number, child in self._waiting.items() if number in self._asked}
+        waiting = [child for number, child in self.waiting.items() if number not in self._asked]
+        self.waiting = {number: child for number, child in self.waiting.items() if number in self._asked}
         return waiting
 
     def end(self) -> None:
@@ -155,7 +157,7 @@ class Template:
         for line in unborn:
             self.outbox.put({"template": True}, line.far_ends, line.close_far_ends, _say_unsent)
         self._rest()
-        for number, child in list(self._waiting.items()):
+        for number, child in list(self.waiting.items()):
             if number not in self._asked:
                 self._asked.add(number)
                 child.on_hello = partial(self._begun, number)
@@ -188,7 +190,7 @@ class Template:
 
     def _begun(self, number: int, pid: int) -> None:
         """The child has this process: told by itself, or by the template, whichever is heard first."""
-        child = self._waiting.pop(number, None)
+        child = self.waiting.pop(number, None)
         if child is not None:
             self._asked.discard(number)
             self.children[pid] = child
@@ -196,7 +198,7 @@ class Template:
 
     def _refused(self, number: int, error: OSError, whose: str = WORKER) -> None:
         self._asked.discard(number)
-        child = self._waiting.pop(number, None)
+        child = self.waiting.pop(number, None)
         self._rest()
         if child is not None:  # it may have heard of the template's end meanwhile
             refuse(child, "process", error, whose)
@@ -216,10 +218,13 @@ class Template:
 
     def _rest(self) -> None:
         """It goes 60 s after its last child."""
-        if not self.children and not self._waiting and not self._unborn:
+        if not self.children and not self.waiting and not self._unborn:
             self._idle.begin()
 
     def _too_late(self) -> None:
+        if self.process is not None and is_stopped(self.process.pid):  # which is said; its import is not to blame
+            self._overdue = self._loop.after(READY_SECONDS, self._too_late)
+            return
         if not self.name:  # nothing could stand in for this one
             loads = ", ".join(dict.fromkeys(self.preload["converters"])) or "no converter"
             self._owner.troubled(f"is not ready after {READY_SECONDS:.0f} s: it looks for plugins, and loads {loads}")
@@ -254,7 +259,7 @@ class Template:
         with contextlib.ExitStack() as told:  # all of them, whatever one raises
             for child in orphans.values():
                 told.callback(child.gone, None, reason or f"{died}, and it with it", from_outside)
-            for child in self._waiting.values():
+            for child in self.waiting.values():
                 told.callback(child.gone, None, reason or died, from_outside)
 
 
@@ -362,9 +367,11 @@ class Templates:
         self._expected: set[Template] = set()
         self._running: dict[str, Template] = {}
         self._left_out = _LeftOut()
+        self._lookouts = Lookouts(loop, lambda: _looked_after(self.views()))
 
     def warm(self) -> None:
-        """Start the bare template before somebody waits for it."""
+        """Start the bare template before somebody waits for it, and look after all from now on."""
+        self._lookouts.begin()
         try:
             self._template(BARE, ())
         except OSError as error:
@@ -379,6 +386,7 @@ class Templates:
         return tuple(self._running.values())
 
     def close(self) -> None:
+        self._lookouts.over()
         if self._begun is not None:
             self._begun.end()
         for template in list(self._running.values()):
@@ -449,6 +457,19 @@ class Templates:
         self._adopting.expect()
         bare.beget(template.line)
         return template
+
+
+def _looked_after(templates: Sequence[Template]) -> Mapping[str, tuple[int, Sequence[str]]]:
+    """Each with its process, and what cannot happen without it; without the bare one, starts of others, too."""
+    found = {}
+    for template in templates:
+        unborn = [other for other in templates if not template.name and other.process is None]
+        starts = [child.run.label for each in (template, *unborn) for child in each.waiting.values()]
+        ends = [child.run.label for child in template.children.values() if child.is_killed]
+        waits = [*(f"the start of {label}" for label in starts), *(f"the end of {label}" for label in ends)]
+        pid = 0 if template.process is None else template.process.pid
+        found[f"template {template.name or 'bare'}"] = (pid, waits)
+    return found
 
 
 def _far_ends(child: Child) -> Sequence[int]:
