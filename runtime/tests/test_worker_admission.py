@@ -7,14 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from millstream.host.channel import StateChanged
+from millstream.host.channel import Failure, StateChanged, Surroundings
 from millstream.identity import TargetState, TaskId
-from millstream.worker.budget import MB, WORKER_SHARE
+from millstream.worker import admission
+from millstream.worker.admission import COUNTED_SECONDS, Admission
+from millstream.worker.budget import MB, PROCESSES_KEPT, WORKER_SHARE, Budget, Needs
+from millstream.worker.children import Child
+from millstream.worker.limits import Limits
+from millstream.worker.runs import Facilities, TaskRun
 from millstream.worker.worker import Worker, WorkerSetup
 
 sys.path.insert(0, str(Path(__file__).parent / "plugins"))
 
-from watching import Ears, connector, is_running, task, wait_until
+from watching import Ears, Turning, connector, is_running, task, wait_until
 
 STRINGS = "org.apache.kafka.connect.storage.StringConverter"
 HANGING = {"deed": "hang", "where": "poll"}
@@ -192,3 +197,110 @@ def test_what_waits_for_its_predecessor_does_not_begin_in_a_worker_that_closes(n
     narrow.start_connector(connector("held"), second)
     narrow.close()
     assert (first.states()[-1], second.states()) == ("UNASSIGNED", ["UNASSIGNED"])
+
+
+class Running:
+    """A body that is there, and hears of no signal."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def signal(self, number: int) -> None:
+        pass
+
+    def stack(self) -> None:
+        pass
+
+
+class Carrying:
+    """A launcher whose children have a body at once."""
+
+    def __init__(self) -> None:
+        self.launched: list[Child] = []
+
+    def launch(self, child: Child) -> None:
+        child.close_far_ends()
+        self.launched.append(child)
+        child.carried_by(Running(100_000 + len(self.launched)))
+
+    def warm(self) -> None:
+        pass
+
+    def close(self) -> None:
+        for child in self.launched:
+            child.gone(0)
+
+
+class Admitting:
+    """Admissions on a loop whose time is the test's."""
+
+    def __init__(self, limits: Limits, memory: int) -> None:
+        self.turning = Turning()
+        self.launcher = Carrying()
+        self.facilities = Facilities(self.turning.loop, self.launcher, 60_000, 60_000)
+        self.admission = Admission(Budget(limits, memory), self.facilities)
+
+    def start(self, name: str) -> tuple[TaskRun, Ears]:
+        spec, ears = task(name), Ears()
+        run = TaskRun(self.facilities, spec, ears)
+
+        def begin() -> None:
+            needs = Needs(6 * MB, 3, 1 * MB)
+            self.admission.admit(run, spec.plugin, needs, lambda _: run.begin_with(Surroundings()))
+
+        self.admission.tasks.succeed(TaskId(name, 0), run, 1.0, begin)
+        return run, ears
+
+    def close(self) -> None:
+        self.launcher.close()
+        self.turning.loop.close()
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    pids: list[int] = []
+
+    def threads_of(pid: int) -> int:
+        pids.append(pid)
+        return 4
+
+    monkeypatch.setattr(admission, "threads_of", threads_of)
+    return pids
+
+
+def test_of_tasks_that_start_together_each_is_looked_at_once(counted: list[int]) -> None:
+    many = 60
+    admitting = Admitting(Limits(1 << 40, processes=100_000), 1 << 40)
+    for number in range(many):
+        admitting.start(f"t{number}")
+    assert len(admitting.launcher.launched) == many
+    assert sorted(counted) == [100_001 + number for number in range(many - 1)]
+    counted.clear()
+    admitting.turning.pass_time(COUNTED_SECONDS)
+    admitting.start("later")
+    assert len(counted) == many, "what was counted a while ago is counted again"
+    admitting.close()
+
+
+def test_more_threads_than_a_task_was_expected_to_have_are_counted(counted: list[int]) -> None:
+    admitting = Admitting(Limits(1 << 40, processes=PROCESSES_KEPT + 3 + 3), 1 << 40)
+    assert admitting.start("first")[1].states() == []
+    assert counted == []
+    failed = admitting.start("second")[1].until("FAILED")
+    assert failed.no_room
+    assert "24 for the worker, 4 of those that run (1), and 3 for this one are 31" in failed.trace
+    admitting.close()
+
+
+def test_one_that_has_failed_is_counted_until_its_process_is_gone() -> None:
+    """Its plugin's `stop` may last, and what it holds is held until then."""
+    admitting = Admitting(Limits(1 << 40), WORKER_SHARE + 8 * MB)
+    first, ears = admitting.start("first")
+    first.heard(StateChanged("FAILED", Failure("E", "failed", "E: failed")))
+    assert ears.states() == ["FAILED"]
+    second = admitting.start("second")[1]
+    assert "7 MB for those that run (1)" in second.until("FAILED").trace
+    admitting.launcher.launched[0].gone(0)
+    admitting.start("third")
+    assert len(admitting.launcher.launched) == 2
+    admitting.close()

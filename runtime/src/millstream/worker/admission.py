@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 from millstream.host.channel import PluginTarget
 from millstream.identity import TaskId
@@ -15,6 +16,9 @@ from millstream.worker.templates import Templates
 
 COMING_AND_GOING_SECONDS = 5.0
 """A connector that only says what its tasks do has ended by then, and needs no place in the budget."""
+COUNTED_SECONDS = 1.0
+"""How long a child is taken to have as many threads as were counted: of 200 tasks that start together each is looked at
+once, and not by each that comes after it."""
 
 
 class Admission:
@@ -26,6 +30,7 @@ class Admission:
         self._budget = budget
         self._facilities = facilities
         self._waiting: list[Callable[[], None]] = []
+        self._counted: WeakKeyDictionary[Child, tuple[float, int]] = WeakKeyDictionary()
 
     def admit(self, task: TaskRun, plugin: PluginTarget, needs: Needs, begin: Callable[[int], None]) -> None:
         """Call `begin` with the bytes of its queue; a task for which there is no room has FAILED with the sum.
@@ -51,7 +56,8 @@ class Admission:
     def _taken(self, plugin: PluginTarget) -> Taken:
         """By all that have a child, or are about to, and the templates once there is one for this plugin.
 
-        Of threads what they have now where that is more, as far as it matters.
+        Also by one that has FAILED: until its process is gone, what it was given is not there. Of threads what they
+        have now where that is more, as far as it matters.
         """
         staying_since = self._facilities.loop.now() - COMING_AND_GOING_SECONDS
         having = [
@@ -61,7 +67,7 @@ class Admission:
         ]
         if self._budget.limits.processes is not None:
             having = [
-                (replace(given, threads=max(given.threads, threads_of(child.pid))), child) for given, child in having
+                (replace(given, threads=max(given.threads, self._threads(child))), child) for given, child in having
             ]
         taken = taken_by([given for given, _ in having])
         launcher = self._facilities.launcher
@@ -69,6 +75,14 @@ class Admission:
             return taken
         names = {template.name for template in launcher.views()} | {plugin.distribution, ""}
         return replace(taken, templates=len(names), spares=len(names) - 1)
+
+    def _threads(self, child: Child) -> int:
+        now = self._facilities.loop.now()
+        at, count = self._counted.get(child, (-math.inf, 0))
+        if child.pid and now - at >= COUNTED_SECONDS:
+            count = threads_of(child.pid)
+            self._counted[child] = (now, count)
+        return count
 
 
 def _children(runs: Iterable[Supervised], made_before: float = math.inf) -> list[tuple[Needs, Child]]:
