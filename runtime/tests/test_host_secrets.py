@@ -170,6 +170,24 @@ def test_what_a_plugin_prints_in_its_process(worker, variable, caplog, request):
     hush(all_of(ears, caplog))
 
 
+def test_what_a_plugin_prints_in_pieces_in_its_process(worker, variable, caplog, request):
+    if request.node.callspec.params["worker"] == "thread":
+        return
+    ears = Ears()
+    settings = given(variable, "pieces")
+    with caplog.at_level(logging.INFO):
+        worker.start_task(RunTask("leak", 3, LEAKING, settings, settings), ears)
+        ears.until("RUNNING")
+        wait_until(lambda: "was the last of it" in caplog.text)
+        worker.stop_tasks([TaskId("leak", 3)]).result(10)
+    assert f"{variable} was the last of it" in ears.lines()
+    assert f"piece by piece {variable} and on" in ears.lines()
+    assert variable in ears.lines(), "letter by letter"
+    said = "\n".join(ears.lines())
+    assert said.count(PASSWORD[4:]) == said.count(PASSWORD[:4]) == 0
+    hush(all_of(ears, caplog))
+
+
 @pytest.mark.parametrize(
     ("what", "where"), [("report", "validate"), ("report", "probe"), ("alter_offsets", "alter_offsets")]
 )

@@ -36,6 +36,18 @@ def leak(password: str) -> None:
         raise error from cause
 
 
+def print_in_pieces(password: str) -> None:
+    """Print it cut in the middle of a line, letter by letter, and as bytes."""
+    print("piece by piece ", password[:4], sep="", end="", flush=True)
+    print(password[4:], " and on", sep="", flush=True)
+    print(*password, sep="")
+    for number in password.encode():
+        sys.stderr.buffer.write(bytes([number]))
+        sys.stderr.buffer.flush()
+    sys.stderr.buffer.write(b" was the last of it\n")
+    sys.stderr.buffer.flush()
+
+
 LATE = threading.Event()
 
 
@@ -64,6 +76,8 @@ class LeakingTask(SourceTask[LeakingConfig]):
         elif where == "task-start" and self.config.where == "print":
             print(f"logged in with {self.config.password}")
             print(f"could not log out with {self.config.password}", file=sys.stderr)
+        elif where == "task-start" and self.config.where == "pieces":
+            print_in_pieces(self.config.password)
         elif self.config.where == where:
             leak(self.config.password)
 

@@ -19,6 +19,7 @@ from typing import NoReturn
 from millstream.errors import trace_of
 from millstream.host import main, output
 from millstream.host.channel import ChildEnd
+from millstream.host.masking import Veil
 from millstream.host.orphan import die_with_parent, die_with_pipe, end_group
 
 #: objects made and not yet gone before the collector looks for cycles. Python's 700 are fewer than one poll's messages,
@@ -48,6 +49,8 @@ def run(channel: int, out: int, prepared: "Prepared | None" = None) -> NoReturn:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):  # a plugin may have closed or replaced it
                 stream.flush()
+        if prepared is not None:
+            prepared.finish()
         os._exit(code)
 
 
@@ -70,7 +73,8 @@ class Prepared:
             os.dup2(2, private, inheritable=False)
         self.private = private
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the process
-        sys.stdout, sys.stderr = output.Printed(1, self._veil), output.Printed(2, self._veil)
+        self._printed = output.Printed(1, self._part), output.Printed(2, self._part)
+        sys.stdout, sys.stderr = self._printed
         self._end: ChildEnd | None = None
         gc.set_threshold(YOUNG_OBJECTS)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
@@ -91,8 +95,18 @@ class Prepared:
         if out not in (1, 2):
             os.close(out)
 
+    def finish(self) -> None:
+        """Tell what was printed and held back."""
+        for stream in self._printed:
+            with contextlib.suppress(Exception):  # a plugin may have closed it
+                stream.finish()
+
     def _veil(self, text: str) -> str:
         return text if self._end is None else self._end.veil(text)
+
+    def _part(self, printed: bytes) -> tuple[bytes, bytes]:
+        veil = None if self._end is None else self._end.veil
+        return veil.part(printed) if isinstance(veil, Veil) else (printed, b"")
 
 
 def _end_lost(is_deaf: bool) -> None:

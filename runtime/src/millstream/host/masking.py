@@ -13,6 +13,7 @@ from millstream_api import Problem
 TELLING = 4
 #: words that are no secret, and that any text may hold
 PLAIN = frozenset({"true", "false", "null", "none"})
+AS_PRINTED = ("utf-8", "backslashreplace")
 
 
 class Veil:
@@ -23,6 +24,7 @@ class Veil:
 
     def __init__(self) -> None:
         self._hidden: Mapping[str, str] = {}
+        self._in_bytes: Mapping[bytes, bytes] = {}
 
     @property
     def hides(self) -> bool:
@@ -35,12 +37,36 @@ class Veil:
         if spelled.keys() - self._hidden.keys():
             known = {**self._hidden, **spelled}  # the longest first: one may be a part of another
             self._hidden = {text: known[text] for text in sorted(known, key=len, reverse=True)}
+            self._in_bytes = {text.encode(*AS_PRINTED): put.encode(*AS_PRINTED) for text, put in self._hidden.items()}
 
     def __call__(self, text: str) -> str:
         for secret, variable in self._hidden.items():
             if secret in text:
                 text = text.replace(secret, variable)
         return text
+
+    def part(self, printed: bytes) -> tuple[bytes, bytes]:
+        """Give what may be told of something that is printed, hidden, and its end that may be the beginning of more.
+
+        A secret that is printed in pieces is found once its last piece has come.
+        """
+        if not self._in_bytes:
+            return printed, b""
+        for secret, variable in self._in_bytes.items():
+            if secret in printed:
+                printed = printed.replace(secret, variable)
+        begun = max(_begun(secret, printed) for secret in self._in_bytes)
+        return printed[: len(printed) - begun], printed[len(printed) - begun :]
+
+
+def _begun(secret: bytes, printed: bytes) -> int:
+    """How many bytes at the end of what is printed are the beginning of a secret, and less than all of it."""
+    at = printed.find(secret[:1], max(len(printed) - len(secret) + 1, 0))
+    while at >= 0:
+        if secret.startswith(printed[at:]):
+            return len(printed) - at
+        at = printed.find(secret[:1], at + 1)
+    return 0
 
 
 def _spellings(value: str) -> set[str]:

@@ -4,11 +4,14 @@ A marked line is RS, the level's number, US, the logger's name, US, the text wit
 without the mark was printed by somebody else: the plugin, librdkafka, an abort, faulthandler.
 """
 
+import contextlib
 import io
 import logging
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from millstream.errors import headline_of, trace_of
 
@@ -32,20 +35,58 @@ class _Marked(logging.Handler):
         os.write(self._descriptor, marked(record.levelno, record.name, self._veil(text_of(record))))
 
 
+Parting = Callable[[bytes], tuple[bytes, bytes]]
+"""Gives what may be told of a text so far, and its end that may be the beginning of what may not."""
+
+
+class _Veiled(io.BufferedWriter):
+    """Holds back the end of what was written while it may be the beginning of a secret: that may come in pieces.
+
+    Any thread may write. No lock, which a fork could leave locked and a signal's handler meet: what was held back is
+    taken by whoever comes next, and nobody else.
+    """
+
+    def __init__(self, descriptor: int, part: Parting) -> None:
+        super().__init__(io.FileIO(descriptor, "w", closefd=False))
+        self._part = part
+        self._held: deque[bytes] = deque()
+
+    def write(self, data: Any, /) -> int:
+        given = bytes(data)
+        told, held = self._part(self._taken() + given)
+        if held:
+            self._held.append(held)
+        if told:
+            super().write(told)
+        return len(given)
+
+    def finish(self) -> None:
+        """Nothing comes any more: what was the beginning of a secret, and no more, is told."""
+        super().write(self._taken())
+        self.flush()
+
+    def _taken(self) -> bytes:
+        taken = b""
+        while self._held:
+            with contextlib.suppress(IndexError):  # another thread was faster
+                taken += self._held.popleft()
+        return taken
+
+
 class Printed(io.TextIOWrapper):
     """Standard output or error of a child, line by line: what a plugin prints, and tracebacks that Python prints.
 
-    veil: gives what may be told of a text.
+    What is told is looked at once a line, however many pieces it was written in, and also what goes to `buffer`.
     """
 
-    def __init__(self, descriptor: int, veil: Callable[[str], str]) -> None:
-        bytes_out = io.BufferedWriter(io.FileIO(descriptor, "w", closefd=False))
-        super().__init__(bytes_out, "utf-8", "backslashreplace", line_buffering=True)
-        self._veil = veil
+    def __init__(self, descriptor: int, part: Parting) -> None:
+        self._veiled = _Veiled(descriptor, part)
+        super().__init__(self._veiled, "utf-8", "backslashreplace", line_buffering=True)
 
-    def write(self, text: str, /) -> int:
-        super().write(self._veil(text))
-        return len(text)
+    def finish(self) -> None:
+        """Before the process ends."""
+        self.flush()
+        self._veiled.finish()
 
 
 def thread_ended(ended: threading.ExceptHookArgs) -> None:
