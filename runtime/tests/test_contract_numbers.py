@@ -5,11 +5,10 @@ import inspect
 import pytest
 
 from millstream.herder import fleet, probing
-from millstream.host import connector, stored
-from millstream.storage import topic_log
+from millstream.host import connector
 from millstream.task import source
 from millstream.worker.worker import Worker
-from millstream_api import ClientConfigPolicy, Connector, RetriableError, SourceOffsets
+from millstream_api import ClientConfigPolicy, Connector, RetriableError
 
 NUMBERS = {3.0: "three", 5.0: "five"}
 
@@ -26,8 +25,6 @@ NUMBERS = {3.0: "three", 5.0: "five"}
             RetriableError,
             f"a pause of {source.FIRST_PAUSE_SECONDS:g} s that doubles up to {source.LONGEST_PAUSE_SECONDS:g} s",
         ),
-        (SourceOffsets.offset, f"does not answer within {stored.READ_SECONDS:g} s"),
-        (SourceOffsets.offset, f"does not answer within {topic_log.READ_SECONDS:g} s"),
     ],
 )
 def test_a_docstring_names_the_time_that_the_runtime_takes(told: object, said: str) -> None:

@@ -12,9 +12,9 @@ import task_bench
 
 from millstream.broker.ports import Incoming
 from millstream.errors import BrokerError, WorkerError
-from millstream.lifecycle import SystemClock
+from millstream.lifecycle import ManualClock, StopToken, SystemClock
 from millstream.storage import topic_log
-from millstream.storage.topic_log import LogRow, TopicLog
+from millstream.storage.topic_log import POLL_SECONDS, READ_SECONDS, LogRow, TopicLog
 from millstream_api import TopicPartition
 
 ONLY = TopicPartition("t", 0)
@@ -173,6 +173,41 @@ def test_who_waits_for_another_reader_waits_no_longer_than_asked(bench: Bench) -
     ):
         bench.log.read_to_end(0.1)
     bench.log.read_to_end(20)
+
+
+class Endless(FakeConsumer):
+    """A topic whose end is never reached; each poll takes a second of a clock of ours."""
+
+    def __init__(self, clock: ManualClock, over: StopToken, polls: int) -> None:
+        super().__init__()
+        self._clock, self._over, self._left = clock, over, polls
+
+    def end_offsets(self, partitions: Any) -> Any:
+        return dict.fromkeys(partitions, 1)
+
+    def position(self, partition: Any) -> int:
+        return 0
+
+    def poll(self, max_rows: int, timeout: float) -> list[Any]:
+        assert 0 < timeout <= POLL_SECONDS
+        self._clock.advance(timeout)
+        self._left -= 1
+        if not self._left:
+            self._over.set()
+        return []
+
+
+def test_who_has_patience_waits_for_the_end_beyond_the_time_which_is_said_once_until_it_is_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, over = ManualClock(), StopToken()
+    log = TopicLog(Endless(clock, over, polls=100), "t", clock, lambda row: None)  # type: ignore[arg-type]
+    log._partitions = [TopicPartition("t", 0)]
+    assert log.read_to_end(over=over) is False
+    assert clock.monotonic() >= 100 * POLL_SECONDS > READ_SECONDS
+    assert [record.getMessage() for record in caplog.records] == [
+        "Topic 't' is still being read to its end after 30 s; it goes on"
+    ]
 
 
 def test_a_record_that_cannot_be_applied_holds_up_none_behind_it(caplog: pytest.LogCaptureFixture) -> None:

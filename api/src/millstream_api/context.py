@@ -43,8 +43,8 @@ class SourceOffsets(Protocol):
 
         Partitions are the same when they are equal as JSON, whatever the order of their keys. The offset
         is what was returned with the record, after a way through JSON, see `Place`. Raises DataError for what no
-        `Place` may hold, and a MillstreamError that is no RetriableError if the store does not answer within 30 s:
-        either fails who lets it pass. Source: OffsetStorageReader.offset.
+        `Place` may hold. A store that does not answer is waited for, until the time to stop in is over: then it raises
+        a MillstreamError that is no RetriableError. Either fails who lets it pass. Source: OffsetStorageReader.offset.
         """
 
     def offsets(self, partitions: Iterable[Place]) -> Sequence[Place | None]:

@@ -26,8 +26,9 @@ class ConfigProvider(Plugin[C]):
     """Reads a place where settings, mostly secrets, are kept.
 
     Its settings are the worker's under `config.providers.NAME.param.`, without that. One object for the worker's
-    own settings, and one for each task, connector or validation that meets a `${…}`. The worker does not call
-    `close`: an object ends with its process. Source: ConfigProvider.java, ConfigTransformer.java.
+    own settings, and one for each task, connector or validation that meets a `${…}`. `close` is called once those
+    settings are resolved, or once the task, connector or validation has ended; not when its process was killed. What
+    it raises is logged. Source: ConfigProvider.java, ConfigTransformer.java.
     """
 
     def get(self, path: str, keys: frozenset[str]) -> Provided:

@@ -22,7 +22,4 @@ class Plugin(Generic[C]):
         self.config = config
 
     def close(self) -> None:
-        """Called once, last. What it raises is logged.
-
-        Not called on config providers; of a policy it fails the validation. Source: Closeable.close.
-        """
+        """Called once, last. What it raises is logged; of a policy it fails the validation. Source: Closeable.close."""

@@ -14,8 +14,7 @@ from millstream.errors import ConfigError
 from millstream.herder.herder import WorkerIdentity
 from millstream.herder.requests import CreateConnector
 from millstream.herder.standalone import StandaloneHerder, StandaloneParts
-from millstream.host.channel import Surroundings
-from millstream.host.installed import Places
+from millstream.host.installed import worker_settings
 from millstream.inventory.discovery import discover
 from millstream.inventory.required import check_converters
 from millstream.lifecycle import SystemClock
@@ -49,7 +48,7 @@ class Standalone:
         self._over = threading.Event()
         self._failure: tuple[BaseException, str] | None = None
         raw = {**settings, "bootstrap.servers": bootstrap_of(settings)}
-        resolved = {name: text for name, text in Places(Surroundings(raw)).worker.items() if text is not None}
+        resolved = worker_settings(raw)
         self._config = config = worker_config({**resolved, **_without_bootstrap(settings)})
         if "bootstrap.servers" not in settings:
             log.info("no bootstrap.servers: topics live in the embedded log %s", raw["bootstrap.servers"])

@@ -10,8 +10,8 @@ from millstream.cli.connector_files import read_connector
 from millstream.cli.output import EXIT_FAILED, fail, json_option, print_json, print_table, say
 from millstream.errors import ConfigError, MillstreamError, message_of
 from millstream.herder.classes import kind_of, plugin_of, target_of
-from millstream.host.channel import RunProbe, Surroundings
-from millstream.host.installed import Places
+from millstream.host.channel import RunProbe
+from millstream.host.installed import worker_settings
 from millstream.inventory.discovery import discover
 from millstream.inventory.required import check_converters
 from millstream.settings.properties import read_properties
@@ -52,7 +52,7 @@ def validate(file: Path, config: Path | None, as_json: bool) -> None:
 
 
 def _report(file: Path, settings: dict[str, str]) -> dict[str, Any]:
-    resolved = {name: text for name, text in Places(Surroundings(settings)).worker.items() if text is not None}
+    resolved = worker_settings(settings)
     config = worker_config(resolved)
     inventory = discover(frozenset(config.plugins_disabled))
     check_converters(config, inventory)

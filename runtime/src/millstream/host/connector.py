@@ -13,6 +13,7 @@ from millstream.host.channel import (
     Aim,
     Answer,
     Ask,
+    Cancel,
     ChildEnd,
     Failure,
     Message,
@@ -143,6 +144,9 @@ class ConnectorBody:
         if isinstance(message, Answer):
             self._asking.answered(message)
             return
+        if isinstance(message, Cancel):
+            self._asking.over.set()
+            return
         if isinstance(message, Stop) or (isinstance(message, Aim) and message.target != TargetState.STARTED.value):
             self._stop.set()  # who is in `context.wait` on the plugin's thread comes back to us
         self.put(message)
@@ -181,7 +185,10 @@ class ConnectorBody:
             self._halt_quietly()
             return False
         finally:
-            self._stored.close()
+            try:
+                self._stored.close()
+            finally:
+                self._places.close()
 
     def _do(self, kind: type[Connector[Any]], thing: "Message | _Failed") -> None:
         if isinstance(thing, _Failed):

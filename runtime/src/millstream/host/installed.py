@@ -1,5 +1,7 @@
 """What a child needs of the environment: the installed plugins, their classes, and settings without variables."""
 
+import contextlib
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -11,7 +13,10 @@ from millstream.inventory.discovery import discover
 from millstream.inventory.inventory import Inventory, Plugin
 from millstream.inventory.loading import load
 from millstream.settings.plugins import Kind
-from millstream.settings.substitution import Provider, Resolution, declared_providers, resolve
+from millstream.settings.substitution import Resolution, declared_providers, resolve
+from millstream_api import ConfigProvider
+
+log = logging.getLogger(__name__)
 
 
 @lru_cache(maxsize=4)
@@ -34,7 +39,7 @@ def plugin_class(plugin: PluginTarget) -> type[Any]:
 
 
 class Places:
-    """The config providers of the worker, made when the first variable is met.
+    """The config providers of the worker, made when the first variable is met, until `close`.
 
     veil: hides whatever they gave.
     """
@@ -42,7 +47,7 @@ class Places:
     def __init__(self, around: Surroundings) -> None:
         self.veil = Veil()
         self._around = around
-        self._providers: dict[str, Provider] | None = None
+        self._providers: dict[str, ConfigProvider[Any]] | None = None
         self._worker: Settings | None = None
 
     @property
@@ -65,6 +70,23 @@ class Places:
         resolution = resolve(settings, self._providers)
         self.veil.hide(resolution.given)
         return resolution
+
+    def close(self) -> None:
+        """Close the providers. What one raises is logged. Source: Utils.closeQuietly."""
+        providers, self._providers = self._providers, None
+        _close(providers or {})
+
+
+def worker_settings(raw: Settings) -> dict[str, str]:
+    """Give the worker's own settings, variables replaced; the providers end with that.
+
+    Source: AbstractConfig.resolveConfigVariables.
+    """
+    places = Places(Surroundings(raw))
+    try:
+        return {name: value for name, value in places.worker.items() if value is not None}
+    finally:
+        places.close()
 
 
 def parsed(kind: type[Any], settings: Settings, raw: Settings | None = None) -> Any:
@@ -90,9 +112,20 @@ def listed(text: str | None) -> Sequence[str]:
     return [item.strip() for item in (text or "").split(",") if item.strip()]
 
 
-def _made(around: Surroundings) -> dict[str, Provider]:
-    found: dict[str, Provider] = {}
-    for spec in declared_providers(around.worker):
-        kind = load(inventory(tuple(around.disabled)).find(Kind.CONFIG_PROVIDER, spec.class_name))
-        found[spec.name] = kind(parsed(kind.config_class, spec.params))
+def _made(around: Surroundings) -> dict[str, ConfigProvider[Any]]:
+    found: dict[str, ConfigProvider[Any]] = {}
+    with contextlib.ExitStack() as made:
+        made.callback(_close, found)
+        for spec in declared_providers(around.worker):
+            kind = load(inventory(tuple(around.disabled)).find(Kind.CONFIG_PROVIDER, spec.class_name))
+            found[spec.name] = kind(parsed(kind.config_class, spec.params))
+        made.pop_all()
     return found
+
+
+def _close(providers: Mapping[str, ConfigProvider[Any]]) -> None:
+    for name, provider in providers.items():
+        try:
+            provider.close()
+        except BaseException:
+            log.exception("the config provider %r raised an error when it was closed", name)

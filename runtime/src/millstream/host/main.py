@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Protocol
 
 from millstream.host import output
-from millstream.host.channel import ChildEnd, Ended, Failure, Hello, Message, Run, SetLevels, StateChanged
+from millstream.host.channel import Cancel, ChildEnd, Ended, Failure, Hello, Message, Run, SetLevels, StateChanged
 from millstream.lifecycle import StopToken, spawn
 
 log = logging.getLogger(__name__)
@@ -71,6 +71,8 @@ def serve(
                 if error is not None:
                     end.tell(StateChanged("FAILED", Failure.of(error)))
             finally:
+                if in_thread:  # it goes on, and what it waits for will not come
+                    body.hear(Cancel())
                 on_lost(error is not None)
 
         listener = _Listener(heard, body, None if in_thread else output.set_levels, over, lost)

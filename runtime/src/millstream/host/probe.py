@@ -6,7 +6,7 @@ from typing import Any
 
 from millstream.errors import WorkerError
 from millstream.host.asking import Asking
-from millstream.host.channel import Answer, ChildEnd, Failure, Message, RunProbe
+from millstream.host.channel import Answer, Cancel, ChildEnd, Failure, Message, RunProbe
 from millstream.host.installed import Places, parsed, plugin_class
 from millstream.host.report import report
 from millstream.host.stored import StoredOffsets
@@ -38,6 +38,8 @@ class ProbeBody:
         """A probe is told what it asked; else there is nothing to say to it: it is killed when it takes too long."""
         if isinstance(message, Answer):
             self._asking.answered(message)
+        elif isinstance(message, Cancel):
+            self._asking.over.set()
 
     def run(self) -> bool:
         try:
@@ -53,6 +55,7 @@ class ProbeBody:
             left = WorkerError(f"{text}: {error}" if str(error) else text)
             left.__cause__ = error
             answer = Answer(0, failure=Failure.of(left))
+        self._places.close()  # before the answer: after it nobody ends a probe that hangs
         self._end.tell(answer)
         return False
 

@@ -13,14 +13,13 @@ from millstream.errors import ConfigError
 from millstream.host.asking import Asking
 from millstream.host.channel import Answer, Settings
 from millstream.host.installed import Places
-from millstream.lifecycle import SystemClock
+from millstream.lifecycle import StopToken, SystemClock
 from millstream.storage.java_json import dumps
 from millstream.storage.kept_offsets import READ, WRITE
-from millstream.storage.offsets import OffsetStore, check_place, offset_of, offset_topic, open_offsets
+from millstream.storage.offsets import CLOSED, OffsetStore, check_place, offset_of, offset_topic, open_offsets
 from millstream_api import Place
 
 EMBEDDED = "sqlite:"
-READ_SECONDS = 30.0
 
 
 def text(settings: Settings) -> dict[str, str]:
@@ -51,9 +50,13 @@ def open_store(broker: Broker, places: Places, client_id: str) -> OffsetStore:
 
 
 class TaskOffsets:
-    """Both offset ports of a source task over one store; the store is read when it is first asked."""
+    """Both offset ports of a source task over one store; the store is read when it is first asked.
 
-    def __init__(self, connector: str, broker: Broker, places: Places) -> None:
+    over: set when nobody waits for offsets any more.
+    """
+
+    def __init__(self, connector: str, broker: Broker, places: Places, over: StopToken) -> None:
+        self._over = over
         self._connector = connector
         self._broker = broker
         self._places = places
@@ -61,7 +64,7 @@ class TaskOffsets:
         self._store: OffsetStore | None = None
 
     def offsets(self, partitions: Sequence[Place]) -> Sequence[Place | None]:
-        return self._opened().read(self._connector, partitions)
+        return self._opened().read(self._connector, partitions, self._over)
 
     def rows(self, offsets: Sequence[tuple[Place | None, Place | None]]) -> Outgoing:
         return self._opened().rows(self._connector, offsets)
@@ -86,7 +89,7 @@ class AskedOffsets:
         self._asking = asking
 
     def offsets(self, partitions: Sequence[Place]) -> Sequence[Place | None]:
-        texts = self._asking.ask(READ, {"partitions": [_spelled(each) for each in partitions]}, READ_SECONDS)
+        texts = self._asking.ask(READ, {"partitions": [_spelled(each) for each in partitions]}, CLOSED)
         return [None if text is None else offset_of(text.encode()) for text in texts]
 
     def write(
@@ -117,7 +120,7 @@ class StoredOffsets:
         with self._opening:
             if self._offsets is None:
                 self._broker = open_broker(bootstrap(self._places), text(self._places.worker))
-                self._offsets = TaskOffsets(self._connector, self._broker, self._places)
+                self._offsets = TaskOffsets(self._connector, self._broker, self._places, self._asking.over)
             offsets = self._offsets
         return offsets.offsets(partitions)
 

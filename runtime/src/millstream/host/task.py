@@ -72,6 +72,7 @@ class TaskBody:
             self._control.stop()
         elif isinstance(message, Cancel):
             self._control.cancel()
+            self._asking.over.set()
         elif isinstance(message, Answer):
             self._asking.answered(message)
         elif isinstance(message, Reshare):
@@ -91,7 +92,10 @@ class TaskBody:
                     self._consumer.reshare(*self._share)
             loop.run()
         finally:
-            parts.close()
+            try:
+                parts.close()
+            finally:
+                self._places.close()
         return False
 
     def _tell(self, event: events.Event) -> None:
@@ -188,7 +192,7 @@ class Workbench:
         admin = AdminSettings(f"connector-adminclient-{self._id}", self._overrides("admin", connector))
         reader: AskedOffsets | TaskOffsets
         if is_embedded(self._places):
-            reader = rows = self._offsets = TaskOffsets(self._run.connector, broker, self._places)
+            reader = rows = self._offsets = TaskOffsets(self._run.connector, broker, self._places, self._asking.over)
             writer = None
         else:
             reader = writer = AskedOffsets(self._asking)

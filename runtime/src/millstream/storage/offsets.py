@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from millstream.broker.ports import Admin, Broker, Consumer, ConsumerSettings, NewTopic, Outgoing
-from millstream.errors import DataError
-from millstream.lifecycle import Clock
+from millstream.errors import DataError, WorkerError
+from millstream.lifecycle import Clock, StopToken
 from millstream.storage.java_json import dump_bytes, dumps, hash_map_order, loads
 from millstream.storage.topic_log import InternalTopic, LogRow, TopicLog, ensure_topic
 
@@ -16,6 +16,11 @@ log = logging.getLogger(__name__)
 Place = Mapping[str, Any]
 INT64 = range(-(2**63), 2**63)
 SETTING, TOPIC = "offset.storage.topic", "connect-offsets"
+CLOSED = (
+    "Offset reader closed while attempting to read offsets. This is likely because the task was been scheduled to stop "
+    "but has taken longer than the graceful shutdown period to do so."
+)
+"""Java's sentence. Source: OffsetStorageReaderImpl.offsets."""
 
 
 def offset_topic(worker: Mapping[str, str | None]) -> str:
@@ -90,21 +95,26 @@ class OffsetStore:
         self._index = OffsetIndex(topic)
 
     def start(self, partitions: int) -> None:
-        """Read the topic, which has so many partitions, to its end."""
-        self._log.start(partitions)
+        """Read the topic, which has so many partitions, to its end, however long that takes."""
+        self._log.start(partitions, over=StopToken())
 
     def refresh(self) -> None:
         self._log.read_to_end()
 
-    def read(self, connector: str, partitions: Sequence[Place | None]) -> list[dict[str, Any] | None]:
+    def read(
+        self, connector: str, partitions: Sequence[Place | None], over: StopToken | None = None
+    ) -> list[dict[str, Any] | None]:
         """Offsets in the order asked, None where none is stored; the topic is read to its end first, once for all.
+
+        over: to wait for that as long as it takes, until this is set.
 
         Integers come back as int, fractions as float, bytes as base64 text. Raises DataError for a partition that
         could not have been stored.
         """
         for partition in partitions:
             check_place(partition)
-        self._log.read_to_end()
+        if not self._log.read_to_end(over=over):
+            raise WorkerError(CLOSED)
         return self._index.read(connector, partitions)
 
     def all(self, connector: str) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:

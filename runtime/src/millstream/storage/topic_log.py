@@ -1,6 +1,7 @@
 """A compacted topic read to its end and followed (KafkaBasedLog.java), and rows written to it."""
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import NamedTuple
 from millstream.broker.complaint import Complaint
 from millstream.broker.ports import Admin, Consumer, Delivered, NewTopic, Outgoing, Producer, TopicDescription
 from millstream.errors import BrokerError, ConfigError, ConflictError, WorkerError
-from millstream.lifecycle import Clock, Spawned, StopToken, spawn
+from millstream.lifecycle import LONGEST_WAIT, Clock, Spawned, StopToken, spawn
 from millstream_api.records import TopicPartition
 
 log = logging.getLogger(__name__)
@@ -87,24 +88,33 @@ class TopicLog:
         """What is written is read without being asked for."""
         return self._follower is not None and self._follower.is_alive
 
-    def start(self, partitions: int, follow: bool = False) -> None:
-        """Read everything there is, then, if asked, go on reading on a thread of its own."""
+    def start(self, partitions: int, follow: bool = False, over: StopToken | None = None) -> None:
+        """Read everything there is, then, if asked, go on reading on a thread of its own.   over: see `read_to_end`."""
         self._partitions = [TopicPartition(self.topic, partition) for partition in range(partitions)]
         self._consumer.assign(dict.fromkeys(self._partitions, "beginning"))
-        self.read_to_end()
+        self.read_to_end(over=over)
         if follow:
             self._follower = spawn(f"log-{self.topic}", self._follow)
 
-    def read_to_end(self, timeout: float = READ_SECONDS) -> None:
-        """Return once every row that was there at the call has been applied. WorkerError after `timeout` seconds."""
+    def read_to_end(self, timeout: float = READ_SECONDS, over: StopToken | None = None) -> bool:
+        """Return once every row that was there at the call has been applied. WorkerError after `timeout` seconds.
+
+        over: given, it goes on until that is set, which gives false; that it has not come to the end in time is said.
+        """
         deadline = self._clock.monotonic() + timeout
-        with self._first(timeout):
+        with self._first(LONGEST_WAIT if over else timeout):
             ends = self._consumer.end_offsets(self._partitions)
             while any(self._consumer.position(partition) < end for partition, end in ends.items()):
                 left = deadline - self._clock.monotonic()
-                if left <= 0:
+                if over is not None and over.is_set:
+                    return False
+                if left <= 0 and over is None:
                     raise self._late(timeout)
-                self._read(min(left, POLL_SECONDS))
+                if left <= 0:
+                    log.warning("Topic %r is still being read to its end after %g s; it goes on", self.topic, timeout)
+                    deadline = math.inf
+                self._read(min(max(left, 0.0) or POLL_SECONDS, POLL_SECONDS))
+        return True
 
     @contextmanager
     def _first(self, timeout: float) -> Iterator[None]:
