@@ -14,13 +14,16 @@ import pytest
 from millstream.errors import WorkerError
 from millstream.host import asking
 from millstream.host.asking import Asking
-from millstream.host.channel import Answer, ChildEnd
+from millstream.host.channel import Answer, Cancel, ChildEnd, RunConnector, RunProbe, RunTask, Stop
+from millstream.host.connector import ConnectorBody
+from millstream.host.probe import ProbeBody
+from millstream.host.task import TaskBody
 from millstream.lifecycle import StopToken, spawn
 from millstream.storage.offsets import CLOSED
 
 sys.path.insert(0, str(Path(__file__).parent / "plugins"))
 
-from watching import wait_until
+from watching import target, wait_until
 
 
 class Asked:
@@ -70,7 +73,26 @@ def test_an_answer_that_takes_long_is_waited_for_and_that_is_said_once(
         asked.close()
 
 
+@pytest.mark.parametrize(
+    ("kind", "run"),
+    [
+        (TaskBody, RunTask("it", 0, target("Staying"))),
+        (ConnectorBody, RunConnector("it", target("Staying"))),
+        (ProbeBody, RunProbe("report", target("Staying"))),
+    ],
+)
+def test_patience_is_over_when_the_worker_says_so(kind: Any, run: Any) -> None:
+    near, far = socket.socketpair()
+    body = kind(run, ChildEnd(far))
+    body.hear(Stop())
+    assert not body._asking.over.is_set
+    body.hear(Cancel())
+    assert body._asking.over.is_set
+    near.close()
+    far.close()
+
+
 def test_when_patience_with_it_is_over_it_waits_no_more_and_javas_sentence_says_why(asked: Asked) -> None:
     asked.asking.over.set()
-    with pytest.raises(WorkerError, match="^Offset reader closed while attempting to read offsets"):
+    with pytest.raises(WorkerError, match=r"^Offset reader closed while attempting to read offsets"):
         asked.answer.result(10)
