@@ -243,6 +243,25 @@ def test_a_template_that_is_stopped_is_said_with_what_waits_for_it_and_when_it_g
     assert caplog.text.count(said) == 3
 
 
+def test_a_connector_that_gets_no_process_in_time_has_failed_from_outside_and_says_so(tmp_path):
+    worker = Worker(setup(tmp_path, connector_start_ms=8_000))
+    worker.start()
+    try:
+        started(worker, "first").until("RUNNING", PATIENCE_S)
+        template = template_of(worker, "hosted")
+        os.kill(template, signal.SIGSTOP)
+        failed = started(worker, "second").until("FAILED", PATIENCE_S)
+        assert "second did not return from start within connector.start.timeout.ms=8000" in failed.trace
+        assert "it had no process by then, as its template had made none" in failed.trace
+        assert failed.from_outside
+        os.kill(template, signal.SIGCONT)
+        third = started(worker, "third")
+        third.until("RUNNING", PATIENCE_S)
+        wait_until(lambda: pid_of(worker, "second") == 0, PATIENCE_S)
+    finally:
+        worker.close()
+
+
 def test_starts_that_wait_for_a_template_which_the_stopped_bare_one_is_to_fork_are_said(attentive, caplog):
     bare = template_of(attentive, "")
     os.kill(bare, signal.SIGSTOP)

@@ -46,6 +46,8 @@ log = logging.getLogger(__name__)
 
 CONNECT_EXCEPTION = "org.apache.kafka.connect.errors.ConnectException"
 CANCEL_SECONDS = 0.2  # between Cancel and the signals: a sink's wakeup needs a moment
+UNKNOWN = "at an unknown place: its stack could not be had"
+UNBORN = "at no place: it had no process by then, as its template had made none; the worker's log says why"
 SETTLED = frozenset({State.FAILED.value, State.UNASSIGNED.value})
 
 
@@ -375,12 +377,13 @@ class ConnectorRun(Supervised):
         if child is None or child.is_gone or self._stopping:
             return
         self._given_up = True
+        is_unborn = child.body is None
 
         def give_up(stack: str) -> None:
             if not self.is_over:
                 text = f"connector {self.label} {sentence}; the worker ended it"
-                where = stack or "\tat an unknown place: its stack could not be had"
-                self.fail(failure(text, where, child.output.last_lines()))
+                where = stack or f"\t{UNBORN if is_unborn else UNKNOWN}"
+                self.fail(failure(text, where, child.output.last_lines()), from_outside=is_unborn)
             child.kill()
 
         child.stack(give_up)
