@@ -299,8 +299,10 @@ def test_what_was_killed_and_finds_no_room_is_tried_until_there_is_and_says_so(
             patch.setattr(runs, "Child", Roomless)
             ends.end(what)
             until(lambda: ends.starts(what) > before + revival.TRIES + 1, "it to be started again and again")
-            until(lambda: WAITS in trace_of(alone, what), "its status to say what it waits for")
-            assert "no channel can be made for it: Cannot allocate memory" in trace_of(alone, what)
+            why = "no channel can be made for it: Cannot allocate memory"
+            until(
+                lambda: why in (told := trace_of(alone, what)) and WAITS in told, "its status to say what it waits for"
+            )
         until(lambda: alone.states("it") == ["RUNNING", "RUNNING"], "it to run again")
     assert f"or run fewer connectors and tasks on this worker. {WAITS}" in caplog.text
 

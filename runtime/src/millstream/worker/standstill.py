@@ -12,6 +12,7 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 5.0
 """A task says something every second between two calls of its plugin; silent so long, it is looked at. Connectors,
 probes and templates, which are silent by nature, are looked at so often."""
+MOST_NAMED = 20
 
 
 class Standstill:
@@ -32,7 +33,7 @@ class Standstill:
             log.warning(
                 "[%s] does nothing: its process %d was stopped by a signal (SIGSTOP) or is in the hands of a debugger; "
                 "`kill -CONT %d` lets it go on%s",
-                *(self._label, pid, pid, f"; for it wait: {', '.join(waits)}" if waits else ""),
+                *(self._label, pid, pid, f"; for it wait: {_few(waits)}" if waits else ""),
             )
             self._named.update(waits)
         elif self._said and not stands:
@@ -101,6 +102,11 @@ class Lookouts:
             self._standstills[label].look(pid, LOOK_SECONDS, waits)
         self._timer = None
         self.begin()
+
+
+def _few(waits: Sequence[str]) -> str:
+    more = f" and {len(waits) - MOST_NAMED} more" if len(waits) > MOST_NAMED else ""
+    return ", ".join(waits[:MOST_NAMED]) + more
 
 
 def is_stopped(pid: int) -> bool:
