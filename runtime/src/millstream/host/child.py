@@ -104,9 +104,9 @@ class Prepared:
     def _veil(self, text: str) -> str:
         return text if self._end is None else self._end.veil(text)
 
-    def _part(self, printed: bytes) -> tuple[bytes, bytes]:
+    def _part(self, printed: bytes, is_last: bool) -> tuple[bytes, bytes]:
         veil = None if self._end is None else self._end.veil
-        return veil.part(printed) if isinstance(veil, Veil) else (printed, b"")
+        return veil.part(printed, is_last) if isinstance(veil, Veil) else (printed, b"")
 
 
 def _end_lost(is_deaf: bool) -> None:

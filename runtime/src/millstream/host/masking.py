@@ -1,6 +1,7 @@
 """What config providers gave never leaves a child: where it would be told, the `${…}` stands that it came from."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -25,6 +26,7 @@ class Veil:
     def __init__(self) -> None:
         self._hidden: Mapping[str, str] = {}
         self._in_bytes: Mapping[bytes, bytes] = {}
+        self._printed: re.Pattern[bytes] | None = None
 
     @property
     def hides(self) -> bool:
@@ -38,6 +40,7 @@ class Veil:
             known = {**self._hidden, **spelled}  # the longest first: one may be a part of another
             self._hidden = {text: known[text] for text in sorted(known, key=len, reverse=True)}
             self._in_bytes = {text.encode(*AS_PRINTED): put.encode(*AS_PRINTED) for text, put in self._hidden.items()}
+            self._printed = re.compile(b"|".join(map(re.escape, self._in_bytes)))
 
     def __call__(self, text: str) -> str:
         for secret, variable in self._hidden.items():
@@ -45,28 +48,29 @@ class Veil:
                 text = text.replace(secret, variable)
         return text
 
-    def part(self, printed: bytes) -> tuple[bytes, bytes]:
+    def part(self, printed: bytes, is_last: bool = False) -> tuple[bytes, bytes]:
         """Give what may be told of something that is printed, hidden, and its end that may be the beginning of more.
 
-        A secret that is printed in pieces is found once its last piece has come.
+        A secret that is printed in pieces is found once its last piece has come.   is_last: none comes any more.
         """
-        if not self._in_bytes:
+        if self._printed is None:
             return printed, b""
-        for secret, variable in self._in_bytes.items():
-            if secret in printed:
-                printed = printed.replace(secret, variable)
-        begun = max(_begun(secret, printed) for secret in self._in_bytes)
-        return printed[: len(printed) - begun], printed[len(printed) - begun :]
+        told, at = [], 0
+        while True:
+            whole = self._printed.search(printed, at)
+            open_at = len(printed) if is_last else min(_open_at(secret, printed, at) for secret in self._in_bytes)
+            if whole is None or whole.start() >= open_at:  # it may be the beginning of a longer one
+                return b"".join([*told, printed[at:open_at]]), printed[open_at:]
+            told += [printed[at : whole.start()], self._in_bytes[whole[0]]]
+            at = whole.end()
 
 
-def _begun(secret: bytes, printed: bytes) -> int:
-    """How many bytes at the end of what is printed are the beginning of a secret, and less than all of it."""
-    at = printed.find(secret[:1], max(len(printed) - len(secret) + 1, 0))
-    while at >= 0:
-        if secret.startswith(printed[at:]):
-            return len(printed) - at
-        at = printed.find(secret[:1], at + 1)
-    return 0
+def _open_at(secret: bytes, printed: bytes, at: int) -> int:
+    """Where, from `at` on, the beginning of a secret stands that what is printed ends with; its end: nowhere."""
+    found = printed.find(secret[:1], max(len(printed) - len(secret) + 1, at))
+    while found >= 0 and not secret.startswith(printed[found:]):
+        found = printed.find(secret[:1], found + 1)
+    return len(printed) if found < 0 else found
 
 
 def _spellings(value: str) -> set[str]:

@@ -35,8 +35,8 @@ class _Marked(logging.Handler):
         os.write(self._descriptor, marked(record.levelno, record.name, self._veil(text_of(record))))
 
 
-Parting = Callable[[bytes], tuple[bytes, bytes]]
-"""Gives what may be told of a text so far, and its end that may be the beginning of what may not."""
+Parting = Callable[[bytes, bool], tuple[bytes, bytes]]
+"""Gives what may be told of a text, and its end that may be the beginning of what may not: given true, nothing."""
 
 
 class _Veiled(io.BufferedWriter):
@@ -53,7 +53,7 @@ class _Veiled(io.BufferedWriter):
 
     def write(self, data: Any, /) -> int:
         given = bytes(data)
-        told, held = self._part(self._taken() + given)
+        told, held = self._part(self._taken() + given, False)
         if held:
             self._held.append(held)
         if told:
@@ -62,7 +62,7 @@ class _Veiled(io.BufferedWriter):
 
     def finish(self) -> None:
         """Nothing comes any more: what was the beginning of a secret, and no more, is told."""
-        super().write(self._taken())
+        super().write(self._part(self._taken(), True)[0])
         self.flush()
 
     def _taken(self) -> bytes:
