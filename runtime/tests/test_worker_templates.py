@@ -160,7 +160,7 @@ def test_only_an_import_is_to_blame_for_the_end_of_its_template(loop, code, is_r
     template.process = Ended(code)
     template.is_ready = is_ready
     child = Waiting([])
-    template._waiting[1] = child
+    template.waiting[1] = child
     template._finish("")
     assert child.from_outside is from_outside
 
@@ -170,7 +170,7 @@ def test_who_waited_for_a_template_that_the_worker_ended_did_not_fail_from_outsi
     template.process = Ended(0)
     template.is_ready = True
     child = Waiting([])
-    template._waiting[1] = child
+    template.waiting[1] = child
     template.end()
     assert child.from_outside is False
 

@@ -55,7 +55,8 @@ class Veil:
         """
         if self._printed is None:
             return printed, b""
-        told, at = [], 0
+        told: list[bytes] = []
+        at = 0
         while True:
             whole = self._printed.search(printed, at)
             open_at = len(printed) if is_last else min(_open_at(secret, printed, at) for secret in self._in_bytes)
