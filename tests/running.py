@@ -17,8 +17,9 @@ import pytest
 
 T = TypeVar("T")
 
-PATIENCE_S = 20.0
-START_S = 60.0
+PATIENCE_S = 60.0
+START_S = 120.0
+ANSWER_S = 100.0  # a worker itself gives up a request after 90 s
 BIN = Path(sys.executable).parent
 PROPERTIES = {
     "listeners": "http://127.0.0.1:0",
@@ -61,7 +62,7 @@ class Rest:
         given = {"Content-Type": "application/json"} if data is not None and headers is None else headers or {}
         request = urllib.request.Request(self.url + path, data, given, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
                 return Answer(answer.status, dict(answer.headers), answer.read().decode())
         except urllib.error.HTTPError as error:
             return Answer(error.code, dict(error.headers), error.read().decode())

@@ -58,8 +58,15 @@ def sweep() -> list[str]:
     client = answering()
     if client is None:
         return []
-    found: list[Any] = client.containers.list(all=True, filters={"label": LABEL})
+    import docker.errors
+
+    # another run may end, or sweep, at the same time: what it removes meanwhile is none of ours
+    found: list[Any] = client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True)
     left = [container for container in found if not lives(json.loads(container.labels[LABEL]))]
     for container in left:
-        container.remove(force=True)
+        try:
+            container.remove(force=True)
+        except docker.errors.APIError as error:
+            if error.status_code not in (404, 409):
+                raise
     return [str(container.name) for container in left]

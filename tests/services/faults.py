@@ -86,7 +86,7 @@ class Fault:
 def kill_worker(scene: Scene) -> None:
     before = set(processes(scene.worker))
     scene.worker.kill()
-    scene.until(lambda: not before & set(processes(scene.worker)), "the children of a killed worker to go", 20.0)
+    scene.until(lambda: not before & set(processes(scene.worker)), "the children of a killed worker to go", PATIENCE_S)
 
 
 def start_worker(scene: Scene) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CATALOGUE = {
     "kafka": "services.kafka:Kafka",
+    "strict_kafka": "services.kafka:StrictKafka",
     "java_connect": "services.java_connect:JavaWorker",
 }
 T = TypeVar("T")
@@ -34,6 +35,13 @@ LOGGED = pytest.StashKey[dict[Path, int]]()
 def kafka(request: pytest.FixtureRequest) -> "Kafka":
     """A broker that all tests of the session share: use topics and groups of your own names."""
     found: Kafka = service(request, "kafka")
+    return found
+
+
+@pytest.fixture(scope="session")
+def strict_kafka(request: pytest.FixtureRequest) -> "Kafka":
+    """Another one that all share: it makes no topic by itself, and asks for a certificate by SSL."""
+    found: Kafka = service(request, "strict_kafka")
     return found
 
 

@@ -6,6 +6,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from services.errors import Unavailable
 
 #: when a process began is told by the wall clock, which may be set anew; no pid comes again so soon
 DRIFT_S = 60
+GONE_S = 60
 OWNER, PROCESS = "owner.json", "process.json"
 
 
@@ -68,12 +70,13 @@ def sweep() -> list[str]:
     swept = []
     with locked(root() / "running.lock"):
         for folder in sorted(running().iterdir()):
-            if (folder / OWNER).exists() and lives(json.loads((folder / OWNER).read_text())):
-                continue
-            if (folder / PROCESS).exists():
-                end(json.loads((folder / PROCESS).read_text()))
-            removed(folder)
-            swept.append(folder.name)
+            with suppress(FileNotFoundError):  # a run that lives removes its own at the same time
+                if (folder / OWNER).exists() and lives(json.loads((folder / OWNER).read_text())):
+                    continue
+                if (folder / PROCESS).exists():
+                    end(json.loads((folder / PROCESS).read_text()))
+                removed(folder)
+                swept.append(folder.name)
     return swept
 
 
@@ -81,7 +84,7 @@ def end(found: dict[str, Any]) -> None:
     if lives(found):
         process = psutil.Process(found["pid"])
         process.kill()
-        process.wait(10)
+        process.wait(GONE_S)
 
 
 def removed(folder: Path) -> None:

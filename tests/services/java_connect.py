@@ -1,12 +1,14 @@
 """The Java Connect worker: what ours is compared with."""
 
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from running import Rest
+from running import PATIENCE_S, Answer, Rest
 
 from services import folders
 from services.form import Form
@@ -92,6 +94,15 @@ class JavaWorker(Rest):
             undo.callback(instance.remove)
             instance.start()
             return cls(instance, settings, undo.pop_all(), f"http://{HOST}:{port}")
+
+    def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
+        """Asked again while it answers that it cannot "momentarily": its cluster is about to rebalance."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            answer = super().call(method, path, body, headers)
+            if answer.status != 409 or "momentarily" not in answer.text or time.monotonic() > deadline:
+                return answer
+            time.sleep(0.05)
 
     def ready(self) -> None:
         until(self.answers, self.instance, "the REST API")

@@ -61,7 +61,11 @@ PROPERTIES = {
     "share.coordinator.state.topic.min.isr": "1",
     "share.coordinator.state.topic.num.partitions": "1",
     "group.initial.rebalance.delay.ms": "0",
+    # members of the new protocol hear of partitions with their heartbeats, by default every 5 s
+    "group.consumer.heartbeat.interval.ms": "500",
+    "group.consumer.min.heartbeat.interval.ms": "500",
 }
+STRICT = {"auto.create.topics.enable": "false", "listener.name.ssl.ssl.client.auth": "required"}
 
 
 @dataclass
@@ -187,6 +191,14 @@ class Kafka:
     def stop(self) -> None:
         """The end of it: nothing stays."""
         self.undo.close()
+
+
+class StrictKafka(Kafka):
+    """A broker that makes no topic by itself, and lets nobody in by SSL without a certificate."""
+
+    @classmethod
+    def of_session(cls, session: Session) -> "Kafka":
+        return cls.start(session.form, STRICT)
 
 
 def java(installation: Installation, level: str = "WARN") -> list[str]:

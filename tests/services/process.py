@@ -10,7 +10,7 @@ from services.folders import PROCESS, identity
 from services.instance import PATIENCE_S, Program, tail
 from services.usage import Usage, usage
 
-STOP_S = 20.0
+STOP_S = 60.0
 
 
 class Process:

@@ -12,12 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
-from services.ports import HOST
+from services.ports import HOST, free
 
 CHUNK = 256 * 1024
 WAITING_CHUNKS = 16
 CONNECT_S = 1.0
-COMMAND_S = 10.0
+COMMAND_S = 60.0
 WAYS = ("there", "back")
 #: closed so, a socket resets its connection instead of ending it in good order
 RESET = struct.pack("ii", 1, 0)
@@ -77,7 +77,7 @@ class Proxy:
 
     def __init__(self, target: int) -> None:
         self.target = target
-        self.port = 0
+        (self.port,) = free(1)  # none that the kernel gives to a client while nobody listens there
         self._delay_s = 0.0
         self._frozen: frozenset[int] = frozenset()
         self._closed = False
@@ -151,7 +151,6 @@ class Proxy:
         if self._listener is None:
             self._listener = socket.create_server((HOST, self.port))
             self._listener.setblocking(False)
-            self.port = self._listener.getsockname()[1]
 
     def _close(self) -> None:
         self._refuse()

@@ -29,7 +29,8 @@ T = TypeVar("T")
 WITNESS = "millstream_hostile.witness:WitnessSink"
 PATIENCE_S = 240.0
 SETTLE_S = 120.0
-ASK_S = 10.0
+ASK_S = 60.0
+GLANCE_S = 10.0  # for what is asked again anyway
 LOOK_S = 0.05
 #: of a worker that cannot start: what a supervisor such as systemd waits before it starts it again
 SUPERVISOR_S = 1.0
@@ -228,11 +229,11 @@ class Scene:
 
     def ends(self) -> dict[TopicPartition, int]:
         try:
-            partitions = self.admin.list_topics(self.topic, timeout=ASK_S).topics[self.topic].partitions
+            partitions = self.admin.list_topics(self.topic, timeout=GLANCE_S).topics[self.topic].partitions
             asked = self.admin.list_offsets(
                 {TopicPartition(self.topic, each): OffsetSpec.latest() for each in partitions}
             )
-            return {at: future.result(ASK_S).offset for at, future in asked.items()}
+            return {at: future.result(GLANCE_S).offset for at, future in asked.items()}
         except KafkaException:
             return {}
 
@@ -240,7 +241,9 @@ class Scene:
         try:
             asked = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(f"connect-{self.sink}")])
             (answer,) = asked.values()
-            return {TopicPartition(at.topic, at.partition): at.offset for at in answer.result(ASK_S).topic_partitions}
+            return {
+                TopicPartition(at.topic, at.partition): at.offset for at in answer.result(GLANCE_S).topic_partitions
+            }
         except KafkaException:
             return {}
 

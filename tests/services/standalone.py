@@ -1,5 +1,6 @@
 """A standalone worker of ours on a broker of the tests."""
 
+import re
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,12 +57,19 @@ def copies(worker: WorkerProcess, topic: str, **sink: str) -> tuple[Path, Path]:
     return original, copy
 
 
+def assigned(worker: WorkerProcess, connector: str) -> dict[str, str]:
+    """What each task of a sink said last that it has been assigned, such as `topic-0, topic-1`."""
+    said = rf"\[{re.escape(connector)}\|task-(\d+)\] Partitions assigned: (.*) \("
+    last = dict(re.findall(said, worker.log))
+    return {task: partitions for task, partitions in last.items() if partitions != "none"}
+
+
 def text_of(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def fails(worker: WorkerProcess, connector: str, patience: float = 40.0) -> str:
+def fails(worker: WorkerProcess, connector: str, patience: float = 60.0) -> str:
     """The trace of the task that fails."""
-    until(lambda: "FAILED" in worker.states(connector)[1:], f"a task of {connector} to fail", patience)
+    until(lambda: "FAILED" in worker.states(connector)[1:], f"a task of {connector} to fail", patience, 0.05)
     status: Any = worker.call("GET", f"/connectors/{connector}/status").json
     return str(next(task["trace"] for task in status["tasks"] if task["state"] == "FAILED"))

@@ -1,13 +1,12 @@
 """What is wrong on Kafka is said at start or in the status, with the setting and the remedy, and in time."""
 
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -19,27 +18,26 @@ from confluent_kafka.admin import (
 )
 from running import WorkerProcess, until
 
+from services.abreast import abreast
 from services.kafka import Kafka
 from services.standalone import SINK, SOURCE, copies, fails, lines, named, text_of, trusted, worker_on
 
-WAIT_S = 40.0
-#: what may be added to the time of a setting by a machine that is busy: with it, it is far below the default of 60 s
-MARGIN_S = 20.0
+WAIT_S = 60.0
+#: what may be added to the time of a setting by a machine that is busy: with it, it is below the default of 60 s
+MARGIN_S = 45.0
 
 
-@pytest.fixture
-def worker(kafka: Kafka, tmp_path: Path) -> Iterator[WorkerProcess]:
-    """On the plain listener, started."""
-    worker = worker_on(kafka.java_client(), tmp_path / "worker").start()
+@pytest.fixture(scope="module")
+def worker(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+    """On the plain listener, started; for all of these tests."""
+    worker = worker_on(kafka.java_client(), tmp_path_factory.mktemp("conditions")).start()
     yield worker
     worker.stop()
 
 
-def ends(worker: WorkerProcess, code: int, within: float) -> str:
+def ends(worker: WorkerProcess, within: float = MARGIN_S) -> str:
     """What a worker that cannot start says; it ends by itself."""
-    began = time.monotonic()
-    assert worker.launch().wait(within) == code, worker.log
-    assert time.monotonic() - began < within
+    assert worker.launch().wait(within) == 2, worker.log
     return worker.log
 
 
@@ -47,52 +45,49 @@ def wrong(settings: dict[str, str]) -> dict[str, str]:
     return {name: text.replace("alice-secret", "guessed") for name, text in settings.items()}
 
 
-@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
-def test_a_wrong_password_ends_the_worker_at_once(kafka: Kafka, tmp_path: Path, mechanism: str) -> None:
-    said = ends(worker_on(wrong(trusted(kafka, "SASL_PLAINTEXT", mechanism)), tmp_path / "w"), 2, WAIT_S)
-    assert f"logging in to bootstrap.servers {kafka.address('SASL_PLAINTEXT')} failed" in said
-    assert "check admin.sasl.jaas.config and admin.sasl.mechanism" in said
-    assert "guessed" not in said
+def test_a_wrong_password_ends_the_worker_at_once(kafka: Kafka, tmp_path: Path) -> None:
+    def case(mechanism: str) -> None:
+        said = ends(worker_on(wrong(trusted(kafka, "SASL_PLAINTEXT", mechanism)), tmp_path / mechanism))
+        assert f"logging in to bootstrap.servers {kafka.address('SASL_PLAINTEXT')} failed" in said
+        assert "check admin.sasl.jaas.config and admin.sasl.mechanism" in said
+        assert "guessed" not in said
+
+    abreast(case, "PLAIN", "SCRAM-SHA-512")
 
 
 def test_a_certificate_of_another_ca_ends_the_worker_at_once(kafka: Kafka, tmp_path: Path) -> None:
-    other = tmp_path / "other.pem"
-    subject = ["-nodes", "-days", "2", "-subj", "/CN=other", "-keyout", str(tmp_path / "other.key"), "-out", str(other)]
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", *subject], check=True, capture_output=True)
-    settings = {**trusted(kafka, "SSL"), "ssl.truststore.location": str(other)}
-    said = ends(worker_on(settings, tmp_path / "w"), 2, WAIT_S)
+    settings = {**trusted(kafka, "SSL"), "ssl.truststore.location": str(kafka.keys.other_ca)}
+    said = ends(worker_on(settings, tmp_path / "w"))
     assert f"TLS with bootstrap.servers {kafka.address('SSL')} failed" in said
     assert "check admin.ssl.truststore.location (or ssl.truststore.certificates): it must hold the CA" in said
 
 
 def test_a_java_trust_store_is_refused_with_the_command_that_converts_it(kafka: Kafka, tmp_path: Path) -> None:
-    said = ends(worker_on(kafka.java_client("SSL"), tmp_path / "w"), 2, WAIT_S)
+    said = ends(worker_on(kafka.java_client("SSL"), tmp_path / "w"))
     assert "ssl.truststore.location" in said
     assert "keytool -list -rfc -keystore" in said
 
 
-@pytest.mark.parametrize(
-    ("listener", "protocol"), [("SASL_PLAINTEXT", "PLAINTEXT"), ("SSL", "PLAINTEXT"), ("PLAINTEXT", "SSL")]
-)
-def test_a_listener_of_another_protocol_is_said_within_the_time_of_the_setting(
-    kafka: Kafka, tmp_path: Path, listener: str, protocol: str
-) -> None:
-    settings = {"bootstrap.servers": kafka.address(listener), "security.protocol": protocol}
-    began = time.monotonic()
-    said = ends(worker_on(settings, tmp_path / "w", default_api_timeout_ms="3000"), 2, 3 + MARGIN_S)
-    assert time.monotonic() - began >= 3
-    assert "could not be reached within 3 s (default.api.timeout.ms)" in said
-    assert "security.protocol" in said or "PLAINTEXT broker listener" in said
+def test_a_listener_of_another_protocol_is_said_within_the_time_of_the_setting(kafka: Kafka, tmp_path: Path) -> None:
+    def case(tried: tuple[str, str]) -> None:
+        listener, protocol = tried
+        settings = {"bootstrap.servers": kafka.address(listener), "security.protocol": protocol}
+        began = time.monotonic()
+        said = ends(worker_on(settings, tmp_path / "-".join(tried), default_api_timeout_ms="3000"), 3 + MARGIN_S)
+        assert time.monotonic() - began >= 3
+        assert "could not be reached within 3 s (default.api.timeout.ms)" in said
+        assert "security.protocol" in said or "PLAINTEXT broker listener" in said
+
+    abreast(case, ("SASL_PLAINTEXT", "PLAINTEXT"), ("SSL", "PLAINTEXT"), ("PLAINTEXT", "SSL"))
 
 
-@pytest.mark.timeout(300)
-def test_a_listener_that_requires_a_certificate(own_kafka: Callable[..., Kafka], tmp_path: Path) -> None:
-    kafka = own_kafka({"listener.name.ssl.ssl.client.auth": "required"})
-    said = ends(worker_on(trusted(kafka, "SSL"), tmp_path / "none"), 2, MARGIN_S)
-    assert f"TLS with bootstrap.servers {kafka.address('SSL')} failed" in said
+def test_a_listener_that_requires_a_certificate(strict_kafka: Kafka, tmp_path: Path) -> None:
+    said = ends(worker_on(trusted(strict_kafka, "SSL"), tmp_path / "none"))
+    assert f"TLS with bootstrap.servers {strict_kafka.address('SSL')} failed" in said
     assert "they trust: check ssl.keystore.location (or ssl.keystore.certificate.chain)" in said
-    wrong = {"ssl.keystore.location": str(kafka.keys.key_store("client")), "ssl.keystore.password": "guessed"}
-    said = ends(worker_on({**trusted(kafka, "SSL"), **wrong}, tmp_path / "wrong"), 2, WAIT_S)
+    store = strict_kafka.keys.key_store("client")
+    wrong = {"ssl.keystore.location": str(store), "ssl.keystore.password": "guessed"}
+    said = ends(worker_on({**trusted(strict_kafka, "SSL"), **wrong}, tmp_path / "wrong"))
     assert "ssl.keystore" in said
     assert "guessed" not in said
 
@@ -111,20 +106,20 @@ def test_a_certificate_without_rights_is_named_by_its_store(kafka: Kafka, worker
 def test_two_workers_on_one_offsets_file(kafka: Kafka, worker: WorkerProcess, tmp_path: Path) -> None:
     assert worker.process is not None
     file = str(worker.folder / "offsets.bin")
-    said = ends(worker_on(kafka.java_client(), tmp_path / "w", offset_storage_file_filename=file), 2, WAIT_S)
+    said = ends(worker_on(kafka.java_client(), tmp_path / "w", offset_storage_file_filename=file))
     assert f"is in use by the worker with pid {worker.process.pid}" in said
 
 
 def test_a_connectors_wrong_password_is_in_its_status(kafka: Kafka, worker: WorkerProcess) -> None:
     login = wrong(trusted(kafka, "SASL_PLAINTEXT"))
-    source = {"connector.class": SOURCE, "file": str(worker.folder / "in.txt"), "topic": named("refused")}
-    (worker.folder / "in.txt").write_text("line\n")
-    worker.create("source", **source, **{f"producer.override.{name}": text for name, text in login.items()})
-    sink = {"connector.class": SINK, "file": str(worker.folder / "out.txt"), "topics": named("refused")}
-    worker.create("sink", **sink, **{f"consumer.override.{name}": text for name, text in login.items()})
-    for name in ("source", "sink"):
+    original, source, sink = worker.folder / "refused.txt", named("source"), named("sink")
+    original.write_text("line\n")
+    reads = {"connector.class": SOURCE, "file": str(original), "topic": named("refused")}
+    worker.create(source, **reads, **{f"producer.override.{name}": text for name, text in login.items()})
+    writes = {"connector.class": SINK, "file": str(worker.folder / "refused.copy.txt"), "topics": named("refused")}
+    worker.create(sink, **writes, **{f"consumer.override.{name}": text for name, text in login.items()})
+    for name, own in ((source, "producer.override."), (sink, "consumer.override.")):
         trace = fails(worker, name)
-        own = "producer.override." if name == "source" else "consumer.override."
         assert f"logging in to {own}bootstrap.servers {login['bootstrap.servers']} failed" in trace
         assert f"check {own}sasl.jaas.config and {own}sasl.mechanism" in trace
         assert "guessed" not in trace
@@ -138,10 +133,11 @@ def test_a_sources_missing_rights_are_in_its_status(kafka: Kafka, worker: Worker
     admin = AdminClient(kafka.client())
     admin.create_topics([NewTopic(topic, 1)])[topic].result(WAIT_S)
     login = trusted(kafka, "SASL_PLAINTEXT", "PLAIN", "eve")
-    (worker.folder / "in.txt").write_text("line\n")
-    source = {"connector.class": SOURCE, "file": str(worker.folder / "in.txt"), "topic": topic}
-    worker.create("source", **source, **{f"producer.override.{name}": text for name, text in login.items()})
-    trace = fails(worker, "source")
+    original = worker.folder / f"{topic}.txt"
+    original.write_text("line\n")
+    source = {"connector.class": SOURCE, "file": str(original), "topic": topic}
+    worker.create(topic, **source, **{f"producer.override.{name}": text for name, text in login.items()})
+    trace = fails(worker, topic)
     assert "not authorized, as User:eve (producer.override.sasl.jaas.config)" in trace
     assert f"{GRANT}--operation Write --operation Describe --topic {topic}" in trace
 
@@ -156,7 +152,7 @@ def test_a_sinks_missing_rights_are_in_its_status(kafka: Kafka, worker: WorkerPr
     for future in admin.create_acls([AclBinding(resource, granted, *right)]).values():
         future.result(WAIT_S)
     login = trusted(kafka, "SASL_PLAINTEXT", "PLAIN", "eve")
-    sink = {"connector.class": SINK, "file": str(worker.folder / "out.txt"), "topics": topic}
+    sink = {"connector.class": SINK, "file": str(worker.folder / f"{name}.txt"), "topics": topic}
     worker.create(name, **sink, **{f"consumer.override.{key}": text for key, text in login.items()})
     trace = fails(worker, name)
     assert "not authorized, as User:eve (consumer.override.sasl.jaas.config)" in trace
@@ -172,38 +168,39 @@ def test_a_line_that_is_too_large_among_small_ones(kafka: Kafka, worker: WorkerP
     topic = named("large")
     admin = AdminClient(kafka.client())
     admin.create_topics([NewTopic(topic, 1, config={"max.message.bytes": "2000"})])[topic].result(WAIT_S)
-    original, copy = worker.folder / "in.txt", worker.folder / "out.txt"
+    source, sink = f"{topic}-source", f"{topic}-sink"
+    original, copy = worker.folder / f"{topic}.txt", worker.folder / f"{topic}.copy.txt"
     original.write_text(lines(0, 100) + "x" * 5_000 + "\n" + lines(100, 100))
-    source = {"connector.class": SOURCE, "file": str(original), "topic": topic, "errors.tolerance": tolerance}
-    worker.create("source", **source, **{"errors.log.enable": "true"})
-    worker.create("sink", **{"connector.class": SINK, "file": str(copy), "topics": topic})
+    reads = {"connector.class": SOURCE, "file": str(original), "topic": topic, "errors.tolerance": tolerance}
+    worker.create(source, **reads, **{"errors.log.enable": "true"})
+    worker.create(sink, **{"connector.class": SINK, "file": str(copy), "topics": topic})
     if tolerance == "all":
         until(lambda: text_of(copy) == lines(0, 200), "all lines but the large one", WAIT_S)
-        assert worker.states("source") == ["RUNNING", "RUNNING"]
+        assert worker.states(source) == ["RUNNING", "RUNNING"]
         size = len(original.read_text())
-        until(lambda: [each["offset"] for each in worker.offsets("source")] == [{"position": size}], "the position")
+        until(lambda: [each["offset"] for each in worker.offsets(source)] == [{"position": size}], "the position")
     else:
-        trace = fails(worker, "source")
+        trace = fails(worker, source)
         assert (
             f"a record of 5000 bytes for topic '{topic}' is larger than max.message.bytes of the topic, 2000" in trace
         )
         assert "raise max.message.bytes of the topic" in trace
         until(lambda: text_of(copy).startswith(lines(0, 100)), "the lines before it", WAIT_S)
         before = len(lines(0, 100))
-        assert [each["offset"] for each in worker.offsets("source")] in ([], [{"position": before}])
+        assert [each["offset"] for each in worker.offsets(source)] in ([], [{"position": before}])
 
 
 def test_a_line_that_is_too_large_alone(kafka: Kafka, worker: WorkerProcess) -> None:
-    (worker.folder / "in.txt").write_text("x" * 1_200_000 + "\n")
-    source = {"connector.class": SOURCE, "file": str(worker.folder / "in.txt"), "topic": named("larger")}
-    worker.create("source", **source)
-    assert "a record of 1200000 bytes" in fails(worker, "source")
+    topic = named("larger")
+    original = worker.folder / f"{topic}.txt"
+    original.write_text("x" * 1_200_000 + "\n")
+    worker.create(topic, **{"connector.class": SOURCE, "file": str(original), "topic": topic})
+    assert "a record of 1200000 bytes" in fails(worker, topic)
 
 
-@pytest.mark.timeout(300)
-def test_topics_that_the_brokers_will_not_make(own_kafka: Callable[..., Kafka], tmp_path: Path) -> None:
-    kafka = own_kafka({"auto.create.topics.enable": "false"})
-    worker = worker_on(kafka.java_client(), tmp_path / "w").start()
+def test_topics_that_the_brokers_will_not_make(strict_kafka: Kafka, tmp_path: Path) -> None:
+    # how long a topic is waited for is tested elsewhere; by default it is 10 s
+    worker = worker_on(strict_kafka.java_client(), tmp_path / "w", producer_max_block_ms="2000").start()
     try:
         topic = named("unmade")
         original, copy = copies(worker, topic)
@@ -213,7 +210,7 @@ def test_topics_that_the_brokers_will_not_make(own_kafka: Callable[..., Kafka], 
         assert "topic.creation.default.partitions" in trace
         until(lambda: f"topic '{topic}' does not exist; it is waited for" in worker.log, "the sink to say it", WAIT_S)
         assert worker.states(f"{topic}-sink") == ["RUNNING", "RUNNING"]
-        admin = AdminClient(kafka.client())
+        admin = AdminClient(strict_kafka.client())
         admin.create_topics([NewTopic(topic, 1)])[topic].result(WAIT_S)
         assert worker.call("POST", f"/connectors/{topic}-source/tasks/0/restart").status == 204
         until(lambda: text_of(copy) == lines(0, 3), "the copy, once the topic is there", WAIT_S)
@@ -234,12 +231,12 @@ def test_topics_that_the_brokers_will_not_make(own_kafka: Callable[..., Kafka], 
         worker.stop()
 
 
-@pytest.mark.timeout(300)
 def test_a_broker_that_is_away_is_waited_for_and_named_and_all_goes_on_when_it_is_back(
     own_kafka: Callable[..., Kafka], tmp_path: Path
 ) -> None:
     kafka = own_kafka()
-    worker = worker_on(kafka.java_client(), tmp_path / "w", producer_buffer_memory="20000").start()
+    patient = {"admin_default_api_timeout_ms": "85000"}  # a broker may take its time to start; REST waits for 90 s
+    worker = worker_on(kafka.java_client(), tmp_path / "w", producer_buffer_memory="20000", **patient).start()
     try:
         topic = named("away")
         original, copy = copies(worker, topic)
@@ -253,14 +250,12 @@ def test_a_broker_that_is_away_is_waited_for_and_named_and_all_goes_on_when_it_i
         assert "cannot be reached" in worker.log
         with ThreadPoolExecutor(1) as aside:
             asked = aside.submit(worker.call, "GET", f"/connectors/{topic}-sink/offsets")  # that needs the broker
-            began = time.monotonic()
             worker.call("PUT", f"/connectors/{topic}-sink/config", {"connector.class": "nonsense"})
-            assert time.monotonic() - began < 10  # what needs none is done meanwhile
-            assert not asked.done()
+            assert not asked.done()  # what needs none is done meanwhile
             kafka.restart()
-            assert asked.result(2 * WAIT_S).status == 200
+            assert asked.result().status == 200
         wanted = lines(0, 20_100).splitlines()
-        until(lambda: set(text_of(copy).splitlines()) == set(wanted), "every line", 3 * WAIT_S)
+        until(lambda: set(text_of(copy).splitlines()) == set(wanted), "every line", 3 * WAIT_S, 0.2)
         assert list(dict.fromkeys(text_of(copy).splitlines())) == wanted
     finally:
         worker.stop()
@@ -273,9 +268,21 @@ def test_a_topic_deleted_under_a_sink_and_made_again_is_read_again(kafka: Kafka,
     until(lambda: text_of(copy) == lines(0, 3), "the first lines", WAIT_S)
     worker.call("PUT", f"/connectors/{topic}-source/stop")
     admin = AdminClient(kafka.client())
+    former = id_of(admin, topic)
     admin.delete_topics([topic])[topic].result(WAIT_S)
-    until(lambda: topic not in admin.list_topics(timeout=WAIT_S).topics, "the topic to go", WAIT_S)
+    # the sink may have another one made at once
+    until(lambda: id_of(admin, topic) != former, "the topic to go", WAIT_S)
     producer = Producer(kafka.client())
     producer.produce(topic, b"again")
     assert producer.flush(WAIT_S) == 0
     until(lambda: text_of(copy).endswith("again\n"), "the row in the new topic", WAIT_S)
+
+
+def id_of(admin: AdminClient, topic: str) -> str:
+    """Of the topic that has this name now, "" when there is none."""
+    try:
+        return str(admin.describe_topics(TopicCollection([topic]))[topic].result(WAIT_S).topic_id)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise
+        return ""

@@ -11,6 +11,8 @@ from running import WorkerProcess, until
 from services.kafka import Kafka
 from services.standalone import SINK, named, worker_on
 
+WAIT_S = 60.0
+
 
 @pytest.fixture
 def small(kafka: Kafka, tmp_path: Path) -> Iterator[WorkerProcess]:
@@ -31,16 +33,15 @@ def settled(worker: WorkerProcess, name: str, tasks: int) -> list[str]:
         states = worker.states(name)[1:]
         return states if len(states) == tasks and set(states) <= {"RUNNING", "FAILED"} else []
 
-    return until(there, f"{tasks} tasks of {name}", 40.0)
+    return until(there, f"{tasks} tasks of {name}", WAIT_S)
 
 
-@pytest.mark.timeout(120)
 def test_three_of_five_tasks_run_and_the_others_say_why_not_until_there_is_room(
     kafka: Kafka, small: WorkerProcess
 ) -> None:
     topic, first, second = named("small"), named("first"), named("second")
     admin = AdminClient(kafka.client())
-    admin.create_topics([NewTopic(topic, 5, 1)])[topic].result(30)
+    admin.create_topics([NewTopic(topic, 5, 1)])[topic].result(WAIT_S)
 
     sink(small, first, topic, 2)
     assert settled(small, first, 2) == ["RUNNING", "RUNNING"]
@@ -56,4 +57,4 @@ def test_three_of_five_tasks_run_and_the_others_say_why_not_until_there_is_room(
     assert answer.status == 204, answer.text
     answer = small.call("POST", f"/connectors/{second}/restart?includeTasks=true&onlyFailed=true")
     assert answer.status == 202, json.dumps(answer.json)
-    until(lambda: small.states(second) == ["RUNNING"] * 4, "the refused tasks to run", 40.0)
+    until(lambda: small.states(second) == ["RUNNING"] * 4, "the refused tasks to run", WAIT_S)

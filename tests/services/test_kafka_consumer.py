@@ -3,6 +3,8 @@
 import re
 import uuid
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from itertools import product
 
 import pytest
 from confluent_kafka import TopicPartition as At
@@ -22,18 +24,17 @@ from millstream.broker.ports import (
 )
 from millstream.errors import BrokerError
 from millstream_api.records import TopicPartition
+from services.abreast import abreast
 from services.kafka import Kafka
 
-pytestmark = pytest.mark.timeout(120)  # its own deadlines are those of a busy machine
-
 COUNT = 20_000
-WAIT_S = 30.0
-EAGER = {"partition.assignment.strategy": "org.apache.kafka.clients.consumer.RangeAssignor"}
-COOPERATIVE = {"partition.assignment.strategy": "org.apache.kafka.clients.consumer.CooperativeStickyAssignor"}
+WAIT_S = 60.0
+ALERT = {"heartbeat.interval.ms": "300"}  # soon hears of others that come and go
+EAGER = {**ALERT, "partition.assignment.strategy": "org.apache.kafka.clients.consumer.RangeAssignor"}
+COOPERATIVE = {**ALERT, "partition.assignment.strategy": "org.apache.kafka.clients.consumer.CooperativeStickyAssignor"}
 NEW_PROTOCOL = {"group.protocol": "consumer"}
-PROTOCOLS = pytest.mark.parametrize(
-    "protocol", [EAGER, COOPERATIVE, NEW_PROTOCOL], ids=["eager", "cooperative", "new protocol"]
-)
+BY_NAME = {"eager": EAGER, "cooperative": COOPERATIVE, "new protocol": NEW_PROTOCOL}
+PROTOCOLS = pytest.mark.parametrize("protocol", BY_NAME.values(), ids=BY_NAME.keys())
 
 
 @pytest.fixture
@@ -44,7 +45,11 @@ def broker(kafka: Kafka) -> Iterator[Broker]:
 
 
 @pytest.fixture
-def topic(broker: Broker) -> str:
+def topic() -> str:
+    return new_topic()
+
+
+def new_topic() -> str:
     return f"read-{uuid.uuid4().hex[:8]}"
 
 
@@ -104,6 +109,13 @@ class Member:
 
 @pytest.fixture
 def joining(broker: Broker, topic: str) -> Iterator[Callable[..., Member]]:
+    with members_of(broker, topic) as joining:
+        yield joining
+
+
+@contextmanager
+def members_of(broker: Broker, topic: str) -> Iterator[Callable[..., Member]]:
+    """Gives what has one more member of a group read the topic; all are closed in the end."""
     members: list[Member] = []
 
     def join(overrides: dict[str, str] | None = None) -> Member:
@@ -111,9 +123,11 @@ def joining(broker: Broker, topic: str) -> Iterator[Callable[..., Member]]:
         members.append(member)
         return member.subscribe(topic)
 
-    yield join
-    for member in members:
-        member.consumer.close()
+    try:
+        yield join
+    finally:
+        for member in members:
+            member.consumer.close()
 
 
 @PROTOCOLS
@@ -168,8 +182,9 @@ def test_seeks_and_pauses_while_partitions_come_hold_from_the_first_row(
             member.consumer.pause([second])
 
     member.on_assigned = arranged
-    until(lambda: member.poll() and len(member.mine) == 2, "rows", WAIT_S)
-    for _ in range(5):
+    until(lambda: (member.poll(), member.mine == {first, second} and len(member.read.get(first, ())) >= 10)[1],
+          "rows", WAIT_S)  # fmt: skip
+    for _ in range(5):  # and no more
         member.poll()
     assert member.read == {first: list(range(990, 1_000))}
     member.consumer.resume([second])
@@ -212,7 +227,7 @@ def test_a_seek_while_another_partition_comes_holds_for_one_that_stays(
 
     one.on_assigned = sought
     until(lambda: (one.poll(5), len(one.mine) == 2)[1], "the other to come", WAIT_S)
-    until(lambda: one.poll() == 0 and len(one.read.get(coming, ())) and kept in one.read, "every row", WAIT_S)
+    until(lambda: (one.poll(), one.read.get(kept, [0])[-1] == COUNT - 1 and coming in one.read)[1], "all", WAIT_S)
     assert one.read[kept] == list(range(19_000, COUNT))
 
 
@@ -264,26 +279,30 @@ def whole(one: Member, two: Member, topic: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("protocol", [EAGER, COOPERATIVE], ids=["eager", "cooperative"])
-def test_a_member_that_does_not_poll_loses_its_partitions_and_comes_back(
-    broker: Broker, topic: str, joining: Callable[..., Member], protocol: dict[str, str]
-) -> None:
-    filled(broker, topic, 1, 1_000)
-    slow = joining({**protocol, "max.poll.interval.ms": "6000", "session.timeout.ms": "6000"})
-    partition = TopicPartition(topic, 0)
-    until(lambda: slow.poll(100), "rows", WAIT_S)
-    slow.consumer.commit_now({partition: slow.consumer.position(partition)})
-    other = joining(protocol)
-    until(lambda: other.poll(1), "the other member to have got the partition", WAIT_S)
-    answers: list[Exception | None] = []
-    slow.consumer.commit({partition: 900}, answers.append)
-    until(lambda: (slow.poll(), answers)[1], "the late commit to be answered", WAIT_S)
-    assert isinstance(answers[0], BrokerError)
-    assert slow.lost == [partition]
-    assert slow.mine == set()
-    assert other.read[partition][0] == len(slow.read[partition])
-    other.consumer.close()
-    until(lambda: slow.poll() and slow.mine == {partition}, "the slow one to come back", WAIT_S)
+def test_a_member_that_does_not_poll_loses_its_partitions_and_comes_back(broker: Broker) -> None:
+    def case(protocol: str) -> None:
+        topic = new_topic()
+        filled(broker, topic, 1, 1_000)
+        with members_of(broker, topic) as joining:
+            outlived(joining, BY_NAME[protocol], TopicPartition(topic, 0))
+
+    def outlived(joining: Callable[..., Member], protocol: dict[str, str], partition: TopicPartition) -> None:
+        slow = joining({**protocol, "max.poll.interval.ms": "6000", "session.timeout.ms": "6000"})
+        until(lambda: slow.poll(100), "rows", WAIT_S)
+        slow.consumer.commit_now({partition: slow.consumer.position(partition)})
+        other = joining(protocol)
+        until(lambda: other.poll(1), "the other member to have got the partition", WAIT_S)
+        answers: list[Exception | None] = []
+        slow.consumer.commit({partition: 900}, answers.append)
+        until(lambda: (slow.poll(), answers)[1], "the late commit to be answered", WAIT_S)
+        assert isinstance(answers[0], BrokerError)
+        assert slow.lost == [partition]
+        assert slow.mine == set()
+        assert other.read[partition][0] == len(slow.read[partition])
+        other.consumer.close()
+        until(lambda: slow.poll() and slow.mine == {partition}, "the slow one to come back", WAIT_S)
+
+    abreast(case, "eager", "cooperative")
 
 
 def test_without_a_committed_position_and_with_no_reset_it_is_an_error(
@@ -391,33 +410,41 @@ def test_a_reader_hears_that_a_topic_is_another_one_before_its_first_row(
     consumer.close()
 
 
-@pytest.mark.parametrize("named", [True, False], ids=["by name", "by pattern"])
-@PROTOCOLS
 def test_of_a_topic_that_was_made_anew_longer_than_it_was_read_no_row_is_passed_over(
-    kafka: Kafka, broker: Broker, topic: str, protocol: dict[str, str], named: bool
+    kafka: Kafka, broker: Broker
 ) -> None:
-    filled(broker, topic, 2, 1_000)
-    group = f"group-{topic}"
-    member = Member(broker, group, {**protocol, **FRESH})
-    listener = RebalanceListener(member._assigned, member._revoked, member._lost)
-    member.consumer.subscribe([topic] if named else None, None if named else re.compile(topic), listener)
-    first, second = TopicPartition(topic, 0), TopicPartition(topic, 1)
-    until(lambda: member.poll() == 0 and sum(map(len, member.read.values())) == 2_000, "the former rows", WAIT_S)
-    member.consumer.commit_now({first: 1_000, second: 1_000})
-    member.consumer.pause([second])
-    member.read.clear()
-    made_anew(kafka, broker, topic)
+    def case(tried: tuple[str, str]) -> None:
+        protocol, way = tried
+        topic = new_topic()
+        filled(broker, topic, 2, 1_000)
+        member = Member(broker, f"group-{topic}", {**BY_NAME[protocol], **FRESH})
+        listener, names = RebalanceListener(member._assigned, member._revoked, member._lost), way == "by name"
+        member.consumer.subscribe([topic] if names else None, None if names else re.compile(topic), listener)
+        try:
+            read_through(member, topic)
+        finally:
+            member.consumer.close()
+        every = {TopicPartition(topic, partition): MORE for partition in range(2)}
+        assert broker.admin(AdminSettings("test")).group_offsets(f"group-{topic}") == every
 
-    def every_row() -> bool:
-        member.poll()
-        return {place: len(set(rows)) for place, rows in member.read.items()} == {first: MORE, second: MORE}
+    def read_through(member: Member, topic: str) -> None:
+        first, second = TopicPartition(topic, 0), TopicPartition(topic, 1)
+        until(lambda: member.poll() == 0 and sum(map(len, member.read.values())) == 2_000, "the former rows", WAIT_S)
+        member.consumer.commit_now({first: 1_000, second: 1_000})
+        member.consumer.pause([second])
+        member.read.clear()
+        made_anew(kafka, broker, topic)
 
-    until(every_row, "every row of the new one", WAIT_S)
-    for rows in member.read.values():
-        assert rows[0] == 0
-        assert sorted(set(rows)) == list(range(MORE))
-    assert {place: member.consumer.position(place) for place in member.mine} == {first: MORE, second: MORE}
-    admin = broker.admin(AdminSettings("test"))
-    assert all(offset <= MORE for offset in admin.group_offsets(group).values())
-    member.consumer.close()
-    assert admin.group_offsets(group) == {first: MORE, second: MORE}
+        def every_row() -> bool:
+            member.poll()
+            return {place: len(set(rows)) for place, rows in member.read.items()} == {first: MORE, second: MORE}
+
+        until(every_row, "every row of the new one", WAIT_S)
+        for rows in member.read.values():
+            assert rows[0] == 0
+            assert sorted(set(rows)) == list(range(MORE))
+        assert {place: member.consumer.position(place) for place in member.mine} == {first: MORE, second: MORE}
+        committed = broker.admin(AdminSettings("test")).group_offsets(f"group-{topic}")
+        assert all(offset <= MORE for offset in committed.values())
+
+    abreast(case, *product(BY_NAME, ("by name", "by pattern")))

@@ -21,6 +21,8 @@ from confluent_kafka.admin import (
 from running import until
 
 from millstream.broker.connect import open_broker
+from millstream.broker.kafka import broker as kafka_broker
+from millstream.broker.kafka import producer as kafka_producer
 from millstream.broker.kafka import rounds
 from millstream.broker.kafka.flight import Flight
 from millstream.broker.ports import (
@@ -40,7 +42,7 @@ from millstream.lifecycle import StopToken, spawn
 from millstream_api.records import TopicPartition
 from services.kafka import Kafka
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 Granting = Callable[..., None]
 SMALL, LARGE = 100, 5_000
 
@@ -141,7 +143,7 @@ def test_at_full_speed_a_second_round_goes_behind_the_first_and_all_come_once_in
 ) -> None:
     parted: list[int] = []
     part = Flight.part
-    monkeypatch.setattr(rounds, "QUICK_SECONDS", 1.0)  # on a machine that is busy
+    monkeypatch.setattr(rounds, "QUICK_SECONDS", WAIT_S)  # on a machine that is busy
     monkeypatch.setattr(Flight, "part", lambda flight: (parted.append(flight.rows), part(flight))[1])
     made(broker, topic)
     producer = producer_of(broker)
@@ -162,7 +164,7 @@ def test_rows_are_told_while_others_are_still_going_out(broker: Broker, topic: s
     made(broker, topic)
     producer, told = producer_of(broker), []
     producer.send(Outgoing(topic, numbered(10)), told.append)
-    until(lambda: (producer.poll(), told)[1], "the rows to be told without a flush")
+    until(lambda: (producer.poll(), told)[1], "the rows to be told without a flush", WAIT_S)
     producer.close(WAIT_S)
 
 
@@ -333,7 +335,7 @@ def test_a_missing_right_to_write_idempotently_names_the_setting_that_does_witho
             return str(error)
         return ""
 
-    said = until(refused, "the producer to hear that it may not")
+    said = until(refused, "the producer to hear that it may not", WAIT_S)
     assert "--operation IdempotentWrite" in said
     assert "producer.enable.idempotence=false" in said
     producer.close(0.1)
@@ -363,7 +365,7 @@ def test_a_topic_that_grows_gets_rows_in_its_new_partitions(broker: Broker, topi
         third = TopicPartition(topic, 2)
         return producer.partitions(topic) == 3 and admin_of(broker).end_offsets([third])[third] > 0
 
-    until(spread, "rows in the third partition")
+    until(spread, "rows in the third partition", WAIT_S)
     producer.close(WAIT_S)
 
 
@@ -439,7 +441,7 @@ def test_rows_that_wait_for_a_broker_cost_no_processor(
         producer.poll()
         count += 1
         time.sleep(0.01)  # a plugin's poll
-    assert brokers_thread_seconds() - used < 0.2
+    assert brokers_thread_seconds() - used < 0.5  # of 2 that it was
     kafka.proxy.heal()
     assert producer.flush(WAIT_S) == 0
     producer.close(WAIT_S)
@@ -488,19 +490,18 @@ def test_rows_are_told_although_there_are_always_some_out(
     assert producer.flush(WAIT_S) == 0
     kafka.proxy.delay(0.1)
     count, deadline, lag = 0, time.monotonic() + WAIT_S, []
-    while count < 300:
-        assert time.monotonic() < deadline
+    # there is an answer every 0.2 s: ten of them come in 300 rounds, and a machine that is busy may need more
+    while count < 300 or len(told) <= 100 or min(lag[150:]) >= 100:
+        assert time.monotonic() < deadline, f"{len(told)} of {count + 1} batches were told"
         producer.send(Outgoing(topic, numbered(10), keys), told.append)
         count += 1
         producer.poll()
         lag.append(count + 1 - len(told))
         time.sleep(0.01)
-    assert len(told) > 100  # of an answer every 0.2 s there were ten or more
-    assert min(lag[150:]) < 100
     kafka.proxy.heal()
     assert producer.flush(WAIT_S) == 0
     producer.close(WAIT_S)
-    assert [one.failures for one in told] == [{}] * 301
+    assert [one.failures for one in told] == [{}] * (count + 1)
     broker.close()
     plain.close()
 
@@ -518,10 +519,8 @@ def test_what_is_out_at_the_end_is_told_as_failed(kafka: Kafka, topic: str, kafk
     broker.close()
 
 
-@pytest.mark.timeout(240)
-def test_a_topic_that_the_brokers_will_not_make_names_the_remedy(own_kafka: object, topic: str) -> None:
-    strict: Kafka = own_kafka({"auto.create.topics.enable": "false"})  # type: ignore[operator]  # a function
-    broker = open_broker(strict.address())
+def test_a_topic_that_the_brokers_will_not_make_names_the_remedy(strict_kafka: Kafka, topic: str) -> None:
+    broker = open_broker(strict_kafka.address())
     producer, told = producer_of(broker, max_block_ms="2000"), []
 
     def failed() -> UnknownTopicError | None:
@@ -534,7 +533,7 @@ def test_a_topic_that_the_brokers_will_not_make_names_the_remedy(own_kafka: obje
                 raise
         return None
 
-    said = str(until(failed, "the producer to give up", 10.0))
+    said = str(until(failed, "the producer to give up", WAIT_S))
     assert f"topic {topic!r} does not exist, also after 2 s (max.block.ms)" in said
     assert "topic.creation.default.partitions" in said
     assert told == []
@@ -544,7 +543,10 @@ def test_a_topic_that_the_brokers_will_not_make_names_the_remedy(own_kafka: obje
     broker.close()
 
 
-def test_a_transaction_that_needs_smaller_batches_is_begun_anew_and_written_once(broker: Broker, topic: str) -> None:
+def test_a_transaction_that_needs_smaller_batches_is_begun_anew_and_written_once(
+    broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_broker, "LIMIT_SECONDS", WAIT_S)  # on a machine that is busy
     made(broker, topic)
     made(broker, f"{topic}-small", max_message_bytes="2000")
     producer = broker.producer(ProducerSettings("test", transactional_id=topic))
@@ -569,8 +571,9 @@ def test_a_transaction_that_needs_smaller_batches_is_begun_anew_and_written_once
 
 
 def test_a_commit_whose_answer_is_lost_for_a_while_is_asked_for_until_it_is_answered(
-    kafka: Kafka, topic: str, kafka_proxy: object
+    kafka: Kafka, topic: str, kafka_proxy: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(kafka_producer, "SLOW_SECONDS", 1.0)
     plain = open_broker(kafka.address())
     made(plain, topic)
     broker = open_broker(kafka.address("PROXIED"))
@@ -578,7 +581,7 @@ def test_a_commit_whose_answer_is_lost_for_a_while_is_asked_for_until_it_is_answ
     told: list[Delivered] = []
 
     def healed(stop: StopToken) -> None:
-        stop.wait(7.0)
+        stop.wait(3.0)
         kafka.proxy.heal()
 
     for number in range(2):

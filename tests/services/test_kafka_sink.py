@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from millstream.task.events import StateChanged
 from millstream.task.parts import SinkParts, SinkSettings
 from millstream.task.sink import SinkTaskLoop
 from millstream_api import SinkBatch, SinkTask, TopicPartition
+from services.abreast import abreast
 from services.kafka import Kafka
 from services.standalone import named
 
@@ -34,15 +36,15 @@ if "task_bench" not in sys.modules:
     sys.modules["task_bench"] = task_bench
     SPEC.loader.exec_module(task_bench)
 
-WAIT_S = 40.0
+WAIT_S = 60.0
 COUNT = 300
 LEAST_S = 6.0  # the broker's group.min.session.timeout.ms, and so the shortest max.poll.interval.ms
-HASTY = {"max.poll.interval.ms": "6000", "session.timeout.ms": "6000", "heartbeat.interval.ms": "1000"}
+ALERT = {"heartbeat.interval.ms": "500"}  # soon hears of others that come and go
+HASTY = {**ALERT, "max.poll.interval.ms": "6000", "session.timeout.ms": "6000"}
 RANGE = "org.apache.kafka.clients.consumer.RangeAssignor"
 COOPERATIVE = "org.apache.kafka.clients.consumer.CooperativeStickyAssignor"
-STRATEGIES = pytest.mark.parametrize("strategy", [RANGE, COOPERATIVE], ids=["eager", "cooperative"])
+STRATEGIES = (RANGE, COOPERATIVE)
 Take = Callable[["Sink", SinkBatch], None]
-pytestmark = pytest.mark.timeout(180)
 
 
 class Sink(SinkTask[Any]):
@@ -133,9 +135,8 @@ def broker(kafka: Kafka) -> Iterator[Broker]:
     broker.close()
 
 
-@pytest.fixture
-def topic(broker: Broker) -> str:
-    """Two partitions with COUNT rows each."""
+def topic_of(broker: Broker) -> str:
+    """A new one: two partitions with COUNT rows each."""
     name = named("sunk")
     assert broker.admin(AdminSettings("test")).create_topics([NewTopic(name, 2)]) == {name: None}
     filled(broker, name, COUNT)
@@ -160,115 +161,129 @@ def taking(sink: Sink, batch: SinkBatch) -> None:
     """It takes everything."""
 
 
-@STRATEGIES
-@pytest.mark.parametrize("retry_in", [None, 0.2], ids=["when a commit is due", "retry_in"])
 def test_a_put_that_is_retried_for_longer_than_the_group_waits_gets_the_same_rows_and_stays_a_member(
-    broker: Broker, topic: str, caplog: pytest.LogCaptureFixture, strategy: str, retry_in: float | None
+    broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    until_s = time.monotonic() + LEAST_S + 3.0
+    def case(tried: tuple[str, float | None]) -> None:
+        """retry_in: None: it is put again when a commit is due."""
+        (strategy, retry_in), topic, refused = tried, topic_of(broker), []
 
-    def away(sink: Sink, batch: SinkBatch) -> None:
-        if len(batch) and len(sink.taken) >= 100 and time.monotonic() < until_s:
-            if retry_in is not None:
-                sink.context.retry_in(retry_in)
-            raise RetriableError("the database is away")
+        def away(sink: Sink, batch: SinkBatch) -> None:
+            if not len(batch) or len(sink.taken) < 100:
+                return
+            refused.append(time.monotonic())
+            if len(refused) <= 10 or refused[-1] - refused[0] < LEAST_S + 3.0:
+                if retry_in is not None:
+                    sink.context.retry_in(retry_in)
+                raise RetriableError("the database is away")
 
-    running = Running(broker, topic, away, {**HASTY, "partition.assignment.strategy": strategy}).start()
-    until(lambda: len([rows for rows in running.task.puts if rows]) > 4, "the put to be retried", WAIT_S)
-    filled(broker, topic, 10)  # nothing of it may come before
-    task = running.task
-    until(lambda: len(task.taken) == 2 * (COUNT + 10), "every row", WAIT_S)
-    assert [task.of(partition) for partition in range(2)] == [list(range(COUNT + 10))] * 2  # once each, in order
-    again = [rows for rows in task.puts if rows == next(one for one in task.puts if task.puts.count(one) > 1 and one)]
-    assert len(again) >= 10
-    assert [name for name, _ in task.calls if name == "close"] == []
+        running = Running(broker, topic, away, {**HASTY, "partition.assignment.strategy": strategy}).start()
+        until(lambda: len(refused) > 2, "the put to be retried", WAIT_S)
+        filled(broker, topic, 10)  # nothing of it may come before
+        task = running.task
+        until(lambda: len(task.taken) == 2 * (COUNT + 10), "every row", WAIT_S)
+        assert [task.of(partition) for partition in range(2)] == [list(range(COUNT + 10))] * 2  # once each, in order
+        first = next(rows for rows in task.puts if rows and task.puts.count(rows) > 1)
+        assert task.puts.count(first) > 10
+        assert [name for name, _ in task.calls if name == "close"] == []
+        running.stop()
+        assert committed(broker, topic) == [COUNT + 10] * 2
+
+    abreast(case, *product(STRATEGIES, (None, 0.2)))
     assert "max.poll.interval.ms" not in caplog.text
-    running.stop()
-    assert committed(broker, topic) == [COUNT + 10] * 2
 
 
-@STRATEGIES
 def test_a_member_that_comes_while_a_put_is_retried_takes_its_share_and_the_rows_that_wait_are_put_once(
-    broker: Broker, topic: str, strategy: str
+    broker: Broker,
 ) -> None:
-    released = threading.Event()
+    def case(strategy: str) -> None:
+        topic, released = topic_of(broker), threading.Event()
 
-    def away(sink: Sink, batch: SinkBatch) -> None:
-        if len(batch) and not released.is_set():
-            sink.context.retry_in(0.1)
-            raise RetriableError("the database is away")
+        def away(sink: Sink, batch: SinkBatch) -> None:
+            if len(batch) and not released.is_set():
+                sink.context.retry_in(0.1)
+                raise RetriableError("the database is away")
 
-    settings = {**HASTY, "partition.assignment.strategy": strategy}
-    one = Running(broker, topic, away, settings).start()
-    until(lambda: len([rows for rows in one.task.puts if rows]) > 3, "the put to be retried", WAIT_S)
-    two = Running(broker, topic, taking, settings).start()
-    until(lambda: len(two.task.context.assignment()) == 1, "the second to have its share", WAIT_S)
-    until(lambda: len(two.task.taken) == COUNT, "its rows", WAIT_S)
-    (theirs,) = (each.partition for each in two.task.context.assignment())
-    assert one.task.taken == []
-    two.stop()  # its partition comes back while the put is retried still
-    until(lambda: len(one.task.context.assignment()) == 2, "both partitions", WAIT_S)
-    released.set()
-    until(lambda: len(one.task.of(1 - theirs)) == COUNT, "the rows that waited", WAIT_S)
-    filled(broker, topic, 10)
-    until(lambda: len(one.task.taken) == COUNT + 20, "the new rows", WAIT_S)
-    assert one.task.of(1 - theirs) == list(range(COUNT + 10))
-    assert one.task.of(theirs) == list(range(COUNT, COUNT + 10))
-    one.stop()
-    assert committed(broker, topic) == [COUNT + 10] * 2
+        settings = {**ALERT, "partition.assignment.strategy": strategy}
+        one = Running(broker, topic, away, settings).start()
+        until(lambda: len([rows for rows in one.task.puts if rows]) > 3, "the put to be retried", WAIT_S)
+        two = Running(broker, topic, taking, settings).start()
+        until(lambda: len(two.task.context.assignment()) == 1, "the second to have its share", WAIT_S)
+        until(lambda: len(two.task.taken) == COUNT, "its rows", WAIT_S)
+        (theirs,) = (each.partition for each in two.task.context.assignment())
+        assert one.task.taken == []
+        two.stop()  # its partition comes back while the put is retried still
+        until(lambda: len(one.task.context.assignment()) == 2, "both partitions", WAIT_S)
+        released.set()
+        until(lambda: len(one.task.of(1 - theirs)) == COUNT, "the rows that waited", WAIT_S)
+        filled(broker, topic, 10)
+        until(lambda: len(one.task.taken) == COUNT + 20, "the new rows", WAIT_S)
+        assert one.task.of(1 - theirs) == list(range(COUNT + 10))
+        assert one.task.of(theirs) == list(range(COUNT, COUNT + 10))
+        one.stop()
+        assert committed(broker, topic) == [COUNT + 10] * 2
 
-
-@STRATEGIES
-def test_a_paused_partition_rests_while_the_other_is_read_and_goes_on_where_it_was(
-    broker: Broker, topic: str, strategy: str
-) -> None:
-    def once(sink: Sink, batch: SinkBatch) -> None:
-        if not sink.taken and len(batch):
-            sink.context.pause(TopicPartition(topic, batch.origins[0].partition))
-
-    running = Running(broker, topic, once, {**HASTY, "partition.assignment.strategy": strategy}).start()
-    until(lambda: running.task.taken, "the first rows", WAIT_S)
-    task = running.task
-    paused = TopicPartition(topic, task.taken[0][0])
-    rested = task.of(paused.partition)
-    until(lambda: len(task.of(1 - paused.partition)) == COUNT, "the rows of the other", WAIT_S)
-    began = time.monotonic()
-    until(lambda: time.monotonic() - began > LEAST_S + 1.0, "the group to have had a reason", WAIT_S)
-    assert task.of(paused.partition) == rested
-    task.context.resume(paused)
-    until(lambda: len(task.of(paused.partition)) == COUNT, "the rest", WAIT_S)
-    assert [task.of(partition) for partition in range(2)] == [list(range(COUNT))] * 2
-    assert [name for name, _ in task.calls if name == "close"] == []
-    running.stop()
+    abreast(case, *STRATEGIES)
 
 
-@STRATEGIES
-def test_a_sink_reads_from_where_it_sought_at_its_opening_and_again_from_where_it_goes_back_to(
-    broker: Broker, topic: str, strategy: str
-) -> None:
-    first, second = (TopicPartition(topic, partition) for partition in range(2))
-    back: list[int] = []
+def test_a_paused_partition_rests_while_the_other_is_read_and_goes_on_where_it_was(broker: Broker) -> None:
+    def case(strategy: str) -> None:
+        topic = topic_of(broker)
 
-    def once(sink: Sink, batch: SinkBatch) -> None:
-        if len(sink.taken) > 100 and not back:
-            back.append(len(sink.taken) + len(batch))  # this batch is put yet
-            sink.context.seek({first: 10})
+        def once(sink: Sink, batch: SinkBatch) -> None:
+            if not sink.taken and len(batch):
+                sink.context.pause(TopicPartition(topic, batch.origins[0].partition))
 
-    settings = {**HASTY, "partition.assignment.strategy": strategy}
-    running = Running(broker, topic, once, settings, at_open={first: 40, second: 290}).start()
-    until(lambda: back, "it to go back", WAIT_S)
-    task = running.task
-    until(lambda: task.taken[back[0] :] and task.taken[-1] == (0, COUNT - 1) and 299 in task.of(1), "the end", WAIT_S)
-    before, after = task.taken[: back[0]], task.taken[back[0] :]
-    read = [offset for partition, offset in before if partition == 0]
-    assert read == list(range(40, 40 + len(read)))
-    assert [offset for partition, offset in after if partition == 0] == list(range(10, COUNT))
-    assert task.of(1) == list(range(290, COUNT))
-    running.stop()
-    assert committed(broker, topic) == [COUNT, COUNT]
+        running = Running(broker, topic, once, {**HASTY, "partition.assignment.strategy": strategy}).start()
+        until(lambda: running.task.taken, "the first rows", WAIT_S)
+        task = running.task
+        paused = TopicPartition(topic, task.taken[0][0])
+        rested = task.of(paused.partition)
+        began = time.monotonic()
+        until(lambda: len(task.of(1 - paused.partition)) == COUNT, "the rows of the other", WAIT_S)
+        until(lambda: time.monotonic() - began > LEAST_S + 1.0, "the group to have had a reason", WAIT_S)
+        assert task.of(paused.partition) == rested
+        task.context.resume(paused)
+        until(lambda: len(task.of(paused.partition)) == COUNT, "the rest", WAIT_S)
+        assert [task.of(partition) for partition in range(2)] == [list(range(COUNT))] * 2
+        assert [name for name, _ in task.calls if name == "close"] == []
+        running.stop()
+
+    abreast(case, *STRATEGIES)
 
 
-def test_a_put_comes_again_without_rows_when_the_sink_wants_to_be_called(broker: Broker, topic: str) -> None:
+def test_a_sink_reads_from_where_it_sought_at_its_opening_and_again_from_where_it_goes_back_to(broker: Broker) -> None:
+    def case(strategy: str) -> None:
+        topic, back = topic_of(broker), []
+        first, second = (TopicPartition(topic, partition) for partition in range(2))
+
+        def once(sink: Sink, batch: SinkBatch) -> None:
+            if len(sink.taken) > 100 and not back:
+                back.append(len(sink.taken) + len(batch))  # this batch is put yet
+                sink.context.seek({first: 10})
+
+        settings = {**ALERT, "partition.assignment.strategy": strategy}
+        running = Running(broker, topic, once, settings, at_open={first: 40, second: 290}).start()
+        until(lambda: back, "it to go back", WAIT_S)
+        task = running.task
+
+        def done() -> bool:
+            again = [offset for partition, offset in task.taken[back[0] :] if partition == 0]
+            return again[-1:] == [COUNT - 1] and COUNT - 1 in task.of(1)
+
+        until(done, "the end", WAIT_S)
+        before, after = task.taken[: back[0]], task.taken[back[0] :]
+        read = [offset for partition, offset in before if partition == 0]
+        assert read == list(range(40, 40 + len(read)))
+        assert [offset for partition, offset in after if partition == 0] == list(range(10, COUNT))
+        assert task.of(1) == list(range(290, COUNT))
+        running.stop()
+        assert committed(broker, topic) == [COUNT, COUNT]
+
+    abreast(case, *STRATEGIES)
+
+
+def test_a_put_comes_again_without_rows_when_the_sink_wants_to_be_called(broker: Broker) -> None:
     called: list[float] = []
 
     def wanting(sink: Sink, batch: SinkBatch) -> None:
@@ -276,34 +291,36 @@ def test_a_put_comes_again_without_rows_when_the_sink_wants_to_be_called(broker:
             called.append(time.monotonic())
         sink.context.retry_in(0.2)
 
-    running = Running(broker, topic, wanting, HASTY, flush_ms=60_000).start()
+    running = Running(broker, topic_of(broker), wanting, ALERT, flush_ms=60_000).start()
     until(lambda: len(called) > 5, "five calls", WAIT_S)
     running.stop()
 
 
-@STRATEGIES
 def test_a_put_that_is_too_slow_for_its_group_names_the_settings_and_its_rows_come_again(
-    broker: Broker, topic: str, caplog: pytest.LogCaptureFixture, strategy: str
+    broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    slept = threading.Event()
+    def case(strategy: str) -> None:
+        topic, released = topic_of(broker), threading.Event()
 
-    def slow(sink: Sink, batch: SinkBatch) -> None:
-        if len(sink.taken) >= 100 and not slept.is_set():
-            time.sleep(LEAST_S + 3.0)
-            slept.set()
+        def slow(sink: Sink, batch: SinkBatch) -> None:
+            if len(sink.taken) >= 100:
+                released.wait(WAIT_S)
 
-    settings = {**HASTY, "partition.assignment.strategy": strategy}
-    one = Running(broker, topic, slow, settings).start()
-    until(lambda: len(one.task.taken) >= 100, "the first rows", WAIT_S)
-    two = Running(broker, topic, taking, settings).start()
-    until(lambda: len(two.task.context.assignment()) == 2, "the other to have all", WAIT_S)
-    until(lambda: slept.is_set() and len(one.task.context.assignment()) == 1, "the slow one to come back", WAIT_S)
-    filled(broker, topic, 10)
-    until(lambda: committed(broker, topic) == [COUNT + 10] * 2, "every row to be committed", WAIT_S)
-    for partition in range(2):
-        assert set(one.task.of(partition)) | set(two.task.of(partition)) == set(range(COUNT + 10))
-        assert two.task.of(partition) == sorted(set(two.task.of(partition)))
-    assert "consumer.override.max.poll.interval.ms" in caplog.text
-    assert "consumer.override.max.poll.records" in caplog.text
-    one.stop()
-    two.stop()
+        settings = {**HASTY, "partition.assignment.strategy": strategy}
+        one = Running(broker, topic, slow, settings).start()
+        until(lambda: len(one.task.taken) >= 100, "the first rows", WAIT_S)
+        two = Running(broker, topic, taking, settings).start()
+        until(lambda: len(two.task.context.assignment()) == 2, "the other to have all", WAIT_S)
+        released.set()
+        until(lambda: len(one.task.context.assignment()) == 1, "the slow one to come back", WAIT_S)
+        filled(broker, topic, 10)
+        until(lambda: committed(broker, topic) == [COUNT + 10] * 2, "every row to be committed", WAIT_S)
+        for partition in range(2):
+            assert set(one.task.of(partition)) | set(two.task.of(partition)) == set(range(COUNT + 10))
+            assert two.task.of(partition) == sorted(set(two.task.of(partition)))
+        one.stop()
+        two.stop()
+
+    abreast(case, *STRATEGIES)
+    assert caplog.text.count("consumer.override.max.poll.interval.ms") >= len(STRATEGIES)
+    assert caplog.text.count("consumer.override.max.poll.records") >= len(STRATEGIES)

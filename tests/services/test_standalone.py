@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,16 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, Ne
 from running import WorkerProcess, until
 
 from millstream.storage.java_map import dump, load
+from services.abreast import abreast
 from services.fixtures import Own, available
 from services.java_connect import JavaWorker
 from services.kafka import Kafka
 from services.keys import PASSWORD
 from services.maven import program
-from services.standalone import SINK, SOURCE, copies, lines, named, text_of, trusted, worker_on
+from services.standalone import SINK, SOURCE, assigned, copies, lines, named, text_of, trusted, worker_on
 
-WAIT_S = 40.0
+WAIT_S = 60.0
+JVM_S = 120.0
 Starting = Callable[..., WorkerProcess]
 
 
@@ -26,9 +29,10 @@ Starting = Callable[..., WorkerProcess]
 def starting(kafka: Kafka, tmp_path: Path) -> Iterator[Starting]:
     """Starts workers, and ends them."""
     begun: list[WorkerProcess] = []
+    number = count()
 
     def start(settings: dict[str, str] | None = None, **more: str) -> WorkerProcess:
-        worker = worker_on(settings or kafka.java_client(), tmp_path / f"worker-{len(begun)}", **more)
+        worker = worker_on(settings or kafka.java_client(), tmp_path / f"worker-{next(number)}", **more)
         begun.append(worker)
         return worker.start()
 
@@ -38,7 +42,14 @@ def starting(kafka: Kafka, tmp_path: Path) -> Iterator[Starting]:
             worker.stop()
 
 
-@pytest.mark.timeout(120)
+@pytest.fixture(scope="module")
+def worker(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+    """On the plain listener, started; for the tests that want nothing else of a worker."""
+    worker = worker_on(kafka.java_client(), tmp_path_factory.mktemp("standalone")).start()
+    yield worker
+    worker.stop()
+
+
 def test_the_file_example_of_the_book_by_connect_standalone_read_by_kcat(kafka: Kafka, tmp_path: Path) -> None:
     kcat = available(lambda: program("kcat", "a consumer that is not ours", "kcat"))
     topic, folder = named("connect-test"), tmp_path / "worker"
@@ -69,9 +80,8 @@ def test_the_file_example_of_the_book_by_connect_standalone_read_by_kcat(kafka: 
     assert stored == {f'["local-file-source-{topic}",{{"filename":"test.txt"}}]'.encode(): b'{"position":21}'}
 
 
-@pytest.mark.timeout(120)
 def test_a_position_of_the_java_worker_is_gone_on_from_and_ours_is_in_the_file(
-    kafka: Kafka, starting: Starting, tmp_path: Path
+    starting: Starting, tmp_path: Path
 ) -> None:
     topic, folder = named("taken-over"), tmp_path / "worker-0"
     folder.mkdir()
@@ -87,7 +97,6 @@ def test_a_position_of_the_java_worker_is_gone_on_from_and_ours_is_in_the_file(
     assert load((folder / "offsets.bin").read_bytes()) == {b'["other",{"a":1}]': None, key: b'{"position":70}'}
 
 
-@pytest.mark.timeout(300)
 def test_a_position_goes_from_the_java_worker_to_ours_and_back(kafka: Kafka, starting: Starting, own: Own) -> None:
     """Each goes on where the other stopped, and the topic has every line once."""
     topic = named("over-and-back")
@@ -100,7 +109,11 @@ def test_a_position_goes_from_the_java_worker_to_ours_and_back(kafka: Kafka, sta
             file.write(lines(first, 5))
         position += len(lines(first, 5))
         worker.create(f"{topic}-source", **{"connector.class": SOURCE, "file": str(original), "topic": topic})
-        until(lambda: [each["offset"] for each in worker.offsets(f"{topic}-source")] == [{"position": position}], "it")
+        until(
+            lambda: [each["offset"] for each in worker.offsets(f"{topic}-source")] == [{"position": position}],
+            "it",
+            JVM_S,
+        )
 
     copied_by(java, 0)
     file = java.properties["offset.storage.file.filename"]
@@ -118,51 +131,50 @@ def test_a_position_goes_from_the_java_worker_to_ours_and_back(kafka: Kafka, sta
     assert len(read) == 10
 
 
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("isolation", ["process", "thread"])
-def test_kill_9_of_the_worker_loses_no_line(kafka: Kafka, starting: Starting, isolation: str) -> None:
-    topic = named("killed")
-    # the group waits for the members that were killed as long as their session lasts
-    worker = starting(task_isolation=isolation, consumer_session_timeout_ms="6000")
-    original, copy = copies(worker, topic)
-    total = 0
-    for _ in range(3):
-        with original.open("a") as file:
-            file.write(lines(total, 5_000))
-        total += 5_000
-        until(lambda: len(text_of(copy)) > 0, "the first lines", WAIT_S)
-        worker.kill()
-        worker.start()
-        copies(worker, topic)  # Java's standalone worker forgets connectors, too
-    wanted = lines(0, total).splitlines()
-    until(lambda: set(text_of(copy).splitlines()) == set(wanted), "every line", WAIT_S)
-    assert list(dict.fromkeys(text_of(copy).splitlines())) == wanted  # repeats apart, in order
+def test_kill_9_of_the_worker_loses_no_line(starting: Starting) -> None:
+    def case(isolation: str) -> None:
+        topic = named("killed")
+        # the group waits for the members that were killed as long as their session lasts
+        worker = starting(task_isolation=isolation, consumer_session_timeout_ms="6000")
+        original, copy = copies(worker, topic)
+        total = 0
+        for _ in range(3):
+            with original.open("a") as file:
+                file.write(lines(total, 5_000))
+            total += 5_000
+            until(lambda: len(text_of(copy)) > 0, "the first lines", WAIT_S)
+            worker.kill()
+            worker.start()
+            copies(worker, topic)  # Java's standalone worker forgets connectors, too
+        wanted = lines(0, total).splitlines()
+        until(lambda: set(text_of(copy).splitlines()) == set(wanted), "every line", WAIT_S, 0.2)
+        assert list(dict.fromkeys(text_of(copy).splitlines())) == wanted  # repeats apart, in order
+
+    abreast(case, "process", "thread")
 
 
-@pytest.mark.timeout(120)
-def test_two_tasks_share_a_topic_and_each_rebalance_commits(kafka: Kafka, starting: Starting) -> None:
+def test_two_tasks_share_a_topic_and_each_rebalance_commits(kafka: Kafka, worker: WorkerProcess) -> None:
     topic = named("shared")
+    sink = f"{topic}-sink"
     admin = AdminClient(kafka.client())
     admin.create_topics([NewTopic(topic, 2)])[topic].result(WAIT_S)
-    worker = starting()
     original, copy = copies(worker, topic, **{"tasks.max": "2"})
-    until(lambda: worker.log.count("Partitions assigned") >= 2, "both tasks to have a partition", WAIT_S)
+    both = [f"{topic}-0", f"{topic}-1"]
+    until(lambda: sorted(assigned(worker, sink).values()) == both, "each task to have a partition", WAIT_S)
     original.write_text(lines(0, 1_000))
     until(lambda: sorted(text_of(copy).splitlines()) == sorted(lines(0, 1_000).splitlines()), "all lines", WAIT_S)
-    until(lambda: sum(each["offset"]["kafka_offset"] for each in worker.offsets(f"{topic}-sink")) == 1_000, "commits")
+    until(lambda: sum(each["offset"]["kafka_offset"] for each in worker.offsets(sink)) == 1_000, "commits")
     admin.create_partitions([NewPartitions(topic, 3)])[topic].result(WAIT_S)
-    worker.call("PUT", f"/connectors/{topic}-sink/pause")
-    until(lambda: worker.states(f"{topic}-sink") == ["PAUSED"] * 3, "the sink to pause", WAIT_S)
+    worker.call("PUT", f"/connectors/{sink}/pause")
+    until(lambda: worker.states(sink) == ["PAUSED"] * 3, "the sink to pause", WAIT_S)
     with original.open("a") as file:
         file.write(lines(1_000, 10))
-    worker.call("PUT", f"/connectors/{topic}-sink/resume")
+    worker.call("PUT", f"/connectors/{sink}/resume")
     until(lambda: len(text_of(copy).splitlines()) == 1_010, "the lines written during the pause", WAIT_S)
 
 
-@pytest.mark.timeout(120)
-def test_offsets_of_source_and_sink_are_read_moved_and_reset_by_rest(kafka: Kafka, starting: Starting) -> None:
+def test_offsets_of_source_and_sink_are_read_moved_and_reset_by_rest(worker: WorkerProcess) -> None:
     topic = named("moved")
-    worker = starting()
     original, copy = copies(worker, topic)
     source, sink = f"{topic}-source", f"{topic}-sink"
     original.write_text(lines(0, 10))
@@ -188,8 +200,7 @@ def test_offsets_of_source_and_sink_are_read_moved_and_reset_by_rest(kafka: Kafk
         assert worker.offsets(name) == []
 
 
-@pytest.mark.timeout(120)
-def test_a_pattern_finds_whole_names_and_new_topics(kafka: Kafka, starting: Starting) -> None:
+def test_a_pattern_finds_whole_names_and_new_topics(starting: Starting) -> None:
     prefix = named("found")
     worker = starting(consumer_metadata_max_age_ms="500")
     copy = worker.folder / "copy.txt"
@@ -216,17 +227,15 @@ def run(worker: WorkerProcess, command: list[str], given: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.timeout(120)
-def test_the_client_settings_of_a_sink_are_followed(kafka: Kafka, starting: Starting) -> None:
+def test_the_client_settings_of_a_sink_are_followed(kafka: Kafka, worker: WorkerProcess) -> None:
     topic, group = named("overridden"), named("group")
-    worker = starting()
     original, _ = copies(worker, topic)
     original.write_text(lines(0, 5))
     until(lambda: worker.offsets(f"{topic}-source"), "the lines to be in the topic", WAIT_S)
-    copy = worker.folder / "late.txt"
+    copy = worker.folder / f"{topic}.late.txt"
     late = {"consumer.override.auto.offset.reset": "latest", "consumer.override.group.id": group}
     worker.create(f"{topic}-late", **{"connector.class": SINK, "file": str(copy), "topics": topic, **late})
-    until(lambda: worker.log.count("Partitions assigned") >= 2, "the late sink to begin", WAIT_S)
+    until(lambda: assigned(worker, f"{topic}-late"), "the late sink to begin", WAIT_S)
     with original.open("a") as file:
         file.write(lines(5, 1))
     until(lambda: text_of(copy) == lines(5, 1), "only what comes from now on", WAIT_S)
@@ -237,11 +246,9 @@ def test_the_client_settings_of_a_sink_are_followed(kafka: Kafka, starting: Star
     assert f"connect-{topic}-late" not in groups
 
 
-@pytest.mark.timeout(120)
-def test_a_source_makes_its_topics_by_its_creation_groups(kafka: Kafka, starting: Starting) -> None:
+def test_a_source_makes_its_topics_by_its_creation_groups(kafka: Kafka, worker: WorkerProcess) -> None:
     topic = named("created")
-    worker = starting()
-    original = worker.folder / "in.txt"
+    original = worker.folder / f"{topic}.txt"
     original.write_text(lines(0, 1))
     creation = {
         "topic.creation.groups": "wide",
@@ -259,28 +266,28 @@ def test_a_source_makes_its_topics_by_its_creation_groups(kafka: Kafka, starting
     assert admin.describe_configs([resource])[resource].result(WAIT_S)["retention.ms"].value == "12345678"
 
 
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize(
-    ("listener", "mechanism"),
-    [("SSL", ""), ("SASL_PLAINTEXT", "PLAIN"), ("SASL_SSL", "SCRAM-SHA-512"), ("SASL_SSL", "SCRAM-SHA-256")],
-)
-def test_a_worker_works_over_a_secured_listener(
-    kafka: Kafka, starting: Starting, listener: str, mechanism: str
-) -> None:
-    topic = named("secured")
-    worker = starting(trusted(kafka, listener, mechanism or "PLAIN"))
-    original, copy = copies(worker, topic)
-    original.write_text(lines(0, 10))
-    until(lambda: text_of(copy) == lines(0, 10), "the copy", WAIT_S)
-    assert worker.consume(topic) == lines(0, 10).splitlines()
+def test_a_worker_works_over_a_secured_listener(kafka: Kafka, starting: Starting) -> None:
+    def case(tried: tuple[str, str]) -> None:
+        topic, worker = named("secured"), starting(trusted(kafka, *tried))
+        original, copy = copies(worker, topic)
+        original.write_text(lines(0, 10))
+        until(lambda: text_of(copy) == lines(0, 10), "the copy", WAIT_S)
+        assert worker.consume(topic) == lines(0, 10).splitlines()
+        worker.stop()
+
+    secured = (
+        ("SSL", "PLAIN"),
+        ("SASL_PLAINTEXT", "PLAIN"),
+        ("SASL_SSL", "SCRAM-SHA-512"),
+        ("SASL_SSL", "SCRAM-SHA-256"),
+    )
+    abreast(case, *secured)
 
 
-@pytest.mark.timeout(300)
 def test_a_worker_shows_its_certificate_to_a_listener_that_requires_one(
-    own_kafka: Callable[..., Kafka], starting: Starting
+    strict_kafka: Kafka, starting: Starting
 ) -> None:
-    kafka = own_kafka({"listener.name.ssl.ssl.client.auth": "required"})
-    trust, keys = trusted(kafka, "SSL"), kafka.keys
+    trust, keys = trusted(strict_kafka, "SSL"), strict_kafka.keys
     stores = {
         "PEM": {"ssl.keystore.location": str(keys.pem_store("client")), "ssl.keystore.type": "PEM"},
         "PKCS12": {"ssl.keystore.location": str(keys.key_store("client")), "ssl.keystore.password": PASSWORD},
@@ -289,13 +296,18 @@ def test_a_worker_shows_its_certificate_to_a_listener_that_requires_one(
             "ssl.keystore.certificate.chain": one_line(keys.certificate("client")),
         },
     }
-    for kind, store in stores.items():
-        worker = starting({**trust, **store})
+    admin = AdminClient(strict_kafka.client())
+
+    def case(kind: str) -> None:
         topic = named("certified")
+        admin.create_topics([NewTopic(topic, 1)])[topic].result(WAIT_S)
+        worker = starting({**trust, **stores[kind]})
         original, copy = copies(worker, topic)
         original.write_text(lines(0, 10))
-        until(lambda copy=copy: text_of(copy) == lines(0, 10), f"the copy with {kind}", WAIT_S)  # type: ignore[misc]
+        until(lambda: text_of(copy) == lines(0, 10), f"the copy with {kind}", WAIT_S)
         worker.stop()
+
+    abreast(case, *stores)
 
 
 def one_line(pem: Path) -> str:
@@ -303,35 +315,37 @@ def one_line(pem: Path) -> str:
     return pem.read_text().strip().replace("\n", "\\n")
 
 
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize(
-    ("policy", "allowed", "refused"),
-    [
-        ("None", None, "producer.override.acks"),
-        ("Principal", "producer.override.security.protocol", "producer.override.acks"),
-        ("Allowlist", "producer.override.acks", "producer.override.linger.ms"),
-        ("All", "producer.override.linger.ms", None),
-    ],
+#: policy, what it allows, what it refuses
+POLICIES = (
+    ("None", None, "producer.override.acks"),
+    ("Principal", "producer.override.security.protocol", "producer.override.acks"),
+    ("Allowlist", "producer.override.acks", "producer.override.linger.ms"),
+    ("All", "producer.override.linger.ms", None),
 )
-def test_what_a_connector_may_override_is_the_policys(
-    starting: Starting, policy: str, allowed: str | None, refused: str | None
-) -> None:
-    listed = {"connector_client_config_override_allowlist": "acks"} if policy == "Allowlist" else {}
-    worker = starting(connector_client_config_override_policy=policy, **listed)
+
+
+def test_what_a_connector_may_override_is_the_policys(starting: Starting) -> None:
     values = {"acks": "all", "linger.ms": "1", "security.protocol": "PLAINTEXT"}
     base = {"connector.class": SOURCE, "file": "none.txt", "topic": named("policy")}
-    if refused is not None:
-        key = refused.removeprefix("producer.override.")
-        answer = worker.call("POST", "/connectors", {"name": named("no"), "config": {**base, refused: values[key]}})
-        assert answer.status == 400
-        sentence = f"The '{policy}' policy does not allow '{key}' to be overridden in the connector configuration."
-        assert sentence in answer.json["message"]
-    if allowed is not None:
-        worker.create(named("yes"), **{**base, allowed: values[allowed.removeprefix("producer.override.")]})
+
+    def case(tried: tuple[str, str | None, str | None]) -> None:
+        policy, allowed, refused = tried
+        listed = {"connector_client_config_override_allowlist": "acks"} if policy == "Allowlist" else {}
+        worker = starting(connector_client_config_override_policy=policy, **listed)
+        if refused is not None:
+            key = refused.removeprefix("producer.override.")
+            answer = worker.call("POST", "/connectors", {"name": named("no"), "config": {**base, refused: values[key]}})
+            assert answer.status == 400
+            said = f"The '{policy}' policy does not allow '{key}' to be overridden in the connector configuration."
+            assert said in answer.json["message"]
+        if allowed is not None:
+            worker.create(named("yes"), **{**base, allowed: values[allowed.removeprefix("producer.override.")]})
+        worker.stop()
+
+    abreast(case, *POLICIES)
 
 
-@pytest.mark.timeout(120)
-def test_settings_that_are_not_followed_are_named_once_at_start(kafka: Kafka, starting: Starting) -> None:
+def test_settings_that_are_not_followed_are_named_once_at_start(starting: Starting) -> None:
     worker = starting(producer_interceptor_classes="com.acme.Auditor", consumer_max_poll_records="10")
     copies(worker, named("noted"))
     until(lambda: worker.log.count("RUNNING") >= 4, "both tasks to run", WAIT_S)
