@@ -7,17 +7,10 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    NewTopic,
-    ResourcePatternType,
-    ResourceType,
-)
+from confluent_kafka.admin import AclOperation, AdminClient, NewTopic, ResourceType
 from running import WorkerProcess, until
 
+from services import rights
 from services.abreast import abreast
 from services.kafka import Kafka
 from services.standalone import SINK, SOURCE, copies, fails, lines, named, text_of, trusted, worker_on
@@ -148,9 +141,7 @@ def test_a_sinks_missing_rights_are_in_its_status(kafka: Kafka, worker: WorkerPr
     admin = AdminClient(kafka.client())
     admin.create_topics([NewTopic(topic, 1)])[topic].result(WAIT_S)
     resource, granted = (ResourceType.GROUP, f"connect-{name}") if lacking == "topic" else (ResourceType.TOPIC, topic)
-    right = (ResourcePatternType.LITERAL, "User:eve", "*", AclOperation.READ, AclPermissionType.ALLOW)
-    for future in admin.create_acls([AclBinding(resource, granted, *right)]).values():
-        future.result(WAIT_S)
+    rights.granted(admin, "eve", resource, granted, [AclOperation.READ])
     login = trusted(kafka, "SASL_PLAINTEXT", "PLAIN", "eve")
     sink = {"connector.class": SINK, "file": str(worker.folder / f"{name}.txt"), "topics": topic}
     worker.create(name, **sink, **{f"consumer.override.{key}": text for key, text in login.items()})

@@ -8,16 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import (
-    AclBinding,
-    AclBindingFilter,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    NewPartitions,
-    ResourcePatternType,
-    ResourceType,
-)
+from confluent_kafka.admin import AclOperation, AdminClient, NewPartitions, ResourceType
 from running import until
 
 from millstream.broker.connect import open_broker
@@ -40,6 +31,7 @@ from millstream.broker.ports import (
 from millstream.errors import BrokerError, RecordTooLargeError, UnknownTopicError
 from millstream.lifecycle import StopToken, spawn
 from millstream_api.records import TopicPartition
+from services import rights
 from services.kafka import Kafka
 
 WAIT_S = 60.0
@@ -65,22 +57,12 @@ def granted(kafka: Kafka) -> Iterator[Granting]:
     admin, given = AdminClient(kafka.client()), []
 
     def grant(topic: str, *operations: AclOperation) -> None:
-        everyone, literal, allow = "*", ResourcePatternType.LITERAL, AclPermissionType.ALLOW
-        rights = [
-            AclBinding(ResourceType.TOPIC, topic, literal, "User:eve", everyone, operation, allow)
-            for operation in operations
-        ]
-        for future in admin.create_acls(rights).values():
-            future.result(WAIT_S)
+        rights.granted(admin, "eve", ResourceType.TOPIC, topic, operations)
         given.append(topic)
 
     yield grant
     for topic in given:
-        mine = AclBindingFilter(
-            ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, None, None, AclOperation.ANY, AclPermissionType.ANY
-        )
-        for future in admin.delete_acls([mine]).values():
-            future.result(WAIT_S)
+        rights.withdrawn(admin, ResourceType.TOPIC, topic)
 
 
 def made(broker: Broker, name: str, partitions: int = 1, **config: str) -> None:
