@@ -6,9 +6,20 @@ import pytest
 
 HERE = Path(__file__).parent
 LIMIT_S = 300
+#: how long calls wait before they raise that it may pass: a task comes again then
+IMPATIENCE = ("admin.VISIBLE_SECONDS", "broker.LIMIT_SECONDS", "producer.SLOW_SECONDS", "sending.SLOW_SECONDS")
+IMPATIENCE += ("sending.STALL_SECONDS", "topics.LOOK_SECONDS", "topics.STEP_SECONDS")
+PATIENCE_S = 60.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(LIMIT_S))
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that are the task themselves, and call once: brokers may take as long as those of a busy machine do."""
+    for name in IMPATIENCE:
+        monkeypatch.setattr(f"millstream.broker.kafka.{name}", PATIENCE_S)

@@ -27,6 +27,7 @@ from millstream_api.records import TopicPartition
 from services.abreast import abreast
 from services.kafka import Kafka
 
+pytestmark = pytest.mark.usefixtures("patient")
 COUNT = 20_000
 WAIT_S = 60.0
 ALERT = {"heartbeat.interval.ms": "300"}  # soon hears of others that come and go

@@ -24,6 +24,7 @@ sys.modules["broker_contract"] = broker_contract
 SPEC.loader.exec_module(broker_contract)
 
 WAIT_S = 60.0
+pytestmark = pytest.mark.usefixtures("patient")
 
 
 class Sweeper:

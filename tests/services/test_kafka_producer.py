@@ -12,9 +12,8 @@ from confluent_kafka.admin import AclOperation, AdminClient, NewPartitions, Reso
 from running import until
 
 from millstream.broker.connect import open_broker
-from millstream.broker.kafka import broker as kafka_broker
 from millstream.broker.kafka import producer as kafka_producer
-from millstream.broker.kafka import rounds
+from millstream.broker.kafka import rounds, sending
 from millstream.broker.kafka.flight import Flight
 from millstream.broker.ports import (
     Admin,
@@ -34,6 +33,7 @@ from millstream_api.records import TopicPartition
 from services import rights
 from services.kafka import Kafka
 
+pytestmark = pytest.mark.usefixtures("patient")
 WAIT_S = 60.0
 Granting = Callable[..., None]
 SMALL, LARGE = 100, 5_000
@@ -352,7 +352,7 @@ def test_a_topic_that_grows_gets_rows_in_its_new_partitions(broker: Broker, topi
 
 
 def test_brokers_that_are_away_are_an_error_that_may_pass_and_nothing_is_lost(
-    kafka: Kafka, topic: str, kafka_proxy: object
+    kafka: Kafka, topic: str, kafka_proxy: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = open_broker(kafka.address())
     made(plain, topic)
@@ -362,6 +362,7 @@ def test_brokers_that_are_away_are_an_error_that_may_pass_and_nothing_is_lost(
     producer.send(Outgoing(topic, [b"0"]), told.append)
     assert producer.flush(WAIT_S) == 0
     kafka.proxy.refuse()
+    monkeypatch.setattr(sending, "STALL_SECONDS", 1.0)
     rows: list[bytes | None] = [b"%d" % number + b"x" * 1_500 for number in range(1, 4)]
     producer.send(Outgoing(topic, rows[:1]), told.append)
     with pytest.raises(
@@ -372,7 +373,7 @@ def test_brokers_that_are_away_are_an_error_that_may_pass_and_nothing_is_lost(
     assert producer.flush(0.1) == 1
     kafka.proxy.heal()
     for row in rows[1:]:
-        until(lambda row=row: taken(producer, Outgoing(topic, [row]), told), "the brokers to take rows again")  # type: ignore[misc]
+        until(lambda row=row: taken(producer, Outgoing(topic, [row]), told), "rows to be taken again", WAIT_S)  # type: ignore[misc]
     assert producer.flush(WAIT_S) == 0
     producer.close(WAIT_S)
     assert [one.failures for one in told] == [{}] * 4
@@ -447,7 +448,7 @@ def test_what_waits_behind_a_slow_answer_is_written_while_the_plugin_blocks(
         producer.send(Outgoing(topic, [b"%d" % number]), told.append)
         time.sleep(0.01)
     end, partition = admin_of(plain).end_offsets, TopicPartition(topic, 0)
-    until(lambda: end([partition])[partition] == 6, "all rows to be in the log, though nobody calls the producer")
+    until(lambda: end([partition])[partition] == 6, "all rows to be written, though nobody calls", WAIT_S)
     assert len(told) == 1
     producer.poll()
     assert producer.flush(WAIT_S) == 0
@@ -525,10 +526,7 @@ def test_a_topic_that_the_brokers_will_not_make_names_the_remedy(strict_kafka: K
     broker.close()
 
 
-def test_a_transaction_that_needs_smaller_batches_is_begun_anew_and_written_once(
-    broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kafka_broker, "LIMIT_SECONDS", WAIT_S)  # on a machine that is busy
+def test_a_transaction_that_needs_smaller_batches_is_begun_anew_and_written_once(broker: Broker, topic: str) -> None:
     made(broker, topic)
     made(broker, f"{topic}-small", max_message_bytes="2000")
     producer = broker.producer(ProducerSettings("test", transactional_id=topic))

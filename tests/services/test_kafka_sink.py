@@ -36,6 +36,7 @@ if "task_bench" not in sys.modules:
     sys.modules["task_bench"] = task_bench
     SPEC.loader.exec_module(task_bench)
 
+pytestmark = pytest.mark.usefixtures("patient")
 WAIT_S = 60.0
 COUNT = 300
 LEAST_S = 6.0  # the broker's group.min.session.timeout.ms, and so the shortest max.poll.interval.ms
