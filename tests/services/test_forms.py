@@ -62,7 +62,7 @@ def test_a_broker_is_paused_killed_brought_back_with_its_records_and_ends_when_i
         return not broker.instance.alive()
 
     eventually(ended, "the broker to end", 120)
-    assert "No space left on device" in broker.instance.program.log.read_text()
+    assert "No space left on device" in broker.instance.program.log.read_text(errors="replace")
     filling.purge()
 
 
