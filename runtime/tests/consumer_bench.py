@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message
@@ -11,6 +12,7 @@ from millstream.broker.kafka.consumer import KafkaConsumer
 from millstream.broker.kafka.failures import Watch
 from millstream.broker.kafka.lines import Listening
 from millstream.broker.kafka.making import Making
+from millstream.broker.kafka.peer import Peer
 from millstream.broker.ports import ConsumerSettings, RebalanceListener
 from millstream.lifecycle import ManualClock
 from millstream_api.records import TopicPartition
@@ -22,6 +24,11 @@ AWAY = KafkaError(KafkaError._TRANSPORT, "the broker is away")
 
 def at_of(partition: TopicPartition) -> At:
     return At(partition.topic, partition.partition)
+
+
+def refused(ats: Iterable[At], error: KafkaError) -> list[Any]:
+    """Only librdkafka can make such a one."""
+    return [SimpleNamespace(topic=at.topic, partition=at.partition, offset=at.offset, error=error) for at in ats]
 
 
 @dataclass
@@ -40,6 +47,7 @@ class Client:
     asked: list[tuple[list[At], bool]] = field(default_factory=list)
     committed_at: dict[TopicPartition, int] = field(default_factory=dict)
     refusing: KafkaError | None = None
+    answering: KafkaError | None = None  # of each partition
 
     def subscribe(self, topics: Sequence[str], **hear: Callable[..., None]) -> None:
         self.hear = hear
@@ -98,14 +106,17 @@ class Client:
         self.asked.append((offsets, asynchronous))
         if self.refusing is not None and not asynchronous:
             raise KafkaException(self.refusing)
-        return None if asynchronous else offsets
+        if asynchronous:
+            return None
+        return offsets if self.answering is None else refused(offsets, self.answering)
 
     def close(self) -> None:
         self.at = {}
 
-    def answer(self, number: int, error: KafkaError | None = None) -> None:
-        """The answer to the commit that was asked for as the `number`-th."""
-        self.settings["on_commit"](error, self.asked[number][0])
+    def answer(self, number: int, error: KafkaError | None = None, of_each: KafkaError | None = None) -> None:
+        """The answer to the commit that was asked for as the `number`-th.   of_each: of each of its partitions."""
+        asked = self.asked[number][0]
+        self.settings["on_commit"](error, asked if of_each is None else refused(asked, of_each))
 
     def rebalance(self, kind: str, *partitions: TopicPartition) -> None:
         self.hear[f"on_{kind}"](self, [at_of(partition) for partition in partitions])
@@ -124,11 +135,13 @@ class Faking(Making):
 class Member:
     """A consumer of a group, what it has read, and what is done when partitions come or go."""
 
-    def __init__(self, strategy: str = "CooperativeStickyAssignor", **overrides: str) -> None:
+    def __init__(
+        self, strategy: str = "CooperativeStickyAssignor", peer: Peer | str = "127.0.0.1:1", **overrides: str
+    ) -> None:
         making = Faking()
         named = {name.replace("_", "."): text for name, text in overrides.items()}
         settings = ConsumerSettings("c", "g", overrides={"partition.assignment.strategy": strategy, **named})
-        self.consumer = KafkaConsumer(making, settings, Watch("c", "127.0.0.1:1"), ManualClock())
+        self.consumer = KafkaConsumer(making, settings, Watch("c", peer), ManualClock())
         self.client = making.made[0]
         self.read: dict[TopicPartition, list[int]] = {}
         self.on_assigned: Callable[[Collection[TopicPartition]], None] = lambda partitions: None

@@ -10,6 +10,7 @@ from consumer_bench import (
     COUNT,
     FIRST,
     SECOND,
+    Client,
     Faking,
     Member,
     raising,
@@ -19,6 +20,7 @@ from consumer_bench import (
 
 from millstream.broker.kafka.consumer import KafkaConsumer
 from millstream.broker.kafka.failures import Watch
+from millstream.broker.kafka.peer import Peer
 from millstream.broker.ports import ConsumerSettings
 from millstream.errors import BrokerError
 from millstream.lifecycle import ManualClock
@@ -105,6 +107,38 @@ def test_each_commit_gets_its_own_answer_in_whatever_order_they_come(member: Mem
     member.consumer.close()
     assert [name for name, _ in answers] == ["third", "first", "last"]
     assert isinstance(answers[2][1], BrokerError)
+
+
+DENIED = KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED, "no")
+UNWRITTEN = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "no")
+GRANT = "kafka-acls.sh --add --allow-principal User:NAME --operation Read"
+
+
+def test_who_may_not_commit_is_told_with_the_command_that_grants_it() -> None:
+    """Asked for, answered, and of one partition alone."""
+    member = Member(peer=Peer("127.0.0.1:1", "consumer", group="g"))
+    member.client.rebalance("assign", FIRST)
+    told: list[Exception | None] = []
+    member.consumer.commit({FIRST: 1}, told.append)
+    member.client.answer(0, DENIED)
+    member.consumer.commit({FIRST: 2}, told.append)
+    member.client.answer(1, of_each=UNWRITTEN)
+    member.client.refusing = DENIED
+    with pytest.raises(BrokerError) as refused:
+        member.consumer.commit_now({FIRST: 3})
+    member.client.refusing, member.client.answering = None, UNWRITTEN
+    with pytest.raises(BrokerError) as refused_in_part:
+        member.consumer.commit_now({FIRST: 4})
+    for error in (told[0], refused.value):
+        assert f"committing positions: not authorized (no); grant Read on the group g: {GRANT} --group g" in str(error)
+    for error in (told[1], refused_in_part.value):
+        assert f"grant Read and Describe on the topic t: {GRANT} --operation Describe --topic t --boot" in str(error)
+
+
+def test_a_subscription_that_cannot_be_is_told_with_whom_it_is_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Client, "subscribe", lambda *_, **__: raising(AWAY)([]))
+    with pytest.raises(BrokerError, match=r"subscribing to t: the broker is away \(bootstrap\.servers 127\.0\.0\.1:1\)"):
+        Member()
 
 
 def test_a_seek_of_a_partition_that_stays_holds_when_it_is_sought_while_another_comes(member: Member) -> None:

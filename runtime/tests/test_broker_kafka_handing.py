@@ -8,9 +8,11 @@ from confluent_kafka import KafkaError, KafkaException
 
 from millstream.broker.kafka.flight import Pending
 from millstream.broker.kafka.handing import Hand
+from millstream.broker.kafka.peer import Peer
 from millstream.broker.ports import Outgoing
 from millstream.errors import BrokerError, RecordTooLargeError
 
+EVE = Peer("127.0.0.1:1", "producer", principal="User:eve")
 TOO_LARGE = KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
 
 
@@ -38,7 +40,7 @@ class Client:
 
 
 def handed(client: Client, batch: Outgoing, partitions: int = 1, piece: int = 100) -> tuple[int, dict[int, Exception]]:
-    hand = Hand(lambda *_: None, ignore_keys=False, report_each=False)
+    hand = Hand(EVE, lambda *_: None, ignore_keys=False, report_each=False)
     pending = Pending(batch, lambda _: None, 0)
     hand.place(pending, partitions, 1_000)
     for stop in sorted({min(piece, len(batch.values)), len(batch.values)}):
@@ -96,3 +98,17 @@ def test_a_refusal_for_another_reason_says_it() -> None:
     assert count == 0
     assert isinstance(failures[0], BrokerError)
     assert "writing to topic 'lines'" in str(failures[0])
+
+
+def test_who_may_not_write_to_a_topic_is_told_with_the_command_that_grants_it() -> None:
+    """librdkafka refuses rows at once for a topic that the brokers have refused before."""
+
+    class Refused(Client):
+        def produce(self, *arguments: Any, **named: Any) -> None:
+            raise KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+
+    for headers in (None, [()]):
+        _, failures = handed(Refused(), Outgoing("lines", VALUES[:1], headers=headers))
+        said = str(failures[0])
+        assert said.startswith("writing to topic 'lines': not authorized, as User:eve (")
+        assert "--allow-principal User:eve --operation Write --operation Describe --topic lines --bootstrap" in said

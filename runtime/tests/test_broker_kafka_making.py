@@ -14,6 +14,7 @@ from millstream.broker.kafka.contact import Patience, await_contact, steps
 from millstream.broker.kafka.failures import Watch, explained
 from millstream.broker.kafka.lines import Seldom
 from millstream.broker.kafka.making import Making, check_resolvable
+from millstream.broker.kafka.peer import Peer
 from millstream.broker.ports import ConsumerSettings, ProducerSettings
 from millstream.errors import BrokerError, ConfigError, FencedError
 from millstream.lifecycle import ManualClock, StopToken
@@ -177,8 +178,29 @@ def test_a_missing_right_is_told_with_whose_it_is_and_the_command_that_grants_it
     said = str(explained(KafkaError(code, "no"), "doing", peer, "t"))
     assert said.startswith(f"doing: not authorized, as User:eve ({client}.override.sasl.jaas.config) (no); grant ")
     right, *instead = granted.split("; ")
-    command = f"kafka-acls.sh --add --allow-principal User:eve {right} --bootstrap-server {SERVERS}"
-    assert "; ".join([command, *instead]) in said
+    command = f"kafka-acls.sh --add --allow-principal User:eve {right} --bootstrap-server {SERVERS} --command-config"
+    whose = "admin.properties; admin.properties holds security.protocol and the login of one who may grant it"
+    assert "; ".join([f"{command} {whose}", *instead]) in said
+
+
+@pytest.mark.parametrize("given", ["worker", "connector"])
+def test_the_command_that_grants_a_right_has_a_file_with_a_login_where_the_brokers_ask_for_one(given) -> None:
+    def said(protocol: str) -> str:
+        asked = {"security.protocol": protocol}
+        worker, own = (asked, {}) if given == "worker" else ({}, asked)
+        peer = Making(SERVERS, {f"producer.{name}": text for name, text in worker.items()}).peer("producer", own)
+        return str(explained(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "no"), "doing", peer, "t"))
+
+    assert said("PLAINTEXT").endswith(f"--bootstrap-server {SERVERS}")
+    assert f"--bootstrap-server {SERVERS} --command-config admin.properties; admin.properties holds" in said("SSL")
+
+
+@pytest.mark.parametrize("code", [KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN])
+def test_who_does_not_answer_is_told_with_the_setting_that_names_him(code) -> None:
+    peer = making().peer("consumer", {"bootstrap.servers": "127.0.0.1:2"})
+    error = explained(KafkaError(code, "no answer"), "committing positions", peer)
+    assert str(error) == "committing positions: no answer (consumer.override.bootstrap.servers 127.0.0.1:2)"
+    assert error.retriable
 
 
 class Probe:
@@ -373,12 +395,12 @@ AGAIN_A_MEMBER = [
 
 @pytest.mark.parametrize("name", [*JAVAS_RETRIABLE, *AGAIN_A_MEMBER])
 def test_what_brokers_and_groups_mend_by_themselves_passes(name):
-    assert explained(KafkaError(getattr(KafkaError, name), "x"), "doing").retriable
+    assert explained(KafkaError(getattr(KafkaError, name), "x"), "doing", Peer("")).retriable
 
 
 def test_every_error_that_is_there_is_one_of_a_record_or_none_that_may_be_left_out():
     names = [name for name in dir(KafkaError) if isinstance(getattr(KafkaError, name), int)]
-    found = {name: explained(KafkaError(getattr(KafkaError, name), "x"), "doing") for name in names}
+    found = {name: explained(KafkaError(getattr(KafkaError, name), "x"), "doing", Peer("")) for name in names}
     assert {name for name, error in found.items() if error.skippable} == {
         *("INVALID_MSG_SIZE", "INVALID_RECORD", "INVALID_TIMESTAMP", "MSG_SIZE_TOO_LARGE", "POLICY_VIOLATION"),
         *("RECORD_LIST_TOO_LARGE", "TOPIC_EXCEPTION"),

@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from millstream.broker.kafka.peer import Peer
 from millstream.broker.kafka.search import LOOK_SECONDS, Search
 from millstream.lifecycle import ManualClock
+
+
+PEER = Peer("127.0.0.1:1")
 
 
 class Client:
@@ -35,13 +39,13 @@ def test_whole_names_are_found_and_internal_ones_only_where_that_is_asked_for(cl
     client, subscribed = Client(clock), []
     client.topics = ["a-1", "a-12", "__a"]
     for internal in (False, True):
-        Search(re.compile("a-.|__a"), 300.0, internal, clock).look(client, subscribed.append)  # type: ignore[arg-type]
+        Search(re.compile("a-.|__a"), 300.0, internal, PEER, clock).look(client, subscribed.append)  # type: ignore[arg-type]
     assert subscribed == [["a-1"], ["__a", "a-1"]]
 
 
 def test_while_nothing_matches_it_is_looked_for_each_second_and_later_as_seldom_as_metadata(clock: ManualClock) -> None:
     client, subscribed = Client(clock), []
-    search = Search(re.compile("a"), 300.0, False, clock)
+    search = Search(re.compile("a"), 300.0, False, PEER, clock)
     for _ in range(10):
         search.look(client, subscribed.append)  # type: ignore[arg-type]
         clock.advance(0.5)
@@ -59,7 +63,7 @@ def test_brokers_that_are_away_are_said_once_again_every_30_seconds_and_once_whe
     caplog.set_level(logging.INFO)
     client, began = Client(clock), clock.monotonic()
     client.topics = None
-    search = Search(re.compile("a.*"), 300.0, False, clock)
+    search = Search(re.compile("a.*"), 300.0, False, PEER, clock)
     while clock.monotonic() - began < 100.0:
         search.look(client, lambda topics: None)  # type: ignore[arg-type]
         clock.advance(1.0)
@@ -67,7 +71,7 @@ def test_brokers_that_are_away_are_said_once_again_every_30_seconds_and_once_whe
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 4
     assert set(said) == {
-        "looking for topics that match 'a.*': Failed to get metadata. It is tried again until they answer"
+        "looking for topics that match 'a.*': Failed to get metadata (bootstrap.servers 127.0.0.1:1). It is tried again until they answer"
     }
     client.topics = ["b"]
     for _ in range(3):

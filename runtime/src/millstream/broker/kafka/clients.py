@@ -99,7 +99,7 @@ class Line:
         except KafkaException as error:
             self._watch.heard(error_of(error))
             self._watch.check()
-            raise explained(error, f"writing to {self._watch.peer}", self._watch.peer) from error
+            raise explained(error, "writing rows", self._watch.peer) from error
 
     def _make(self) -> "Producer":
         more: dict[str, str | int | bool] = {"batch.size": self.batch_size}

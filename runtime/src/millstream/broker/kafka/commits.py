@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import TopicPartition as At
 
 from millstream.broker.kafka.failures import PASSING, UNKNOWN, error_of, explained
+from millstream.broker.kafka.peer import Peer
 from millstream.broker.kafka.places import Questions
 from millstream.errors import BrokerError, IllegalStateError, UnknownTopicError
 from millstream.lifecycle import Clock
@@ -28,8 +29,9 @@ ANSWER_SECONDS = 1.0
 class Commits:
     """Commits under way, each with what it asked for: an answer repeats that, and may come out of turn."""
 
-    def __init__(self, gone: "Gone") -> None:
+    def __init__(self, gone: "Gone", peer: Peer) -> None:
         self._gone = gone
+        self._peer = peer
         self._waiting: list[tuple[Asked, Done | None]] = []
 
     def asked(self, offsets: Mapping[TopicPartition, int], done: Done | None) -> None:
@@ -45,8 +47,9 @@ class Commits:
         for at in offsets:
             self.heard(at.error or error, at.topic)
         if done is not None:
-            first = error or next((at.error for at in offsets if at.error is not None), None)
-            done(None if first is None else explained(first, DOING))
+            refused = next((at for at in offsets if at.error is not None), None)
+            topic, first = (None, error) if refused is None else (refused.topic, error or refused.error)
+            done(None if first is None else explained(first, DOING, self._peer, topic))
 
     def heard(self, error: KafkaError | None, topic: str) -> None:
         if error is not None and error.code() in UNKNOWN:
@@ -134,7 +137,7 @@ class Committing:
         try:
             self._client.commit(offsets=_ats(possible), asynchronous=True)
         except KafkaException as error:
-            raise explained(error, DOING) from error
+            raise explained(error, DOING, self._questions.peer) from error
         self._ever.update(possible)
         if done is not None and len(possible) < len(offsets):
             done = _in_part(done, _of_gone(offsets.keys() - possible.keys()))
@@ -177,12 +180,13 @@ class Committing:
         try:
             answers = self._client.commit(offsets=_ats(offsets), asynchronous=False)
         except KafkaException as error:
-            raise explained(error, DOING) from error
+            raise explained(error, DOING, self._questions.peer) from error
         self._ever.update(offsets)
         for at in answers or ():
             if at.error is not None:
                 self._commits.heard(at.error, at.topic)
-                raise explained(at.error, f"committing the position of {at.topic}-{at.partition}")
+                doing = f"committing the position of {at.topic}-{at.partition}"
+                raise explained(at.error, doing, self._questions.peer, at.topic)
 
     def _commit_anew(self, partitions: Iterable[TopicPartition]) -> None:
         """They begin anew: a position in the former ones may have come to the brokers when these were there already."""

@@ -116,12 +116,12 @@ class Events:
 class KafkaConsumer(Steering, Committing):
     def __init__(self, making: Making, settings: ConsumerSettings, watch: Watch, clock: Clock) -> None:
         gone = Gone(clock)
-        commits = Commits(gone)
+        commits = Commits(gone, watch.peer)
         java, more = _composed(making, settings)
         client = making.consumer(java, {**more, "on_commit": commits.answered}, watch, Listening(gone.made_anew))
         questions = Questions(client, watch, making.api_seconds("consumer", settings.overrides), clock)
         questions.made_anew = gone.has
-        places = Places(client, settings.group is not None and _piecewise(making, java))
+        places = Places(client, settings.group is not None and _piecewise(making, java), watch.peer)
         Steering.__init__(self, places)
         Committing.__init__(self, client, settings.group, commits, questions, gone)
         self._settings = settings

@@ -100,12 +100,10 @@ def error_of(error: KafkaException | KafkaError) -> KafkaError:
     return inner if isinstance(inner, KafkaError) else KafkaError(KafkaError._FAIL, str(error))
 
 
-def explained(
-    error: KafkaException | KafkaError, doing: str, peer: Peer | None = None, topic: str | None = None
-) -> BrokerError:
+def explained(error: KafkaException | KafkaError, doing: str, peer: Peer, topic: str | None = None) -> BrokerError:
     """The error as one of ours; doing: what was tried, such as `writing to topic 'a'`.
 
-    peer, topic: who was refused, and what for, where rights may be missing.
+    peer, topic: who does not answer, or who was refused, and what for, where rights may be missing.
     """
     found = error_of(error)
     code, said = found.code(), found.str()
@@ -116,9 +114,11 @@ def explained(
     if code in TOO_LARGE:
         return RecordTooLargeError(f"{doing}: {said}; {TOO_LARGE_REMEDY}")
     if code in RIGHTS:
-        return BrokerError(_unauthorized(code, f"{doing}: not authorized", said, peer or Peer(""), topic))
+        return BrokerError(_unauthorized(code, f"{doing}: not authorized", said, peer, topic))
     if code in NO_RESET:
         return BrokerError(f"{doing}: {said}; {RESET}")
+    if code in UNREACHABLE and peer.servers:
+        said = f"{said} ({peer})"
     return BrokerError(f"{doing}: {said}", retriable=code in PASSING or found.retriable(), skippable=code in ODD)
 
 
@@ -136,11 +136,16 @@ def _unauthorized(code: int, doing: str, said: str, peer: Peer, topic: str | Non
     operations = " ".join(f"--operation {right}" for right in rights)
     granted = f"--add --allow-principal {peer.principal or 'User:NAME'} {operations} --{on}"
     command = f"kafka-acls.sh {granted} --bootstrap-server {peer.servers or 'HOST:PORT'}"
+    if peer.secured:
+        command = f"{command} {AS_WHO_MAY}"
     who = f", as {peer.who}" if peer.who else ""
     instead = f"; {IDEMPOTENT}" if rights == ("IdempotentWrite",) else ""
     return f"{doing}{who} ({said}); grant {' and '.join(rights)} on the {on}: {command}{instead}"
 
 
+AS_WHO_MAY = (
+    "--command-config admin.properties; admin.properties holds security.protocol and the login of one who may grant it"
+)
 TOO_LARGE_REMEDY = (
     "raise max.message.bytes of the topic, message.max.bytes of the brokers or producer.max.request.size of the worker"
 )

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from millstream.broker.kafka.failures import TOO_LARGE, TOO_LARGE_REMEDY, error_of, explained
 from millstream.broker.kafka.flight import BY_KEY, Pending, arrived
+from millstream.broker.kafka.peer import Peer
 from millstream.broker.ports import Outgoing
 from millstream.errors import BrokerError, RecordTooLargeError
 
@@ -26,7 +27,8 @@ Report = Callable[[KafkaError | None, Message], None]
 class Hand:
     """refused: hears of each record that was not written.   report_each: whether of written ones is heard, too."""
 
-    def __init__(self, refused: Refused, ignore_keys: bool, report_each: bool) -> None:
+    def __init__(self, peer: Peer, refused: Refused, ignore_keys: bool, report_each: bool) -> None:
+        self._peer = peer
         self._refused = refused
         self._ignore_keys = ignore_keys
         self._report_each = report_each
@@ -63,7 +65,7 @@ class Hand:
             try:
                 _one(client, pending.batch, row, (pending.partition(row), report))
             except KafkaException as error:
-                pending.failures[row] = _at_once(pending.batch, row, error)
+                pending.failures[row] = _at_once(pending.batch, row, error, self._peer)
             except BaseException:
                 pending.failures[row] = refused
                 raise
@@ -86,7 +88,7 @@ class Hand:
                 deque(calls, 0)  # all the calls, without one step of the interpreter between them
             except KafkaException as error:
                 row = stop - length_hint(values) - 1
-                pending.failures[row] = _at_once(batch, row, error)
+                pending.failures[row] = _at_once(batch, row, error, self._peer)
             else:
                 return
 
@@ -99,7 +101,7 @@ class Hand:
                 hear = self._report_row(pending, row) if self._report_each else report
                 _one(client, pending.batch, row, (pending.partition(row), hear))
             except KafkaException as error:
-                pending.failures[row] = _at_once(pending.batch, row, error)
+                pending.failures[row] = _at_once(pending.batch, row, error, self._peer)
 
     def _report(self, pending: Pending) -> Report:
         return partial(self._hear, pending)
@@ -199,8 +201,8 @@ def _bytes(column: Sequence[bytes | None]) -> int:
         return sum(len(one) for one in column if one is not None)
 
 
-def _at_once(batch: Outgoing, row: int, error: KafkaException) -> BrokerError:
+def _at_once(batch: Outgoing, row: int, error: KafkaException, peer: Peer) -> BrokerError:
     inner = error_of(error)
     if inner.code() in TOO_LARGE:
         return too_large(batch, row, "producer.max.request.size lets through")
-    return explained(inner, f"writing to topic {batch.topic!r}")
+    return explained(inner, f"writing to topic {batch.topic!r}", peer, batch.topic)

@@ -62,6 +62,7 @@ class Making:
             group,
             {name: found[name] for name in AUTHORITY if name in found},
             _talk(java) != _talk(self.settings("admin", {})),
+            found["security.protocol"] != "PLAINTEXT",
         )
 
     def producer(self, java: Mapping[str, str], more: Mapping[str, Any], watch: Watch) -> Producer:

@@ -62,7 +62,7 @@ class Membership:
             return
         max_age = int(self._java.get("metadata.max.age.ms", MAX_AGE_MS)) / 1000
         internal = self._java.get("exclude.internal.topics", "true").lower() == "false"
-        self._search = Search(pattern, max_age, internal, clock)
+        self._search = Search(pattern, max_age, internal, self._questions.peer, clock)
 
     def follow(self) -> None:
         """What is due before a poll. Raises what kept partitions from being begun."""
@@ -116,7 +116,7 @@ class Membership:
             else:
                 self._client.unsubscribe()
         except KafkaException as error:
-            raise explained(error, f"subscribing to {', '.join(topics)}") from error
+            raise explained(error, f"subscribing to {', '.join(topics)}", self._questions.peer) from error
 
     def _assigned(self, client: "Consumer", ats: list[At]) -> None:
         self._coming += [TopicPartition(at.topic, at.partition) for at in ats]

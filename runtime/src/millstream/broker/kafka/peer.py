@@ -16,6 +16,7 @@ class Peer:
     shown:     the setting that it comes from, of a certificate or a login.
     authority: whom a broker's certificate may be signed by, and whether its name counts, in librdkafka's settings.
     apart:     it talks to others, or in another way, than the worker did when it started.
+    secured:   whether whoever talks to them has to log in, or to encrypt.
     """
 
     servers: str
@@ -27,6 +28,7 @@ class Peer:
     group: str = ""
     authority: Mapping[str, str] = field(default_factory=dict)
     apart: bool = False
+    secured: bool = False
 
     def __str__(self) -> str:
         return f"{self.names.get('bootstrap.servers', 'bootstrap.servers')} {self.servers}"

@@ -7,6 +7,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as At
 
 from millstream.broker.kafka.failures import NEW, Watch, error_of, explained
+from millstream.broker.kafka.peer import Peer
 from millstream.lifecycle import Clock, StopToken
 from millstream_api.records import TopicPartition
 
@@ -28,6 +29,10 @@ class Questions:
         self._clock = clock
         self._rest = StopToken()  # never set: to wait on
         self.made_anew: Callable[[str], bool] = lambda topic: False
+
+    @property
+    def peer(self) -> Peer:
+        return self._watch.peer
 
     def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         wanted = [At(*partition) for partition in partitions]
@@ -75,13 +80,14 @@ class Places:
     piecewise: partitions come and go one by one (cooperative), else all at once (eager, or without a group).
     """
 
-    def __init__(self, client: "Consumer", piecewise: bool) -> None:
+    def __init__(self, client: "Consumer", piecewise: bool, peer: Peer) -> None:
         self.of: dict[TopicPartition, int] = {}
         self.paused: set[TopicPartition] = set()
         self.noting = False
         self.jumped: set[TopicPartition] = set()
         self._client = client
         self._piecewise = piecewise
+        self._peer = peer
         self._dropped: set[TopicPartition] = set()
         self._moved: set[TopicPartition] = set()  # noted, and not applied yet
         self._turned: set[TopicPartition] = set()  # paused or resumed
@@ -93,9 +99,9 @@ class Places:
         if awake := self._resting.difference(self.paused).intersection(new):
             self._resume(awake)
         if self._piecewise:
-            _steer(lambda: self._client.incremental_assign(self._ats(new)))
+            _steer(self._peer, lambda: self._client.incremental_assign(self._ats(new)))
         else:
-            _steer(lambda: self._client.assign(self._ats(self.of)))
+            _steer(self._peer, lambda: self._client.assign(self._ats(self.of)))
         for noted in (self._moved, self._turned, self.jumped):
             noted.difference_update(new)
         if rest := self.paused.intersection(new):
@@ -111,9 +117,9 @@ class Places:
             self._moved.discard(partition)
             self._turned.discard(partition)
         if self._piecewise:
-            _steer(lambda: self._client.incremental_unassign([At(*partition) for partition in gone]))
+            _steer(self._peer, lambda: self._client.incremental_unassign([At(*partition) for partition in gone]))
         else:
-            _steer(self._client.unassign)
+            _steer(self._peer, self._client.unassign)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         if partition not in self.of:
@@ -164,10 +170,10 @@ class Places:
 
     def _pause(self, partitions: Collection[TopicPartition]) -> None:
         self._resting.update(partitions)
-        _steer(lambda: self._client.pause(self._ats(partitions)))
+        _steer(self._peer, lambda: self._client.pause(self._ats(partitions)))
 
     def _resume(self, partitions: Collection[TopicPartition]) -> None:
-        _steer(lambda: self._client.resume([At(*partition) for partition in partitions]))
+        _steer(self._peer, lambda: self._client.resume([At(*partition) for partition in partitions]))
         self._resting.difference_update(partitions)
 
     def _move(self, partition: TopicPartition) -> None:
@@ -175,7 +181,7 @@ class Places:
             self._client.seek(self._ats([partition])[0])
         except KafkaException:  # not yet being read: it is given anew, with its position
             if self._piecewise:
-                _steer(lambda: self._client.incremental_unassign([At(*partition)]))
+                _steer(self._peer, lambda: self._client.incremental_unassign([At(*partition)]))
             self.give([partition])
         self._dropped.discard(partition)
         self._moved.discard(partition)
@@ -184,8 +190,8 @@ class Places:
         return [At(each.topic, each.partition, self.of[each]) for each in partitions if each in self.of]
 
 
-def _steer(step: Callable[[], None]) -> None:
+def _steer(peer: Peer, step: Callable[[], None]) -> None:
     try:
         step()
     except KafkaException as error:
-        raise explained(error, "steering the consumer") from error
+        raise explained(error, "steering the consumer", peer) from error

@@ -9,6 +9,7 @@ from confluent_kafka import KafkaException
 
 from millstream.broker.complaint import Complaint
 from millstream.broker.kafka.failures import explained
+from millstream.broker.kafka.peer import Peer
 from millstream.lifecycle import Clock
 
 if TYPE_CHECKING:
@@ -26,10 +27,11 @@ class Search:
     internal: topics of the brokers' own are looked at, too (`exclude.internal.topics=false`).
     """
 
-    def __init__(self, pattern: re.Pattern[str], max_age: float, internal: bool, clock: Clock) -> None:
+    def __init__(self, pattern: re.Pattern[str], max_age: float, internal: bool, peer: Peer, clock: Clock) -> None:
         self._pattern = pattern
         self._max_age = max_age
         self._internal = internal
+        self._peer = peer
         self._clock = clock
         self._found: frozenset[str] = frozenset()
         self._next = clock.monotonic()
@@ -44,7 +46,7 @@ class Search:
             known = client.list_topics(timeout=LOOK_SECONDS).topics
         except KafkaException as error:
             self._next = self._clock.monotonic() + FAILED_SECONDS
-            self._complaint.failed(f"{explained(error, self._doing)}. It is tried again until they answer")
+            self._complaint.failed(f"{explained(error, self._doing, self._peer)}. It is tried again until they answer")
             return
         self._complaint.mended()
         names = (name for name in known if self._internal or not name.startswith("__"))

@@ -43,7 +43,7 @@ class Settling:
         self._rounds = Rounds(f"{settings.client_id} rounds", self._go_on, self.terms.linger, clock)
         self._passing = Passing(self._flight, self._rounds, self.terms.in_order, self._nothing_again)
         ignore_keys = self.terms.java.get("partitioner.ignore.keys", "false").lower() == "true"
-        self._hand = Hand(self._refused, ignore_keys, settings.report_each)
+        self._hand = Hand(watch.peer, self._refused, ignore_keys, settings.report_each)
         self._again: list[tuple[Pending, int]] = []
         self._astray = Astray(self._hand, topics, settings.transactional_id is not None)
         self._batch_size = self.terms.batch_size  # halved each time that one was too large
