@@ -137,7 +137,9 @@ def test_who_may_not_commit_is_told_with_the_command_that_grants_it() -> None:
 
 def test_a_subscription_that_cannot_be_is_told_with_whom_it_is_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Client, "subscribe", lambda *_, **__: raising(AWAY)([]))
-    with pytest.raises(BrokerError, match=r"subscribing to t: the broker is away \(bootstrap\.servers 127\.0\.0\.1:1\)"):
+    with pytest.raises(
+        BrokerError, match=r"subscribing to t: the broker is away \(bootstrap\.servers 127\.0\.0\.1:1\)"
+    ):
         Member()
 
 

@@ -12,7 +12,6 @@ from millstream.broker.kafka.peer import Peer
 from millstream.broker.kafka.search import LOOK_SECONDS, Search
 from millstream.lifecycle import ManualClock
 
-
 PEER = Peer("127.0.0.1:1")
 
 

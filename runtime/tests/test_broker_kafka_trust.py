@@ -3,6 +3,7 @@
 import datetime
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from millstream.broker.kafka import trust
 from millstream.broker.kafka.failures import Watch
 from millstream.broker.kafka.peer import Peer
-from millstream.broker.kafka.trust import TRUSTED, found_out
+from millstream.broker.kafka.trust import TRUSTED, Inquiry, found_out
 from millstream.errors import BrokerError
+from millstream.lifecycle import ManualClock
 
 NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)
@@ -91,8 +93,8 @@ def test_a_name_that_is_right_or_does_not_count_is_not_blamed(tmp_path: Path) ->
         assert found_out(said, {**known, "ssl.endpoint.identification.algorithm": "none"}) == TRUSTED
         watch = Watch("c", Peer("localhost:1", authority=known))
         watch.heard(KafkaError(KafkaError._SSL, said.replace("127.0.0.1", "localhost")))
-    with pytest.raises(BrokerError, match=r"yet Python trusts it .*check ssl\.truststore\.location") as caught:
-        watch.check()
+        with pytest.raises(BrokerError, match=r"yet Python trusts it .*check ssl\.truststore\.location") as caught:
+            watch.check()
     assert "is not for" not in str(caught.value)
 
 
@@ -115,3 +117,56 @@ def test_an_intermediate_ca_without_its_root_is_told_as_librdkafka_takes_it(tmp_
 def test_nobody_there_is_no_answer() -> None:
     assert found_out("ssl://127.0.0.1:1/bootstrap: x", {}) == ""
     assert found_out("no address", {}) == ""
+
+
+DISTRUST = "ssl://kafka.example:1/bootstrap: certificate verify failed: x, verify that ssl.ca.location is"
+
+
+@pytest.fixture
+def looked_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Set once somebody looks a name up. No name server answers until the test is over."""
+    asked, over = threading.Event(), threading.Event()
+
+    def silent(*_: object, **__: object) -> None:
+        asked.set()
+        over.wait(30.0)
+        raise OSError("Temporary failure in name resolution")
+
+    monkeypatch.setattr("millstream.broker.kafka.trust.socket.create_connection", silent)
+    yield asked
+    over.set()
+
+
+def test_a_callback_of_the_client_does_not_wait_for_a_name_server(looked_up: threading.Event) -> None:
+    watch = Watch("c", Peer("kafka.example:1"))
+    began = time.monotonic()
+    inquiries = set()
+    for _ in range(3):
+        watch.heard(KafkaError(KafkaError._SSL, DISTRUST))
+        inquiries.add(watch._distrust)
+    assert time.monotonic() - began < trust.ANSWER_SECONDS
+    assert looked_up.wait(10.0)
+    assert len(inquiries) == 1
+
+
+def test_what_is_not_found_out_in_time_is_told_as_far_as_it_is_known(looked_up: threading.Event) -> None:
+    clock = ManualClock()
+    inquiry = Inquiry(DISTRUST, {}, clock)
+    assert looked_up.wait(10.0)
+    clock.advance(trust.ANSWER_SECONDS)
+    assert inquiry.answer() == ""
+
+
+def test_a_distrusted_client_waits_for_the_reason_once_and_no_longer_than_that(
+    looked_up: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trust, "ANSWER_SECONDS", 0.05)
+    watch = Watch("c", Peer("kafka.example:1"))
+    watch.heard(KafkaError(KafkaError._SSL, DISTRUST))
+    watch.give_up(BrokerError("nobody answered"))
+    for _ in range(2):
+        with pytest.raises(
+            BrokerError, match=r"certificate verify failed: x; check ssl\.truststore\.location"
+        ) as caught:
+            watch.check()
+        assert not caught.value.retriable

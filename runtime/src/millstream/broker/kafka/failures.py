@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from millstream.broker.complaint import Complaint
 from millstream.broker.kafka.peer import Peer
-from millstream.broker.kafka.trust import found_out
+from millstream.broker.kafka.trust import Inquiry
 from millstream.errors import BrokerError, FencedError, RecordTooLargeError, UnknownTopicError
 from millstream.lifecycle import Clock
 
@@ -165,6 +165,7 @@ class Watch:
         self._lock = threading.Lock()
         self._problem: str | None = None
         self._hopeless: BrokerError | None = None
+        self._distrust: Inquiry | None = None
 
     def heard(self, error: KafkaError) -> None:
         said, code = error.str(), error.code()
@@ -175,7 +176,7 @@ class Watch:
             settings = f"{self.peer.setting('sasl.jaas.config')} and {self.peer.setting('sasl.mechanism')}"
             hopeless = BrokerError(f"logging in to {self.peer} failed: {said}; check {settings}")
         elif code == KafkaError._SSL and "certificate verify failed" in said:
-            hopeless = self._hopeless or BrokerError(f"TLS with {self.peer} failed: {self._distrust(said)}")
+            self._distrusted(said)
         elif any(alert in said for alert in ALERTS):
             store, instead = map(self.peer.setting, ("ssl.keystore.location", "ssl.keystore.certificate.chain"))
             hopeless = BrokerError(
@@ -204,6 +205,7 @@ class Watch:
 
     def check(self) -> None:
         """Raise what cannot pass by itself: a wrong password, an untrusted certificate, a missing right."""
+        self._conclude()
         if self._hopeless is not None:
             raise self._hopeless
 
@@ -212,12 +214,26 @@ class Watch:
 
     def give_up(self, why: BrokerError) -> None:
         """Nothing more is hoped for, unless an answer came meanwhile; what was heard before is the better reason."""
+        self._conclude()
         with self._lock:
             if not self.met:
                 self._hopeless = self._hopeless or why
 
-    def _distrust(self, said: str) -> str:
-        told = found_out(said, self.peer.authority)
+    def _distrusted(self, said: str) -> None:
+        """In a callback of the client, in which nothing may wait: why is asked elsewhere."""
+        with self._lock:
+            if self._hopeless is None and self._distrust is None:
+                self._distrust = Inquiry(said, self.peer.authority)
+
+    def _conclude(self) -> None:
+        inquiry = self._distrust
+        if inquiry is not None and self._hopeless is None:
+            hopeless = BrokerError(f"TLS with {self.peer} failed: {self._reason(inquiry)}")
+            with self._lock:
+                self._hopeless = self._hopeless or hopeless
+
+    def _reason(self, inquiry: Inquiry) -> str:
+        told = inquiry.answer()
         if not isinstance(told, str):
             host, names = told
             return (
@@ -226,7 +242,9 @@ class Watch:
                 "advertised.listeners, or have a certificate made for this name "
                 f"({self.peer.setting('ssl.endpoint.identification.algorithm')}= switches the check off)"
             )
-        why = said.partition(", verify that ssl.ca.location")[0] + (told and f" ({told})")  # its own name for it
+        why = inquiry.said.partition(", verify that ssl.ca.location")[0] + (
+            told and f" ({told})"
+        )  # its own name for it
         store = self.peer.setting("ssl.truststore.location")
         instead = self.peer.setting("ssl.truststore.certificates")
         return f"{why}; check {store} (or {instead}): it must hold the CA of the brokers' certificates"

@@ -3,14 +3,44 @@
 import re
 import socket
 import ssl
+import threading
 from collections.abc import Mapping
 from typing import Any
 
-SECONDS = 3.0
+from millstream.lifecycle import Clock, SystemClock, spawn
+
+SECONDS = 3.0  # a connection or a step of it
+ANSWER_SECONDS = 10.0  # all of it, names looked up included
 ANOTHER_NAME = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 TRUSTED = "yet Python trusts it with the same settings: without a store, librdkafka may look for the system's elsewhere"
 PYTHONS = ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN  # its own by default, and not librdkafka's
 ADDRESS = re.compile(r"ssl://(.+):(\d+)/")
+
+
+class Inquiry:
+    """Finds that out on a thread of its own: names may be looked up, and connections made, for long.
+
+    librdkafka's callbacks begin it, and nobody waits for it there, nor elsewhere for more than ANSWER_SECONDS in all.
+    """
+
+    def __init__(self, said: str, authority: Mapping[str, str], clock: Clock | None = None) -> None:
+        self.said = said
+        self._found: tuple[str, list[str]] | str = ""
+        self._over = threading.Event()
+        self._clock = clock or SystemClock()
+        self._until = self._clock.monotonic() + ANSWER_SECONDS
+        spawn("certificate inquiry", lambda _: self._find(authority))
+
+    def answer(self) -> tuple[str, list[str]] | str:
+        """As `found_out`; "" when it was not found out in time."""
+        self._over.wait(max(self._until - self._clock.monotonic(), 0.0))
+        return self._found
+
+    def _find(self, authority: Mapping[str, str]) -> None:
+        try:
+            self._found = found_out(self.said, authority)
+        finally:
+            self._over.set()
 
 
 def found_out(said: str, authority: Mapping[str, str]) -> tuple[str, list[str]] | str:
