@@ -436,7 +436,26 @@ def test_rows_whose_partition_is_gone_go_to_another_and_none_is_told_before(
     assert producer.flush(1.0) == 0
     assert [delivered.failures for delivered in told] == [{}]
     assert cluster.written == [("t", BY_KEY, value) for value in (b"a", b"a", b"b")]
-    assert "3 rows waited for partitions that topic 't' no longer has" in caplog.text
+    assert caplog.text.count("topic 't' was deleted and made anew with fewer partitions: rows that waited") == 1
+
+
+def test_that_rows_are_astray_is_said_once_for_each_time_that_a_topic_is_made_anew(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    producer, told = producer_on(cluster), []
+    for number, seconds in enumerate((1.0, 30.0, 30.0, 60.0)):
+        cluster.away = True
+        producer.send(Outgoing("t", [b"%d" % number]), told.append)
+        lose_partitions(cluster)
+        cluster.away = False
+        assert producer.flush(1.0) == 0
+        assert caplog.text.count("was deleted and made anew") == 1
+        cluster.clock.advance(seconds)
+    cluster.at_once = {b"late": KafkaError._UNKNOWN_PARTITION}
+    producer.send(Outgoing("t", [b"late"]), told.append)
+    assert producer.flush(1.0) == 0
+    assert caplog.text.count("was deleted and made anew") == 2
+    assert [delivered.failures for delivered in told] == [{}] * 5
 
 
 def test_rows_that_librdkafka_does_not_take_for_their_partition_go_to_another(cluster: Cluster) -> None:

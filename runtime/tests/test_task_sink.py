@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from millstream.broker.ports import Incoming
-from millstream.errors import BrokerError, IllegalStateError, RetriableError
+from millstream.errors import BrokerError, IllegalStateError, RetriableError, UnknownTopicError
 from millstream.identity import State, TargetState
 from millstream.lifecycle import ManualClock
 from millstream.task.control import Control
@@ -493,6 +493,22 @@ def test_a_commit_that_fails_is_logged_and_made_again(bench: Any, caplog: pytest
     run(bench, faults=faults)
     assert bench.committed() == 1
     assert "Commit of offsets failed; the next one includes it" in caplog.text
+
+
+def test_a_commit_that_fails_for_a_topic_that_is_gone_is_no_error_of_the_task(
+    bench: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its consumer says that the topic is gone, or another one in the same name."""
+    left = [UnknownTopicError("committing positions: of t: deleted, and made anew or not yet; not committed")]
+
+    def faults(name: str) -> Exception | None:
+        return left.pop() if name == "commit" and left else None
+
+    bench.produce(["a"])
+    run(bench, faults=faults)
+    assert not left
+    assert bench.committed() == 1
+    assert "Commit of offsets failed" not in caplog.text
 
 
 def test_a_full_disk_is_said_once_although_each_commit_fails(bench: Any, caplog: pytest.LogCaptureFixture) -> None:

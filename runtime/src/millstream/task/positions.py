@@ -11,7 +11,7 @@ from typing import Any
 
 from millstream.broker.complaint import Complaint
 from millstream.broker.ports import Consumer
-from millstream.errors import BrokerError, PluginError, unexplained
+from millstream.errors import BrokerError, PluginError, UnknownTopicError, unexplained
 from millstream.lifecycle import Clock
 from millstream.task.counting import SinkTaskMetrics
 from millstream.task.errants import Errants
@@ -178,7 +178,9 @@ class Positions:
             return
         seconds, self._started = self._outside.clock.monotonic() - self._started, None
         if error is not None:
-            if offsets is not None and isinstance(error, BrokerError):
+            if isinstance(error, UnknownTopicError):  # its consumer has said so, and none of it can be committed
+                log.debug("positions in a topic that is gone: %s", error)
+            elif offsets is not None and isinstance(error, BrokerError):
                 self._complaint.failed(f"Commit of offsets failed; the next one includes it: {error}")
             elif offsets is not None:
                 log.error("Commit of offsets failed; the next one includes it", exc_info=error)

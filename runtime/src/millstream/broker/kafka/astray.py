@@ -9,12 +9,14 @@ from millstream.broker.kafka.flight import Pending
 from millstream.broker.kafka.handing import Hand
 from millstream.broker.kafka.topics import Topics
 from millstream.errors import UnknownTopicError
+from millstream.lifecycle import Clock
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer
 
 log = logging.getLogger(__name__)
 
+APART_SECONDS = 60.0
 #: rd_kafka_toppar_destroy_final and rd_kafka_msg_partitioner, librdkafka 2.16
 GONE = frozenset({KafkaError._DESTROY, KafkaError._UNKNOWN_PARTITION})
 
@@ -25,11 +27,13 @@ class Astray:
     Each is noted as failed until it is sent again, so that an equal row of its batch is taken for another.
     """
 
-    def __init__(self, hand: Hand, topics: Topics, transactional: bool) -> None:
+    def __init__(self, hand: Hand, topics: Topics, transactional: bool, clock: Clock) -> None:
         self.rows: list[tuple[Pending, int]] = []
         self._hand = hand
         self._topics = topics
         self._transactional = transactional
+        self._clock = clock
+        self._said: dict[str, float] = {}  # when rows of a topic came astray last
 
     def takes(self, pending: Pending, row: int, code: int) -> bool:
         """Whether this row was refused for its partition alone, which nobody had named: then it is kept here."""
@@ -48,13 +52,20 @@ class Astray:
         return sum(self.takes(pending, row, code) for row in refused)
 
     def scatter(self, client: "Producer") -> None:
-        topics = sorted({pending.batch.topic for pending, _ in self.rows})
-        log.warning(
-            "%d rows waited for partitions that topic %s no longer has: it was deleted and made anew. They go to those "
-            "it has now; what it had is gone",
-            *(len(self.rows), ", ".join(map(repr, topics))),
-        )
+        for topic in sorted({pending.batch.topic for pending, _ in self.rows}):
+            self._say(topic)
         rows, self.rows = self.rows, []
         for pending, row in rows:
             pending.loosen(row)
         self._hand.again(client, rows)
+
+    def _say(self, topic: str) -> None:
+        """Once: what waits was given its partition at several times, and comes astray as often."""
+        now, said = self._clock.monotonic(), self._said.get(topic)
+        self._said[topic] = now
+        if said is None or now - said >= APART_SECONDS:
+            log.warning(
+                "topic %r was deleted and made anew with fewer partitions: rows that waited for those it no longer has "
+                "go to those it has now; what it had is gone",
+                topic,
+            )

@@ -45,7 +45,7 @@ class Settling:
         ignore_keys = self.terms.java.get("partitioner.ignore.keys", "false").lower() == "true"
         self._hand = Hand(watch.peer, self._refused, ignore_keys, settings.report_each)
         self._again: list[tuple[Pending, int]] = []
-        self._astray = Astray(self._hand, topics, settings.transactional_id is not None)
+        self._astray = Astray(self._hand, topics, settings.transactional_id is not None, clock)
         self._batch_size = self.terms.batch_size  # halved each time that one was too large
         self._alone = False  # each record is a batch of its own now
         self._halve = False  # batches have to become smaller behind that
