@@ -1,7 +1,8 @@
 """A topic that is deleted and made anew under its reader: nothing of the former one is taken for the new one's."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 
 import pytest
 from confluent_kafka import KafkaError, Message
@@ -53,6 +54,46 @@ def test_a_broker_that_does_not_know_a_topic_yet_keeps_positions_from_being_comm
     stand_still(member, 60.0)
     member.consumer.commit_now({FIRST: 4})
     assert len(member.client.asked) == 2
+
+
+def committed(member: Member, position: Mapping[TopicPartition, int]) -> list[TopicPartition]:
+    """Which of them were, asked for together."""
+    before = len(member.client.asked)
+    with suppress(UnknownTopicError):
+        member.consumer.commit_now(position)
+    return [TopicPartition(at.topic, at.partition) for ats, _ in member.client.asked[before:] for at in ats]
+
+
+def test_a_partition_that_went_back_by_itself_says_nothing_of_the_others_of_a_topic_that_is_gone(
+    member: Member,
+) -> None:
+    """The new one is shorter: librdkafka begins a partition anew when its fetch is refused, each at its own time."""
+    member.client.rebalance("assign", SECOND)
+    member.poll(8)
+    member.consumer.commit({FIRST: 4, SECOND: 4})
+    member.client.answer(0, ABSENT)
+    member.client.at[FIRST] = 0
+    member.consumer.pause([SECOND])
+    member.poll(2)
+    assert committed(member, {FIRST: 2, SECOND: 4}) == [FIRST]
+    member.client.at[SECOND] = 0
+    member.consumer.resume([SECOND])
+    member.poll(2)
+    assert committed(member, {FIRST: 2, SECOND: 1}) == [FIRST, SECOND]
+    member.client.rebalance("revoke", FIRST)
+    member.client.committed_at[FIRST] = 2
+    member.client.rebalance("assign", FIRST)
+    assert member.consumer.position(FIRST) == 2
+
+
+def test_a_partition_that_is_dealt_out_behind_that_may_be_committed_while_another_is_kept(member: Member) -> None:
+    member.poll()
+    member.consumer.commit({FIRST: 4})
+    member.client.answer(0, ABSENT)
+    member.client.committed_at[SECOND] = 7
+    member.client.rebalance("assign", SECOND)
+    assert member.consumer.position(SECOND) == 0
+    assert committed(member, {FIRST: 4, SECOND: 3}) == [SECOND]
 
 
 def test_of_a_topic_that_was_made_anew_no_position_is_gone_on_from(member: Member) -> None:

@@ -66,8 +66,8 @@ class Gone:
     """Topics of which the brokers said that they are not there: made anew, theirs are other rows.
 
     A position in the former one, committed for the one that has its name now, would pass over as many rows of that. So
-    none is, until those of its partitions that are kept are dealt out again, or begin anew; nor for more than a minute,
-    since a broker that has just learnt of a topic says the same.
+    none is, until its partition is dealt out again, or begins anew; nor for more than a minute, since a broker that has
+    just learnt of a topic says the same.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -75,7 +75,7 @@ class Gone:
         self._until: dict[str, float] = {}
         self._sure: dict[str, float] = {}
         self.anew: set[str] = set()  # which certainly are: those that wait for it to be heard
-        self.begun: set[TopicPartition] = set()  # dealt out since then: read from their start
+        self.begun: set[TopicPartition] = set()  # dealt out since then, or gone back: read in what is there now
 
     def made_anew(self, topic: str) -> None:
         """It is another one in the same name now."""
@@ -96,6 +96,13 @@ class Gone:
         kept = {partition.topic for partition in set(of).difference(self.begun, partitions)}
         return {partition.topic for partition in partitions} - kept
 
+    def went_back(self, partition: TopicPartition, of: Iterable[TopicPartition]) -> None:
+        """It goes on in what is there now; the others of its topic may have to yet.   of: all there are."""
+        if self.has(partition.topic):
+            self.begun.add(partition)
+            if self.begun.issuperset(each for each in of if each.topic == partition.topic):
+                self.over([partition.topic])
+
     def over(self, topics: Iterable[str]) -> None:
         for topic in topics:
             self._until.pop(topic, None)
@@ -109,8 +116,7 @@ class Gone:
         """What may be committed."""
         if not self._until:
             return offsets
-        now = self._clock.monotonic()
-        return {at: offset for at, offset in offsets.items() if self._until.get(at.topic, now) <= now}
+        return {at: offset for at, offset in offsets.items() if at in self.begun or not self.has(at.topic)}
 
     def _not_begun(self, topic: str) -> None:
         self.begun = {partition for partition in self.begun if partition.topic != topic}
@@ -165,8 +171,7 @@ class Committing:
         try:
             found = self._client.committed([At(*partition) for partition in partitions], ANSWER_SECONDS)
             known = {TopicPartition(at.topic, at.partition): at for at in found if at.error is None and at.offset >= 0}
-            possible = self._gone.left({partition: at.offset for partition, at in known.items()})
-            again = [known[partition] for partition in possible]  # as they are: with what else was committed with them
+            again = [at for at in known.values() if not self._gone.has(at.topic)]  # with what was committed with them
             answers = self._client.commit(offsets=again, asynchronous=False) if again else ()
         except KafkaException as error:
             log.debug("whether this is a member yet: %s", error)

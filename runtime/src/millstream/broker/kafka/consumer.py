@@ -90,7 +90,6 @@ class Events:
 
     def went_back(self, partition: TopicPartition, offset: int, reached: int) -> None:
         """It goes on before the place that was reached, and nobody had sought that."""
-        self._gone.over([partition.topic])
         log.warning(
             "%s-%d goes on at offset %d, and had been read up to %d: the topic was deleted and made anew, or its log "
             "was cut. What was not read before that is gone; what is there now is read from that offset on",
@@ -281,6 +280,7 @@ class KafkaConsumer(Steering, Committing):
                 self._places.dropped(partition)
             elif partition in of:  # else it went while they were under way
                 if rows.offsets[0] < of[partition]:
+                    self._gone.went_back(partition, of)
                     self._events.went_back(partition, rows.offsets[0], of[partition])
                 of[partition] = rows.offsets[-1] + 1
                 given.append(rows)
