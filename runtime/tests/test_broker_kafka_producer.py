@@ -28,6 +28,7 @@ from millstream.errors import (
 )
 from millstream.lifecycle import ManualClock
 
+ODD = KafkaError(KafkaError.INVALID_RECORD, "invalid")
 LARGE = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE, "too large")
 UNKNOWN = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, "unknown")
 LEADERLESS = KafkaError(KafkaError.LEADER_NOT_AVAILABLE, "no leader")
@@ -55,7 +56,7 @@ class Message:
 
 
 class Client:
-    """A librdkafka producer in memory: a batch with a row of `x` in it is refused whole."""
+    """A librdkafka producer in memory: a batch with a row of `x` in it is refused whole, and one that is too large."""
 
     def __init__(self, cluster: "Cluster", settings: Mapping[str, Any]) -> None:
         self.cluster = cluster
@@ -75,15 +76,25 @@ class Client:
         if self.cluster.away:
             return 0
         while self.queue:
-            batch = [self.queue.popleft() for _ in range(1 if self.batch_size == 1 else len(self.queue))]
-            whole = any((message.content or b"").startswith(b"x") for message, _ in batch)
+            batch = self._batch()
+            error = ODD if any((message.content or b"").startswith(b"x") for message, _ in batch) else None
+            if sum(len(message.content or b"") for message, _ in batch) > self.cluster.takes:
+                error = LARGE
             for message, report in batch:
-                if not whole:
+                if error is None:
                     self.cluster.written.append((message.topic_name, message.number, message.content))
-                report(LARGE if whole else None, message)
-            if whole:
+                report(error, message)
+            if error is not None:
                 break
         return 0
+
+    def _batch(self) -> list[tuple[Message, Callable[[KafkaError | None, Any], None]]]:
+        """As librdkafka's: the first row, whatever its size, and others as long as all are within `batch.size`."""
+        batch = [self.queue.popleft()]
+        size = len(batch[0][0].content or b"")
+        while self.queue and (size := size + len(self.queue[0][0].content or b"")) <= self.batch_size:
+            batch.append(self.queue.popleft())
+        return batch
 
     def flush(self, seconds: float) -> int:
         self.poll(seconds)
@@ -125,7 +136,10 @@ class Client:
 
 @dataclass
 class Cluster:
-    """metadata: by topic what the brokers say, one after the other, the last for ever; None: it is there."""
+    """metadata: by topic what the brokers say, one after the other, the last for ever; None: it is there.
+
+    takes: bytes of a batch; nobody may know it.
+    """
 
     clock: ManualClock = field(default_factory=ManualClock)
     away: bool = False
@@ -133,6 +147,7 @@ class Cluster:
     at_once: dict[bytes, int] = field(default_factory=dict)
     metadata: dict[str, list[KafkaError | None]] = field(default_factory=dict)
     ends: list[KafkaError | None] = field(default_factory=list)
+    takes: int = 1 << 20
     limits: dict[str, int] = field(default_factory=dict)
     clients: list[Client] = field(default_factory=list)
     made: list[Callable[[], None]] = field(default_factory=list)  # done before each client is made
@@ -185,8 +200,9 @@ def test_rows_of_a_refused_batch_are_not_taken_for_written_when_no_other_client_
     cluster.made.clear()
     assert producer.flush(1.0) == 0
     (one,) = told
-    assert {row: type(error) for row, error in one.failures.items()} == {1: RecordTooLargeError}
+    assert list(one.failures) == [1]
     assert cluster.values == [b"a", b"b"]
+    assert len(cluster.clients) == 2
 
 
 def test_rows_that_were_to_be_sent_again_are_told_as_failed_when_the_producer_is_closed(cluster: Cluster) -> None:
@@ -239,6 +255,77 @@ def test_rows_that_are_sent_again_go_to_the_partition_they_were_for(
     assert partition in (0, 1, 2)
     assert producer.flush(1.0) == 0
     assert cluster.written == [("t", partition, b"a"), ("t", partition, b"b")]
+
+
+def test_a_batch_refused_for_one_of_its_rows_costs_one_client_and_the_first_one_goes_on(cluster: Cluster) -> None:
+    producer, told = producer_on(cluster, batch_size="2000"), []
+    for number in range(3):
+        producer.send(Outgoing("t", [b"a", b"xx", b"b"]), told.append)
+        assert producer.flush(1.0) == 0
+        assert len(cluster.clients) == 2 + number
+        assert producer._sending.line.client is cluster.clients[0]
+    assert [list(one.failures) for one in told] == [[1]] * 3
+    assert all(error.skippable for one in told for error in one.failures.values())  # type: ignore[attr-defined]
+    assert cluster.values == [b"a", b"b"] * 3
+    assert [client.batch_size for client in cluster.clients] == [2000, 1, 1, 1]
+
+
+def test_a_batch_that_is_too_large_costs_one_client_and_those_that_follow_are_half_as_large(cluster: Cluster) -> None:
+    """Of a topic whose limit nobody may know. The first client goes on, and is given less at once."""
+    cluster.takes = 600
+    producer, told = producer_on(cluster, batch_size="2000"), []
+    rows: list[bytes | None] = [b"%099d" % number for number in range(18)]
+    for _ in range(3):
+        producer.send(Outgoing("t", rows), told.append)
+        assert producer.flush(1.0) == 0
+    assert [one.failures for one in told] == [{}] * 3
+    assert cluster.values == rows * 3
+    assert [client.batch_size for client in cluster.clients] == [2000, 1]
+    assert producer._sending.line.client is cluster.clients[0]
+    assert 300 < producer._sending.line.batch_size < 700
+
+
+def test_a_row_as_large_as_a_batch_is_known_to_be_the_one_that_is_too_large(cluster: Cluster) -> None:
+    cluster.takes = 5_000
+    producer, told = producer_on(cluster, batch_size="2000"), []
+    producer.send(Outgoing("t", [b"a", b"-" * 6_000, b"b"]), told.append)
+    assert producer.flush(1.0) == 0
+    (one,) = told
+    assert {row: type(error) for row, error in one.failures.items()} == {1: RecordTooLargeError}
+    assert cluster.values == [b"a", b"b"]
+    assert len(cluster.clients) == 1
+
+
+def test_a_row_that_is_too_large_is_found_among_others_that_are_not(cluster: Cluster) -> None:
+    """Then batches need not become smaller."""
+    cluster.takes = 600
+    producer, told = producer_on(cluster, batch_size="2000"), []
+    producer.send(Outgoing("t", [b"a", b"-" * 700, b"b"]), told.append)
+    producer.send(Outgoing("t", [b"c"]), told.append)
+    assert producer.flush(1.0) == 0
+    assert [list(one.failures) for one in told] == [[1], []]
+    assert isinstance(told[0].failures[1], RecordTooLargeError)
+    assert cluster.values == [b"a", b"b", b"c"]
+    assert [client.batch_size for client in cluster.clients] == [2000, 1]
+    assert producer._sending.line.batch_size == 2000
+
+
+def test_in_a_transaction_a_batch_of_unknown_limit_that_is_too_large_leaves_no_row_out(cluster: Cluster) -> None:
+    """It is aborted, and goes out in smaller batches with the next."""
+    cluster.takes = 1_200
+    producer, told = producer_on(cluster, "id", batch_size="2000"), []
+    rows: list[bytes | None] = [b"%099d" % number for number in range(18)]
+    producer.begin()
+    producer.send(Outgoing("t", rows), told.append)
+    with pytest.raises(BrokerError, match="batches have to become smaller") as caught:
+        producer.commit()
+    assert caught.value.retriable
+    assert not caught.value.skippable
+    producer.abort()
+    cluster.written.clear()
+    assert [one.failures for one in transacted(producer, Outgoing("t", rows))] == [{}]
+    assert cluster.values == rows
+    assert [client.batch_size for client in cluster.clients] == [2000, 1000]
 
 
 @pytest.mark.parametrize("answer", [UNKNOWN, LEADERLESS], ids=["absent", "without a leader"])
@@ -499,8 +586,8 @@ def waited(over: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def queued(cluster: Cluster) -> list[bytes | None]:
-    return [message.content for message, _ in tuple(cluster.clients[-1].queue)]  # the rounds' thread changes it
+def queued(cluster: Cluster, client: int = -1) -> list[bytes | None]:
+    return [message.content for message, _ in tuple(cluster.clients[client].queue)]  # the rounds' thread changes it
 
 
 def test_what_comes_while_rows_are_out_waits_until_those_are_acknowledged(cluster: Cluster) -> None:
@@ -574,7 +661,7 @@ def test_rows_of_a_refused_batch_go_again_and_what_waits_behind_them_though_nobo
     cluster.clock.advance(0.01)
     producer.send(Outgoing("t", [b"c"]), told.append)
     cluster.away = False
-    waited(lambda: cluster.values == [b"a", b"b"] and queued(cluster) == [b"c"])
+    waited(lambda: cluster.values == [b"a", b"b"] and queued(cluster, 0) == [b"c"])
     assert told == []
     assert producer.flush(1.0) == 0
     assert [list(one.failures) for one in told] == [[1], []]

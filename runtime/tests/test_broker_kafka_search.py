@@ -70,7 +70,8 @@ def test_brokers_that_are_away_are_said_once_again_every_30_seconds_and_once_whe
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 4
     assert set(said) == {
-        "looking for topics that match 'a.*': Failed to get metadata (bootstrap.servers 127.0.0.1:1). It is tried again until they answer"
+        "looking for topics that match 'a.*': Failed to get metadata (bootstrap.servers 127.0.0.1:1). "
+        "It is tried again until they answer"
     }
     client.topics = ["b"]
     for _ in range(3):

@@ -1,6 +1,6 @@
 """A producer's settings, and the librdkafka producers that are made of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,7 +49,10 @@ class Terms:
 
 
 class Line:
-    """One librdkafka producer after the other: another is made when its batches have to become smaller."""
+    """One librdkafka producer after the other: another is made when its batches have to become smaller.
+
+    batch_size: of what may be handed to it at once for a partition; its own `batch.size` may be larger.
+    """
 
     def __init__(self, making: Making, settings: ProducerSettings, terms: Terms, watch: Watch) -> None:
         self._making = making
@@ -58,7 +61,9 @@ class Line:
         self._watch = watch
         self.batch_size = terms.batch_size
         self.ready = False  # transactions are initialised
-        self._client: Producer | None = self._make()
+        self._widest = self.batch_size  # `batch.size` of the client
+        self._client: Producer | None = self._make(self.batch_size)
+        self._resting: Producer | None = None  # while another one sends each row alone
 
     @property
     def client(self) -> "Producer":
@@ -71,19 +76,35 @@ class Line:
         """How many messages are out."""
         return 0 if self._client is None else len(self._client)
 
+    def alone(self, size: int) -> bool:
+        """Whether a row of so many bytes was a batch of its own: one as large as a batch takes no other beside it."""
+        return self._resting is not None or size >= self._widest or self._widest <= 1
+
     def release(self) -> None:
         """End the client now, not when Python finds it: alive, it asks for its topics, and makes deleted ones anew."""
-        self._client = None
+        self._client = self._resting = None
 
     def remake(self, batch_size: int) -> None:
         """Only while nothing is out. What it raises leaves the client as it is."""
-        before, self.batch_size = self.batch_size, batch_size
-        try:
-            self._client = self._make()
-        except BaseException:
-            self.batch_size = before
-            raise
+        self._client = self._make(batch_size)
+        self.batch_size = self._widest = batch_size
         self.ready = False
+
+    def part(self) -> None:
+        """Send each row alone, with a client that is made for it, until they join. As `remake`."""
+        single = self._make(1)
+        self._resting, self._client = self._client, single
+
+    def join(self, refused: Collection[int]) -> None:
+        """Rows share batches again. Only while nothing is out.
+
+        refused: bytes of each partition's batch that was too large though none of its rows was. Less is handed over at
+        once then: half of the most, which is never less than half of what its topic takes.
+        """
+        if refused:
+            self.batch_size = max(min(self.batch_size, max(refused)) // 2, 1)
+        if self._resting is not None:
+            self._client, self._resting = self._resting, None
 
     def serve(self, seconds: float) -> None:
         """Take reports, waiting at most so long for the first. Raises what cannot pass by itself."""
@@ -101,8 +122,8 @@ class Line:
             self._watch.check()
             raise explained(error, "writing rows", self._watch.peer) from error
 
-    def _make(self) -> "Producer":
-        more: dict[str, str | int | bool] = {"batch.size": self.batch_size}
+    def _make(self, batch_size: int) -> "Producer":
+        more: dict[str, str | int | bool] = {"batch.size": batch_size}
         if not self._settings.create_topics:
             more["allow.auto.create.topics"] = False
         if not self._settings.report_each:

@@ -1,13 +1,14 @@
 """Hands rows to librdkafka and learns what became of them. When: `rounds.py`; how: `handing.py`; where: `astray.py`."""
 
 import logging
+from collections import defaultdict
 
 from confluent_kafka import KafkaError, Message
 
 from millstream.broker.kafka.astray import Astray
 from millstream.broker.kafka.clients import Line, Terms
 from millstream.broker.kafka.failures import OF_A_BATCH, TOO_LARGE, Watch, explained
-from millstream.broker.kafka.flight import Done, Flight, Pending
+from millstream.broker.kafka.flight import Done, Flight, Lane, Pending
 from millstream.broker.kafka.handing import Hand, payload, size_of, too_large
 from millstream.broker.kafka.making import Making
 from millstream.broker.kafka.rounds import Passing, Rounds
@@ -25,7 +26,7 @@ STALL_SECONDS = 1.0
 SLOW_SECONDS = 5.0
 STEP_SECONDS = 0.05
 OVERHEAD = 1_024  # of a batch with one record: header, varints, and what record headers add at most is counted apart
-LEAST_BATCH = 1_024
+SMALLER = "batches have to become smaller: abort the transaction and begin another"
 IN_A_TRANSACTION = "this row, or another of its batch, so that errors.tolerance does not leave it out of a transaction"
 
 
@@ -46,9 +47,9 @@ class Settling:
         self._hand = Hand(watch.peer, self._refused, ignore_keys, settings.report_each)
         self._again: list[tuple[Pending, int]] = []
         self._astray = Astray(self._hand, topics, settings.transactional_id is not None, clock)
-        self._batch_size = self.terms.batch_size  # halved each time that one was too large
-        self._alone = False  # each record is a batch of its own now
-        self._halve = False  # batches have to become smaller behind that
+        self._batch_size = self.terms.batch_size  # of the next transaction, halved when one was too large
+        self._refusals: defaultdict[Lane, int] = defaultdict(int)  # bytes of rows whose batches were too large
+        self._resent = False  # rows are out again, each alone, and nothing may come before them
         self.failure: Exception | None = None  # of a transaction's rows
 
     def serve(self) -> None:
@@ -111,16 +112,16 @@ class Settling:
             if not self.line.held:
                 self._resend()
         else:
-            if self._passing.look() and self._alone:
-                smaller = max(self._batch_size // 2, LEAST_BATCH) if self._halve else self._batch_size
-                self.line.remake(smaller)
-                self._batch_size, self._alone, self._halve = smaller, False, False
+            if self._passing.look() and self._resent:
+                self.line.join(self._refusals.values())
+                self._refusals.clear()
+                self._resent = False
             self._forward()
 
     def _forward(self) -> None:
         """Hand over what may go out now: nothing while rows have to go again, which are older."""
         flight = self._flight
-        if not flight.waiting or self._again or self._alone or self._astray.rows:
+        if not flight.waiting or self._again or self._resent or self._astray.rows:
             return
         over = self._passing.look()
         while flight.waiting and not (self._again or self._astray.rows):
@@ -161,14 +162,19 @@ class Settling:
             row = pending.refuse(message, failure)
             large = error.code() in TOO_LARGE
             if large or error.code() in OF_A_BATCH:
-                transacting = self._settings.transactional_id is not None
-                if not self._alone and self.line.batch_size > 1 and not transacting:
-                    self._halve |= large
+                if self.line.alone(payload(pending.batch, row)):
+                    if large:
+                        self._refusals.clear()  # that is why
+                        pending.failures[row] = too_large(pending.batch, row, "the topic or its brokers take")
+                elif self._settings.transactional_id is None:
+                    if large:
+                        self._refusals[name, message.partition() or 0] += payload(pending.batch, row)
                     self._again.append((pending, row))  # noted as failed until it is sent: an equal row is another
                     return
-                if large:
-                    pending.failures[row] = too_large(pending.batch, row, "the topic or its brokers take")
-                elif transacting:  # which of its batch is at fault is not known, so that none may be left out
+                elif large:
+                    self._batch_size = min(self._batch_size, max(self.line.batch_size // 2, 1))
+                    pending.failures[row] = BrokerError(f"{failure}; {SMALLER}", retriable=True)
+                else:  # which of its batch is at fault is not known, so that none may be left out
                     pending.failures[row] = BrokerError(f"{failure}; {IN_A_TRANSACTION}")
             if self._astray.takes(pending, row, error.code()):
                 return
@@ -178,10 +184,10 @@ class Settling:
 
     def _resend(self) -> None:
         """Their batches were refused: each row again, alone, so that the one at fault alone fails."""
-        why = "were larger than the topic takes" if self._halve else "held a row that the topic does not take"
+        why = "were larger than the topic takes" if self._refusals else "held a row that the topic does not take"
         log.warning("batches of %d rows together %s; each is sent again, alone", len(self._again), why)
-        self.line.remake(1)
-        self._alone = True
+        self.line.part()
+        self._resent = True
         rows, self._again = self._again, []
         self._passing.goes_again(refused=True)
         self._hand.again(self.line.client, rows)
@@ -257,7 +263,7 @@ class Sending(Settling):
         fitting = max(topic.limit - OVERHEAD, 1)
         if self._settings.transactional_id is not None:  # another client cannot go on in this one's transaction
             self._batch_size = min(self._batch_size, fitting)
-            raise BrokerError("batches have to become smaller: abort the transaction and begin another", retriable=True)
+            raise BrokerError(SMALLER, retriable=True)
         if self.drain(STALL_SECONDS):
             raise self._watch.unreachable("batches have to become smaller, and rows are out")
         self.line.remake(fitting)
