@@ -46,6 +46,7 @@ class Client:
     inside: list[Callable[[list[Message]], None]] = field(default_factory=list)
     asked: list[tuple[list[At], bool]] = field(default_factory=list)
     committed_at: dict[TopicPartition, int] = field(default_factory=dict)
+    committed_with: dict[TopicPartition, str] = field(default_factory=dict)  # metadata
     refusing: KafkaError | None = None
     answering: KafkaError | None = None  # of each partition
 
@@ -97,7 +98,7 @@ class Client:
 
     def committed(self, ats: Sequence[At], seconds: float) -> list[At]:
         places = [TopicPartition(at.topic, at.partition) for at in ats]
-        return [At(*place, self.committed_at.get(place, -1001)) for place in places]
+        return [At(*place, self.committed_at.get(place, -1001), self.committed_with.get(place, "")) for place in places]
 
     def get_watermark_offsets(self, at: At, seconds: float, cached: bool) -> tuple[int, int]:
         return 0, COUNT

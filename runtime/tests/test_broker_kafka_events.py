@@ -3,9 +3,9 @@
 import pytest
 from confluent_kafka import KafkaError, Message
 
-from millstream.broker.kafka.commits import Gone
 from millstream.broker.kafka.consumer import Events
 from millstream.broker.kafka.failures import Watch
+from millstream.broker.kafka.gone import Gone
 from millstream.lifecycle import ManualClock
 from millstream_api.records import TopicPartition
 

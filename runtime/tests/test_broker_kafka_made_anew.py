@@ -293,6 +293,135 @@ def test_whether_the_group_has_it_yet_is_not_asked_with_a_position_in_a_topic_th
     assert [[(at.topic, at.offset) for at in ats] for ats, _ in member.client.asked] == [[("t", 4)], [("other", 3)]]
 
 
+FORMER, PRESENT, NONE = "0JMqBdzBRVyCnkM/A6hlUQ", "2bUDLCwKRJqHvAQyzlQbUg", "A" * 22
+CLUSTER = "4L6g3nShT-eMCtK--X86sw"
+
+
+def written(topic_id: str, cluster: str = CLUSTER) -> str:
+    return f"cluster.id={cluster} topic.id={topic_id.replace('/', '_')}"
+
+
+def started(position: int, metadata: str | None) -> Member:
+    """Has the first partition with that position, and has heard nothing but its cluster."""
+    member = Member()
+    line = f"[thrd:main]: 127.0.0.1:9092/1: ClusterId: {CLUSTER}, ControllerId: 1"
+    member.client.lines.log(logging.DEBUG, "%s [%s] %s", "METADATA", "c#consumer-1", line)
+    member.client.committed_at[FIRST] = position
+    if metadata is not None:
+        member.client.committed_with[FIRST] = metadata
+    member.client.rebalance("assign", FIRST)
+    return member
+
+
+def test_a_position_is_committed_with_the_ids_of_its_topic_and_cluster_once_they_are_known() -> None:
+    member = started(4, None)
+    member.consumer.commit_now({FIRST: 4})
+    changed(member, before=NONE)
+    member.poll()
+    member.consumer.commit({FIRST: 8})
+    member.client.answer(1)
+    assert [at.metadata for ats, _ in member.client.asked for at in ats] == ["", written(PRESENT)]
+
+
+def test_a_position_that_was_committed_in_the_former_topic_before_a_crash_is_not_gone_on_from(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    member = started(7, written(FORMER))
+    calls: list[tuple[str, int]] = []
+    member.on_revoked = lambda partitions: calls.append(("revoked", member.consumer.position(FIRST)))
+    member.on_assigned = lambda partitions: calls.append(("assigned", member.consumer.position(FIRST)))
+    member.client.inside = [lambda messages: changed(member, before=NONE)]
+    member.poll_all()
+    assert member.read == {FIRST: list(range(COUNT))}
+    assert calls == [("revoked", 7), ("assigned", 0)]
+    assert "t-0 goes on at offset 0, and had been read up to 7: the topic was deleted and made anew" in caplog.text
+    assert [(at.offset, at.metadata) for ats, _ in member.client.asked for at in ats] == [(0, written(PRESENT))]
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [written(PRESENT), None, "", "what another consumer keeps there", written(FORMER, "another-cluster")],
+    ids=["this topic", "none", "empty", "another's", "copied from another cluster"],
+)
+def test_any_other_position_is_gone_on_from(metadata: str | None) -> None:
+    member = started(7, metadata)
+    member.client.inside = [lambda messages: changed(member, before=NONE)]
+    member.poll_all()
+    assert member.read == {FIRST: list(range(7, COUNT))}
+
+
+def test_of_partitions_that_are_dealt_out_together_only_those_with_a_former_position_begin_anew() -> None:
+    member = started(7, written(FORMER))
+    member.client.committed_at[SECOND] = 9
+    member.client.committed_with[SECOND] = written(PRESENT)
+    member.client.rebalance("assign", SECOND)
+    member.client.inside = [lambda messages: changed(member, before=NONE)]
+    for _ in range(3):
+        member.poll_all()
+    assert member.read == {FIRST: list(range(COUNT)), SECOND: list(range(9, COUNT))}
+
+
+def test_a_former_position_that_comes_when_the_topic_is_known_is_found_with_the_first_row() -> None:
+    """Nothing is said of an id that is known: the rows are fetched by it."""
+    member = started(0, None)
+    changed(member, before=NONE)
+    member.poll()
+    member.client.rebalance("revoke", FIRST)
+    member.client.committed_at[FIRST], member.client.committed_with[FIRST] = 7, written(FORMER)
+    member.client.rebalance("assign", FIRST)
+    member.read.clear()
+    member.poll_all()
+    assert member.read == {FIRST: list(range(COUNT))}
+
+
+def test_a_position_of_a_member_that_heard_of_the_new_topic_earlier_is_gone_on_from() -> None:
+    member = started(0, None)
+    changed(member, before=NONE)
+    member.poll()
+    member.client.rebalance("revoke", FIRST)
+    member.client.committed_at[FIRST], member.client.committed_with[FIRST] = 7, written(FORMER)
+    member.client.rebalance("assign", FIRST)
+    later = "[thrd:main]: Topic t changed id from 2bUDLCwKRJqHvAQyzlQbUg to 0JMqBdzBRVyCnkM/A6hlUQ"
+    member.client.inside = [
+        lambda messages: member.client.lines.log(logging.DEBUG, "%s [%s] %s", "METADATA", "c", later)
+    ]
+    member.read.clear()
+    member.poll_all()
+    assert member.read == {FIRST: list(range(7, COUNT))}
+
+
+def test_a_topic_that_was_read_from_its_start_by_another_member_is_not_begun_once_more() -> None:
+    member = started(0, None)
+    changed(member)
+    member.poll()
+    member.client.rebalance("revoke", FIRST)
+    changed(member)
+    member.client.committed_at[FIRST], member.client.committed_with[FIRST] = 7, written(PRESENT)
+    member.client.rebalance("assign", FIRST)
+    member.read.clear()
+    member.poll_all()
+    assert member.read == {FIRST: list(range(7, COUNT))}
+
+
+def test_a_topic_that_librdkafka_had_forgotten_is_known_by_the_position(member: Member) -> None:
+    """Then it says of the new one's id that it is the first."""
+    changed(member, before=NONE)
+    member.poll()
+    again = f"[thrd:main]: Topic t changed id from {NONE} to {FORMER}"
+    member.client.inside = [
+        lambda messages: member.client.lines.log(logging.DEBUG, "%s [%s] %s", "METADATA", "c", again)
+    ]
+    member.poll_all()
+    member.poll_all()
+    assert member.read == {FIRST: [0, 1, 2, 3, *range(COUNT)]}
+
+
+def test_brokers_without_ids_keep_nobody_from_reading() -> None:
+    member = started(7, written(FORMER))
+    member.poll_all()
+    assert member.read == {FIRST: list(range(7, COUNT))}
+
+
 @pytest.mark.parametrize(
     ("topic", "before"), [("t", "AAAAAAAAAAAAAAAAAAAAAA"), ("t2", "0JMqBdzBRVyCnkM/A6hlUQ")], ids=["first id", "other"]
 )

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from itertools import product
 
 import pytest
+from confluent_kafka import Consumer as Reader
+from confluent_kafka import TopicCollection
 from confluent_kafka import TopicPartition as At
 from confluent_kafka.admin import AdminClient
 from running import until
@@ -371,6 +373,86 @@ def test_a_topic_that_is_not_there_is_waited_for_and_named(
     again = Member(broker, f"group-{topic}", {}).subscribe(topic)
     until(lambda: again.poll(), "its rows", WAIT_S)
     again.consumer.close()
+
+
+ANOTHERS = "what another consumer keeps there"
+
+
+def test_positions_have_the_id_of_their_topic_as_its_administrators_see_it(
+    kafka: Kafka, broker: Broker, topic: str, joining: Callable[..., Member]
+) -> None:
+    """Both ids are heard from debug lines of librdkafka, so that this is of the installed one."""
+    filled(broker, topic, 1, 10)
+    member, first = joining(), TopicPartition(topic, 0)
+    until(lambda: member.poll() == 0 and len(member.read.get(first, ())) == 10, "every row", WAIT_S)
+    member.consumer.commit_now({first: 10})
+    client = AdminClient(kafka.client())
+    found = client.describe_topics(TopicCollection([topic]))[topic].result(WAIT_S)
+    topic_id = str(found.topic_id).replace("+", "-").replace("/", "_")  # as Java's tools show it
+    assert committed(kafka, topic) == (10, f"cluster.id={cluster_of(broker)} topic.id={topic_id}")
+    member.consumer.close()
+    again = joining()
+    filled_more(broker, topic, 3)
+    until(lambda: again.poll() == 0 and len(again.read.get(first, ())) == 3, "what came since", WAIT_S)
+
+
+def cluster_of(broker: Broker) -> str:
+    admin = broker.admin(AdminSettings("test"))
+    return admin.cluster_id()
+
+
+def committed(kafka: Kafka, topic: str, *set_to: At) -> tuple[int, str]:
+    """The group's position in the first partition, and what is kept with it; set before, by who is no member."""
+    client = Reader({**kafka.client(), "group.id": f"group-{topic}"})
+    if set_to:
+        client.commit(offsets=list(set_to), asynchronous=False)
+    (found,) = client.committed([At(topic, 0)], WAIT_S)
+    client.close()
+    return found.offset, found.metadata
+
+
+@pytest.mark.parametrize(
+    ("protocol", "whose"),
+    [
+        *((protocol, "the former topic") for protocol in (EAGER, COOPERATIVE, NEW_PROTOCOL)),
+        *((COOPERATIVE, whose) for whose in ("nobody", "another consumer", "another cluster")),
+    ],
+    ids=["eager", "cooperative", "new protocol", "nobody's", "another consumer's", "another cluster's"],
+)
+def test_a_position_of_the_former_topic_that_outlives_its_reader_is_not_gone_on_from_and_any_other_is(
+    kafka: Kafka, broker: Broker, topic: str, protocol: dict[str, str], whose: str, joining: Callable[..., Member]
+) -> None:
+    """As when a reader commits between the creation of the new topic and the news of it, and is killed at once."""
+    filled(broker, topic, 2, 1_000)
+    first, second = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    member = joining({**protocol, **FRESH})
+    until(lambda: member.poll() == 0 and sum(map(len, member.read.values())) == 2_000, "the former rows", WAIT_S)
+    member.consumer.commit_now({first: 1_000, second: 1_000})
+    member.consumer.close()
+    _, written = committed(kafka, topic)
+    made_anew(kafka, broker, topic)
+    until(lambda: committed(kafka, topic)[0] < 0, "the brokers to forget the positions of the former one", WAIT_S)
+    metadata = {
+        "the former topic": written,
+        "nobody": "",
+        "another consumer": ANOTHERS,
+        "another cluster": written.replace("cluster.id=", "cluster.id=x"),
+    }[whose]
+    assert committed(kafka, topic, At(topic, 0, 1_000, metadata)) == (1_000, metadata)
+    again = joining({**protocol, **FRESH})
+    start = 0 if whose == "the former topic" else 1_000
+    wanted = {first: list(range(start, MORE)), second: list(range(MORE))}
+    until(lambda: again.poll() == 0 and sum(map(len, again.read.values())) >= 2 * MORE - start, "the rows", WAIT_S)
+    assert again.read == wanted
+    again.consumer.commit_now({first: MORE, second: MORE})
+    assert committed(kafka, topic)[0] == MORE
+
+
+def filled_more(broker: Broker, topic: str, count: int) -> None:
+    producer = broker.producer(ProducerSettings("test"))
+    producer.send(Outgoing(topic, [b"%d" % number for number in range(count)]), lambda delivered: None)
+    assert producer.flush(WAIT_S) == 0
+    producer.close(WAIT_S)
 
 
 MORE = 3_000

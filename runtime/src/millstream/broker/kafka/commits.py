@@ -8,10 +8,10 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import TopicPartition as At
 
 from millstream.broker.kafka.failures import PASSING, UNKNOWN, error_of, explained
+from millstream.broker.kafka.gone import Gone
 from millstream.broker.kafka.peer import Peer
 from millstream.broker.kafka.places import Questions
 from millstream.errors import BrokerError, IllegalStateError, UnknownTopicError
-from millstream.lifecycle import Clock
 from millstream_api.records import TopicPartition
 
 if TYPE_CHECKING:
@@ -22,14 +22,13 @@ log = logging.getLogger(__name__)
 Done = Callable[[Exception | None], None]
 Asked = frozenset[tuple[str, int, int]]
 DOING = "committing positions"
-GONE_SECONDS = 60.0
 ANSWER_SECONDS = 1.0
 
 
 class Commits:
     """Commits under way, each with what it asked for: an answer repeats that, and may come out of turn."""
 
-    def __init__(self, gone: "Gone", peer: Peer) -> None:
+    def __init__(self, gone: Gone, peer: Peer) -> None:
         self._gone = gone
         self._peer = peer
         self._waiting: list[tuple[Asked, Done | None]] = []
@@ -62,66 +61,6 @@ class Commits:
                 done(BrokerError(f"the consumer of group {group!r} was closed before its commit was answered"))
 
 
-class Gone:
-    """Topics of which the brokers said that they are not there: made anew, theirs are other rows.
-
-    A position in the former one, committed for the one that has its name now, would pass over as many rows of that. So
-    none is, until its partition is dealt out again, or begins anew; nor for more than a minute, since a broker that has
-    just learnt of a topic says the same.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._until: dict[str, float] = {}
-        self._sure: dict[str, float] = {}
-        self.anew: set[str] = set()  # which certainly are: those that wait for it to be heard
-        self.begun: set[TopicPartition] = set()  # dealt out since then, or gone back: read in what is there now
-
-    def made_anew(self, topic: str) -> None:
-        """It is another one in the same name now."""
-        self.anew.add(topic)
-        self._not_begun(topic)
-        self._sure[topic] = self._until[topic] = self._clock.monotonic() + GONE_SECONDS
-
-    def noticed(self, topic: str) -> None:
-        """Brokers said so. Just behind the news that it was made anew they say it of partitions that it has no more."""
-        now = self._clock.monotonic()
-        if self._sure.get(topic, now) <= now:
-            self._until[topic] = now + GONE_SECONDS
-            self._not_begun(topic)
-
-    def dealt_out(self, partitions: Collection[TopicPartition], of: Iterable[TopicPartition]) -> set[str]:
-        """Gives their topics of which none is left that goes on where it was in the former one.   of: all there are."""
-        self.begun.update(partition for partition in partitions if self.has(partition.topic))
-        kept = {partition.topic for partition in set(of).difference(self.begun, partitions)}
-        return {partition.topic for partition in partitions} - kept
-
-    def went_back(self, partition: TopicPartition, of: Iterable[TopicPartition]) -> None:
-        """It goes on in what is there now; the others of its topic may have to yet.   of: all there are."""
-        if self.has(partition.topic):
-            self.begun.add(partition)
-            if self.begun.issuperset(each for each in of if each.topic == partition.topic):
-                self.over([partition.topic])
-
-    def over(self, topics: Iterable[str]) -> None:
-        for topic in topics:
-            self._until.pop(topic, None)
-            self.anew.discard(topic)
-            self._not_begun(topic)
-
-    def has(self, topic: str) -> bool:
-        return self._until.get(topic, 0.0) > self._clock.monotonic()
-
-    def left(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
-        """What may be committed."""
-        if not self._until:
-            return offsets
-        return {at: offset for at, offset in offsets.items() if at in self.begun or not self.has(at.topic)}
-
-    def _not_begun(self, topic: str) -> None:
-        self.begun = {partition for partition in self.begun if partition.topic != topic}
-
-
 class Committing:
     """group None: it has no positions to commit."""
 
@@ -141,7 +80,7 @@ class Committing:
         if not possible:
             raise _of_gone(offsets)
         try:
-            self._client.commit(offsets=_ats(possible), asynchronous=True)
+            self._client.commit(offsets=self._ats(possible), asynchronous=True)
         except KafkaException as error:
             raise explained(error, DOING, self._questions.peer) from error
         self._ever.update(possible)
@@ -183,7 +122,7 @@ class Committing:
 
     def _commit_now(self, offsets: Mapping[TopicPartition, int]) -> None:
         try:
-            answers = self._client.commit(offsets=_ats(offsets), asynchronous=False)
+            answers = self._client.commit(offsets=self._ats(offsets), asynchronous=False)
         except KafkaException as error:
             raise explained(error, DOING, self._questions.peer) from error
         self._ever.update(offsets)
@@ -208,6 +147,10 @@ class Committing:
         except BrokerError as error:
             answered(error)
 
+    def _ats(self, offsets: Mapping[TopicPartition, int]) -> list[At]:
+        written = self._questions.ids.written
+        return [At(*partition, offset, written(partition)) for partition, offset in offsets.items()]
+
     def _need_group(self) -> None:
         if self._group is None:
             raise IllegalStateError("a consumer without a group has no committed positions")
@@ -220,7 +163,3 @@ def _of_gone(partitions: Iterable[TopicPartition]) -> UnknownTopicError:
 
 def _in_part(done: Done, left: UnknownTopicError) -> Done:
     return lambda error: done(error or left)
-
-
-def _ats(offsets: Mapping[TopicPartition, int]) -> list[At]:
-    return [At(partition.topic, partition.partition, offset) for partition, offset in offsets.items()]

@@ -9,13 +9,15 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from millstream.broker.kafka.commits import Commits, Committing, Gone
+from millstream.broker.kafka.commits import Commits, Committing
 from millstream.broker.kafka.failures import UNKNOWN, Watch, explained
+from millstream.broker.kafka.gone import Gone
 from millstream.broker.kafka.lines import Listening
 from millstream.broker.kafka.making import Making
 from millstream.broker.kafka.membership import SAY_AGAIN_SECONDS, Membership
 from millstream.broker.kafka.places import Places, Questions
 from millstream.broker.kafka.rows import columns
+from millstream.broker.kafka.topic_ids import TopicIds
 from millstream.broker.ports import ConsumerSettings, Incoming, RebalanceListener, Start
 from millstream.errors import IllegalStateError
 from millstream.lifecycle import Clock
@@ -115,11 +117,11 @@ class Events:
 class KafkaConsumer(Steering, Committing):
     def __init__(self, making: Making, settings: ConsumerSettings, watch: Watch, clock: Clock) -> None:
         gone = Gone(clock)
+        self._ids = TopicIds(gone)
         commits = Commits(gone, watch.peer)
         java, more = _composed(making, settings)
-        client = making.consumer(java, {**more, "on_commit": commits.answered}, watch, Listening(gone.made_anew))
-        questions = Questions(client, watch, making.api_seconds("consumer", settings.overrides), clock)
-        questions.made_anew = gone.has
+        client = making.consumer(java, {**more, "on_commit": commits.answered}, watch, Listening(self._ids))
+        questions = Questions(client, watch, making.api_seconds("consumer", settings.overrides), clock, self._ids)
         places = Places(client, settings.group is not None and _piecewise(making, java), watch.peer)
         Steering.__init__(self, places)
         Committing.__init__(self, client, settings.group, commits, questions, gone)
@@ -143,8 +145,9 @@ class KafkaConsumer(Steering, Committing):
         self._one_topic = pattern is None and len(topics or ()) == 1
 
         def assigned(partitions: Collection[TopicPartition]) -> None:
+            self._ever.update(filter(self._ids.written, partitions))
             topics = self._gone.dealt_out(partitions, self._places.of)
-            self._events.dealt_out(topics)
+            self._events.dealt_out(topics.intersection(each.topic for each in partitions if not self._ids.stands(each)))
             self._gone.over(topics)
             listener.assigned(partitions)
 
@@ -170,6 +173,8 @@ class KafkaConsumer(Steering, Committing):
         while True:
             self._member.follow()
             messages = self._read(max_rows, deadline)
+            if self._ids.doubtful:
+                self._ids.read({(one.topic(), one.partition()) for one in messages if one.error() is None})
             if self._gone.anew:
                 messages = self._begun_anew(messages)
             if self._settings.group is not None and self._in_doubt():
@@ -289,6 +294,9 @@ class KafkaConsumer(Steering, Committing):
                 of[partition] = max(of[partition], offset)
         if given:
             self._watch.answered()
+            if self._ids.unsaid:
+                read = {TopicPartition(rows.topic, rows.partition) for rows in given}
+                self._ids.settle(self._ids.unsaid & read)
         return given
 
 

@@ -2,14 +2,14 @@
 
 import logging
 import re
-from collections.abc import Callable
 
+from millstream.broker.kafka.topic_ids import TopicIds
 from millstream.lifecycle import Clock, SystemClock
 
 AGAIN_SECONDS = 30.0
 VARYING = re.compile(r"\d+")
 ANOTHER = re.compile(r"Topic (\S+) changed id from (\S+) to (\S+)$")
-NO_ID = "A" * 22  # of brokers that give topics none
+CLUSTER = re.compile(r"ClusterId: (\S+), ControllerId: ")
 
 
 class Seldom(logging.Filter):
@@ -35,15 +35,18 @@ librdkafka.addFilter(Seldom(SystemClock()))
 class Listening:
     """The logger of a client that logs its debug lines, too: they go no further.
 
-    changed: hears of a topic that is another one in the same name than before. librdkafka tells of it in a debug line
-    alone, ahead of the first row of the new one (`rd_kafka_topic_metadata_update`), and reads on where it was.
+    ids: hear which topic a name stands for, at first and when it is another one than before. librdkafka tells of it in
+    a debug line alone, ahead of the first row of the new one (`rd_kafka_topic_metadata_update`), and reads on where it
+    was. Of its cluster another line tells, with all metadata (`rd_kafka_parse_Metadata`).
     """
 
-    def __init__(self, changed: Callable[[str], None]) -> None:
-        self._changed = changed
+    def __init__(self, ids: TopicIds) -> None:
+        self._ids = ids
 
     def log(self, level: int, sentence: str, *parts: str) -> None:
         if level > logging.DEBUG:
             librdkafka.log(level, sentence, *parts)
-        elif (found := ANOTHER.search(parts[-1])) is not None and NO_ID not in found.groups():
-            self._changed(found[1])
+        elif (found := ANOTHER.search(parts[-1])) is not None:
+            self._ids.heard(found[1], found[2], found[3])
+        elif (found := CLUSTER.search(parts[-1])) is not None:
+            self._ids.cluster = found[1]

@@ -149,6 +149,7 @@ class Membership:
         mine = [partition for partition in partitions if partition in self._places.of]
         if mine:
             self._noting(lambda: tell(mine))
+        self._questions.ids.went(partitions)
         self._noting(lambda: self._places.take(partitions))
         self._remember(self._places.catch_up)
 
@@ -166,9 +167,10 @@ class Membership:
 
 def starts(questions: Questions, partitions: Sequence[TopicPartition], reset: str) -> dict[TopicPartition, int]:
     """Committed positions; where there is none, what `auto.offset.reset` says."""
-    found = questions.committed(partitions)
+    found = questions.dealt_out(partitions)
     for partition in partitions:
-        if questions.made_anew(partition.topic):  # a position may be one in the topic that had its name
+        if questions.ids.may_be_former(partition):
+            questions.ids.came(partition, None)
             found[partition], _ = questions.bounds(partition)
         elif partition not in found:
             if reset.lower() == "none":

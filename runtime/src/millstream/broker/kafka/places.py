@@ -8,6 +8,7 @@ from confluent_kafka import TopicPartition as At
 
 from millstream.broker.kafka.failures import NEW, Watch, error_of, explained
 from millstream.broker.kafka.peer import Peer
+from millstream.broker.kafka.topic_ids import TopicIds
 from millstream.lifecycle import Clock, StopToken
 from millstream_api.records import TopicPartition
 
@@ -22,19 +23,29 @@ AGAIN_SECONDS = 0.02
 class Questions:
     """What a consumer asks the brokers. seconds: how long an answer may take (`default.api.timeout.ms`)."""
 
-    def __init__(self, client: "Consumer", watch: Watch, seconds: float, clock: Clock) -> None:
+    def __init__(self, client: "Consumer", watch: Watch, seconds: float, clock: Clock, ids: TopicIds) -> None:
+        self.ids = ids
         self._client = client
         self._watch = watch
         self._seconds = seconds
         self._clock = clock
         self._rest = StopToken()  # never set: to wait on
-        self.made_anew: Callable[[str], bool] = lambda topic: False
 
     @property
     def peer(self) -> Peer:
         return self._watch.peer
 
     def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return {partition: at.offset for partition, at in self._committed(partitions).items()}
+
+    def dealt_out(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """The same of those that this member is given now: which topic each position is in is noted."""
+        found = self._committed(partitions)
+        for partition in partitions:
+            self.ids.came(partition, found[partition].metadata if partition in found else None)
+        return {partition: at.offset for partition, at in found.items()}
+
+    def _committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, At]:
         wanted = [At(*partition) for partition in partitions]
         if not wanted:
             return {}
@@ -44,7 +55,7 @@ class Questions:
                 raise explained(
                     at.error, f"reading the committed position of {at.topic}-{at.partition}", self._watch.peer, at.topic
                 )
-        return {TopicPartition(at.topic, at.partition): at.offset for at in found if at.offset >= 0}
+        return {TopicPartition(at.topic, at.partition): at for at in found if at.offset >= 0}
 
     def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         """The first offset there is, and the one that the next row will get."""
