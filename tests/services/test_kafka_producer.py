@@ -37,6 +37,9 @@ pytestmark = pytest.mark.usefixtures("patient")
 WAIT_S = 60.0
 Granting = Callable[..., None]
 SMALL, LARGE = 100, 5_000
+#: what is handed over leaves with the flush, all together however slow the machine is: of two batches of a round the
+#: second would be there before the rows of the first, when those are sent again (docs/reference/deviations.md)
+TOGETHER = {"linger_ms": "10000"}
 
 
 @pytest.fixture
@@ -202,12 +205,12 @@ def test_an_unknown_limit_is_found_out_by_sending_each_row_of_a_refused_batch_al
     granted(topic, AclOperation.WRITE, AclOperation.DESCRIBE)
     eve = kafka.java_client("SASL_PLAINTEXT", user="eve")
     broker = open_broker(eve["bootstrap.servers"], {f"producer.{name}": text for name, text in eve.items()})
-    rows = numbered(200)
-    rows[77] = b"y" * LARGE
-    told = sent(producer_of(broker), Outgoing(topic, rows), Outgoing(topic, [b"later"]))
-    assert [list(one.failures) for one in told] == [[77], []]
-    assert isinstance(told[0].failures[77], RecordTooLargeError)
-    assert values(read(plain, topic)) == [*rows[:77], *rows[78:], b"later"]
+    rows = numbered(60)
+    rows[27] = b"y" * LARGE
+    told = sent(producer_of(broker, **TOGETHER), Outgoing(topic, rows), Outgoing(topic, [b"later"]))
+    assert [list(one.failures) for one in told] == [[27], []]
+    assert isinstance(told[0].failures[27], RecordTooLargeError)
+    assert values(read(plain, topic)) == [*rows[:27], *rows[28:], b"later"]
     broker.close()
     plain.close()
 
@@ -238,7 +241,7 @@ def test_a_row_that_its_topic_does_not_take_is_left_out_alone_although_brokers_r
     broker: Broker, topic: str, fault: str, config: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     made(broker, topic, **config)
-    producer = producer_of(broker)
+    producer = producer_of(broker, **TOGETHER)
     told = sent(producer, with_one_at_fault(topic, fault), Outgoing(topic, [b"later"], [b"k"]))
     assert [list(one.failures) for one in told] == [[77], []]
     error = told[0].failures[77]
