@@ -42,7 +42,7 @@ def _read(descriptor: int) -> bytes:
 
 def on_a_pipe(folder: Path, *arguments: str, given: bytes = b"", **more: str) -> bytes:
     done = subprocess.run(
-        [*PROGRAM, *arguments], cwd=folder, input=given, capture_output=True, env={**os.environ, **more}, timeout=30
+        [*PROGRAM, *arguments], cwd=folder, input=given, capture_output=True, env={**os.environ, **more}, timeout=120
     )
     assert (done.returncode, done.stderr) == (0, b"")
     return done.stdout
@@ -99,7 +99,7 @@ def test_a_long_sentence_in_the_last_column_is_folded_on_a_terminal_and_whole_on
     settings = {"name": "c", "connector.class": "FileStreamSource", "errors.tolerance": "some", "topic": "t"}
     (folder / "c.json").write_text(json.dumps(settings))
     sentence = "Invalid value some for configuration errors.tolerance: String must be one of: none, all"
-    done = subprocess.run([*PROGRAM, "validate", "c.json"], cwd=folder, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([*PROGRAM, "validate", "c.json"], cwd=folder, capture_output=True, text=True, timeout=120)
     assert sentence in done.stdout
     told = on_a_terminal(folder, "validate", "c.json", columns=60, code=1).decode()
     assert sentence not in told

@@ -20,6 +20,7 @@ from millstream.lifecycle import ManualClock, SystemClock
 from millstream_api import TopicPartition
 
 PLACE = {"kafka_topic": "t", "kafka_partition": 1}
+PATIENCE_S = 60.0
 
 
 def test_a_sinks_offsets_are_read_with_numbers_or_texts() -> None:
@@ -147,12 +148,12 @@ def test_of_what_takes_too_long_no_more_is_waited_for() -> None:
         return "done"
 
     waiting = agenda.perform(patient())
-    assert agenda.perform(quick()).result(5) == "done"
+    assert agenda.perform(quick()).result(PATIENCE_S) == "done"
     assert not waiting.done()
     clock.advance(10)
     agenda.post(lambda: None)
-    assert waiting.result(5) == "enough"
-    agenda.close(5)
+    assert waiting.result(PATIENCE_S) == "enough"
+    agenda.close(PATIENCE_S)
 
 
 def test_procedures_go_on_when_what_they_wait_for_is_done_and_errors_reach_them() -> None:
@@ -171,8 +172,8 @@ def test_procedures_go_on_when_what_they_wait_for_is_done_and_errors_reach_them(
     done = agenda.perform(procedure())
     first.set_result(41)
     broken.set_exception(NotFoundError("gone"))
-    assert done.result(5) == 42
-    agenda.close(5)
+    assert done.result(PATIENCE_S) == 42
+    agenda.close(PATIENCE_S)
 
 
 def test_a_procedure_that_raises_fails_its_future_and_the_thread_lives_on() -> None:
@@ -184,14 +185,14 @@ def test_a_procedure_that_raises_fails_its_future_and_the_thread_lives_on() -> N
         raise NotFoundError("no such thing")
 
     with pytest.raises(NotFoundError):
-        agenda.perform(wrong()).result(5)
+        agenda.perform(wrong()).result(PATIENCE_S)
 
     def right() -> Procedure:
         yield from ()
         return "here"
 
-    assert agenda.perform(right()).result(5) == "here"
-    agenda.close(5)
+    assert agenda.perform(right()).result(PATIENCE_S) == "here"
+    agenda.close(PATIENCE_S)
 
 
 def test_one_procedure_at_a_time_has_a_connector() -> None:
@@ -211,13 +212,13 @@ def test_one_procedure_at_a_time_has_a_connector() -> None:
     first = agenda.perform(turns.take("x", waiting()))
     second = agenda.perform(turns.take("x", following()))
     other = agenda.perform(turns.take("y", following()))
-    other.result(5)
+    other.result(PATIENCE_S)
     assert seen == ["first begins", "second"]
     gate.set_result(None)
-    first.result(5)
-    second.result(5)
+    first.result(PATIENCE_S)
+    second.result(PATIENCE_S)
     assert seen == ["first begins", "second", "first ends", "second"]
-    agenda.close(5)
+    agenda.close(PATIENCE_S)
 
 
 def test_java_loggers_have_their_like_here() -> None:

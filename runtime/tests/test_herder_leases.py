@@ -60,14 +60,14 @@ class Scene:
     def _on_thread(self, step: Any) -> None:
         done: Future[None] = Future()
         self.agenda.post(lambda: done.set_result(step()))
-        done.result(10)
+        done.result(60)
 
 
 @pytest.fixture
 def scene() -> Iterator[Scene]:
     made = Scene()
     yield made
-    made.agenda.close(5)
+    made.agenda.close(60)
 
 
 def test_a_connector_starts_again_when_the_time_is_over_and_not_before(scene: Scene) -> None:

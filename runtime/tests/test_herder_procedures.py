@@ -10,7 +10,7 @@ from millstream.errors import WorkerError
 from millstream.herder.procedures import Agenda, Procedure
 from millstream.lifecycle import SystemClock
 
-DEADLINE_S = 10
+DEADLINE_S = 60
 
 
 @pytest.fixture

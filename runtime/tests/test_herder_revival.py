@@ -4,7 +4,6 @@ import errno
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +81,7 @@ class Ends:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.told: dict[str, list[Callable[[Event], None]]] = {"task": [], "connector": []}
+        self.waits: list[float | None] = []
         self._worker: Worker | None = None
         start_task, start_connector = Worker.start_task, Worker.start_connector
 
@@ -94,6 +94,13 @@ class Ends:
             self.told["connector"].append(on_event)
             start_connector(worker, spec, on_event)
 
+        wait_s = Revivals.wait_s
+
+        def noting(revivals: Revivals, subject: Subject) -> float | None:
+            self.waits.append(wait_s(revivals, subject))
+            return self.waits[-1]
+
+        monkeypatch.setattr(Revivals, "wait_s", noting)
         monkeypatch.setattr(Worker, "start_task", task)
         monkeypatch.setattr(Worker, "start_connector", connector)
 
@@ -119,15 +126,23 @@ class Ends:
         return len(self.told[what])
 
 
+PAUSE_S = 25.0
+
+
 @pytest.fixture
 def ends(monkeypatch: pytest.MonkeyPatch) -> Ends:
-    monkeypatch.setattr(revival, "FIRST_S", 0.3)
+    """What ended comes back when the test lets that time pass, and not before."""
+    monkeypatch.setattr(revival, "FIRST_S", PAUSE_S)
     return Ends(monkeypatch)
 
 
 def running(alone: Herding) -> None:
     alone.create("it", tasks="1")
     until(lambda: alone.states("it") == ["RUNNING", "RUNNING"], "it to run")
+
+
+def ended(alone: Herding) -> None:
+    until(lambda: "FAILED" in alone.states("it"), "its failure to be told")
 
 
 @pytest.mark.parametrize("what", ["task", "connector"])
@@ -139,10 +154,11 @@ def test_what_was_killed_is_failed_says_when_it_comes_back_and_does(
         running(alone)
         before = ends.starts(what)
         ends.told[what][-1](KILLED)
-        until(lambda: "FAILED" in alone.states("it"), "its failure to be told")
+        ended(alone)
+        alone.pass_time(PAUSE_S)
         until(lambda: ends.starts(what) > before, "it to be started again")
         until(lambda: alone.states("it") == ["RUNNING", "RUNNING"], "it to run again")
-    assert "FAILED: E: killed. Started again in 0 s" in caplog.text
+    assert "FAILED: E: killed. Started again in 25 s" in caplog.text
 
 
 @pytest.mark.parametrize("what", ["task", "connector"])
@@ -151,34 +167,32 @@ def test_what_failed_by_itself_stays_so(ends: Ends, what: str, caplog: pytest.Lo
         running(alone)
         before = ends.starts(what)
         ends.told[what][-1](FAILED)
-        until(lambda: "FAILED" in alone.states("it"), "its failure to be told")
-        alone.create("meanwhile", tasks="1")
-        until(lambda: alone.states("meanwhile") == ["RUNNING", "RUNNING"], "another to run")
-        assert ends.starts(what) == before + 1
+        ended(alone)
+        alone.pass_time(revival.MOST_S)
+        alone.come_round("it")
+        assert ends.starts(what) == before
         assert "FAILED" in alone.states("it")
     assert "It stays so until POST /connectors/it" in caplog.text
 
 
 @pytest.mark.parametrize("what", ["task", "connector"])
 def test_what_was_deleted_meanwhile_is_not_started_again(
-    ends: Ends, what: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ends: Ends, what: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(revival, "FIRST_S", 0.2)
     with herding() as alone:
         running(alone)
         before = ends.starts(what)
         ends.told[what][-1](KILLED)
-        until(lambda: "FAILED" in alone.states("it"), "its failure to be told")
+        ended(alone)
         assert alone.rest.delete("/connectors/it").status_code == 204
-        due = time.monotonic() + 0.5
-        until(lambda: time.monotonic() > due, "the moment of its start to be over")
+        alone.pass_time(PAUSE_S)
+        alone.come_round("it")
         assert ends.starts(what) == before
         assert "it" not in alone.rest.get("/connectors").json()
     assert "bug of the worker" not in caplog.text
 
 
 OTHER = {"connector.class": "hosted:Staying", "tasks.max": "1", "topic": "others"}
-PAUSE_S = 1.5
 
 
 @pytest.mark.parametrize(
@@ -199,42 +213,33 @@ def test_what_somebody_takes_in_hand_before_it_comes_back_is_started_once_at_mos
     body: dict[str, str] | None,
     starts: int,
     state: str,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(revival, "FIRST_S", PAUSE_S)
     with herding() as alone:
         running(alone)
         before = ends.starts(what)
         ends.end(what)
-        until(lambda: "FAILED" in alone.states("it"), "its failure to be told")
-        due = time.monotonic() + PAUSE_S + 0.5
+        ended(alone)
         assert alone.rest.request(method, f"/connectors/it/{path}", body).status_code in (200, 202, 204)
-        until(lambda: time.monotonic() > due, "the moment of its start to be over")
+        if state == "RUNNING":
+            until(lambda: ends.starts(what) > before, "it to be started by who has it in hand")
+        alone.pass_time(PAUSE_S)
+        alone.come_round("it")
         until(lambda: set(alone.states("it")) == {state}, f"all to be {state}")
         assert ends.starts(what) == before + starts
     assert "bug of the worker" not in caplog.text
 
 
 @pytest.mark.parametrize("what", ["task", "connector"])
-def test_what_somebody_restarts_or_gives_other_settings_has_all_its_tries_again(
-    ends: Ends, what: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(revival, "FIRST_S", 0.1)
-    waits: list[float | None] = []
-    wait_s = Revivals.wait_s
-
-    def noting(revivals: Revivals, subject: Subject) -> float | None:
-        waits.append(wait_s(revivals, subject))
-        return waits[-1]
-
-    monkeypatch.setattr(Revivals, "wait_s", noting)
+def test_what_somebody_restarts_or_gives_other_settings_has_all_its_tries_again(ends: Ends, what: str) -> None:
     with herding() as alone:
         running(alone)
 
         def killed() -> None:
             before = ends.starts(what)
             ends.end(what)
+            ended(alone)
+            alone.pass_time(ends.waits[-1] or 0.0)
             started_again(before)
 
         def started_again(before: int) -> None:
@@ -244,7 +249,7 @@ def test_what_somebody_restarts_or_gives_other_settings_has_all_its_tries_again(
         one = "restart" if what == "connector" else "tasks/0/restart"
         killed()
         killed()
-        assert waits == [0.1, 0.2]
+        assert ends.waits == [PAUSE_S, 2 * PAUSE_S]
         for method, path, body in (
             ("POST", one, None),
             ("POST", "restart?includeTasks=true", None),
@@ -254,23 +259,23 @@ def test_what_somebody_restarts_or_gives_other_settings_has_all_its_tries_again(
             assert alone.rest.request(method, f"/connectors/it/{path}", body).status_code in (200, 202, 204)
             started_again(before)
             killed()
-    assert waits == [0.1, 0.2, 0.1, 0.1, 0.1]
+    assert ends.waits == [PAUSE_S, 2 * PAUSE_S, PAUSE_S, PAUSE_S, PAUSE_S]
 
 
 def test_a_connector_that_is_resumed_before_it_comes_back_is_not_said_to_stay_failed(
-    ends: Ends, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ends: Ends, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(revival, "FIRST_S", PAUSE_S)
     with herding() as alone:
         running(alone)
         before = ends.starts("connector")
         ends.end("connector")
-        until(lambda: "FAILED" in alone.states("it"), "its failure to be told")
+        ended(alone)
         assert alone.rest.request("PUT", "/connectors/it/resume").status_code == 202
+        assert "connector it was ended from outside, and is about to be started again" in caplog.text
+        alone.pass_time(PAUSE_S)
         until(lambda: ends.starts("connector") > before, "it to be started again")
         until(lambda: alone.states("it") == ["RUNNING", "RUNNING"], "it to run again")
-    assert "connector it was ended from outside, and is about to be started again" in caplog.text
     assert "stays so until it is restarted" not in caplog.text
 
 

@@ -11,14 +11,17 @@ import pytest
 
 from millstream.errors import BrokerError, NoAnswerError, WorkerError
 from millstream.herder import configuring
-from millstream.herder.requests import Ping
+from millstream.herder.probing import ANSWER_S
+from millstream.herder.requests import Ping, SetTarget
+from millstream.identity import TargetState
 from millstream.storage.configs import ConfigStore
 from millstream.worker.worker import Worker
 
 sys.path.insert(0, str(Path(__file__).parent / "plugins"))
 
 import hosted
-from herding import Herding, herding, until
+from herding import LASTING_S, START_S, Herding, herding, until
+from watching import PATIENCE_S
 
 FILE_SOURCE = "FileStreamSource"
 FILE_SINK = "FileStreamSink"
@@ -34,9 +37,14 @@ def shared() -> Iterator[Herding]:
 def gate() -> Iterator[str]:
     """The name of a gate at which a connector with `deed=gate` waits; open at the end."""
     name = f"gate-{len(hosted.GATES)}"
-    hosted.GATES[name] = threading.Event()
+    hosted.GATES[name] = hosted.Gate()
     yield name
     hosted.GATES[name].set()
+
+
+def come(gate: str, count: int = 1) -> None:
+    """As many have come to the gate, and wait there."""
+    until(lambda: len(hosted.GATES[gate].come) >= count, f"{count} to come to the gate")
 
 
 @pytest.fixture
@@ -94,6 +102,7 @@ def test_task_configs_that_take_long_are_what_goes_on_too(shared: Herding, gate:
     made = shared.create("thinking", deed="gate", where="task_configs", path=gate)
     assert (made.status_code, made.json()["tasks"]) == (201, [])
     until(lambda: shared.states("thinking") == ["RUNNING"], "the connector to run")
+    come(gate)
     stage = shared.herder.stages.summary("thinking") or ""
     assert stage.startswith("The worker is currently generating task configs for connector thinking, which began at ")
     hosted.GATES[gate].set()
@@ -103,12 +112,15 @@ def test_task_configs_that_take_long_are_what_goes_on_too(shared: Herding, gate:
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("where", ["start", "task_configs"])
 def test_a_connector_that_hangs_is_failed_with_the_place_at_which_it_hangs(gate: str, where: str) -> None:
-    with herding(connector_start_ms=300) as alone:
+    with herding() as alone:
         assert alone.create("stuck", deed="gate", where=where, path=gate).status_code == 201
+        come(gate)
+        alone.pass_time(START_S)
         until(lambda: alone.states("stuck") == ["FAILED"], "the connector to be given up")
         trace = alone.rest.get("/connectors/stuck/status").json()["connector"]["trace"]
         assert 'hosted.py", line' in trace
         assert f"in {where}" in trace
+        hosted.GATES[gate].set()
         assert alone.rest.delete("/connectors/stuck").status_code == 204
 
 
@@ -120,19 +132,25 @@ def test_a_connector_can_be_deleted_while_its_start_hangs(shared: Herding, gate:
     assert shared.herder.stages.concerning("unwanted") is None
 
 
-def test_a_validation_that_hangs_is_answered_with_the_stage_and_the_place(
-    shared: Herding, gate: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ask = Worker.probe
-    monkeypatch.setattr(Worker, "probe", lambda worker, question, timeout: ask(worker, question, 0.3))
-    refused = shared.create("asking", deed="gate", where="probe", path=gate)
-    assert refused.status_code == 500
-    said = refused.json()["message"]
-    words = "Request timed out. The worker is currently performing multi-property validation for the connector asking,"
-    assert said.startswith(words)
-    assert "probe asking|report did not answer within 0.3 s; the worker ended it. It was at\n" in said
-    assert "in probe" in said
-    assert "asking" not in shared.rest.get("/connectors").json()
+def test_a_validation_that_hangs_is_answered_with_the_stage_and_the_place(gate: str) -> None:
+    with herding() as alone:
+        answers: list[Any] = []
+        asking = threading.Thread(
+            target=lambda: answers.append(alone.create("asking", deed="gate", where="probe", path=gate))
+        )
+        asking.start()
+        come(gate)
+        alone.pass_time(ANSWER_S)
+        asking.join()
+        assert answers[0].status_code == 500
+        said = answers[0].json()["message"]
+        assert said.startswith(
+            "Request timed out. The worker is currently performing multi-property validation for the connector asking,"
+        )
+        assert "probe asking|report did not answer within 85 s; the worker ended it. It was at\n" in said
+        assert "in probe" in said
+        assert "asking" not in alone.rest.get("/connectors").json()
+        hosted.GATES[gate].set()
 
 
 def test_who_did_not_answer_says_where_it_was() -> None:
@@ -187,7 +205,7 @@ def test_of_two_patches_at_once_both_are_kept(shared: Herding, gate: str) -> Non
     asking = [threading.Thread(target=lambda key=key: shared.rest.request("PATCH", path, {key: "x"})) for key in "ab"]
     for each in asking:
         each.start()
-    until(lambda: len([view for view in shared.herder.children() if view.name == "patched|report"]) == 2, "both asked")
+    come(gate, 3)  # the creation was the first
     hosted.GATES[gate].set()
     for each in asking:
         each.join()
@@ -214,14 +232,13 @@ def test_a_stop_does_not_come_between_the_end_of_the_old_tasks_and_the_start_of_
     patch = {"tasks": "1"}
     changing = threading.Thread(target=lambda: shared.rest.request("PATCH", "/connectors/shrinking/config", patch))
     changing.start()
-    assert asked.wait(20), "the old tasks are not stopped"
-    stopping = threading.Thread(target=lambda: shared.rest.request("PUT", "/connectors/shrinking/stop"))
-    stopping.start()
-    until(lambda: shared.herder.submit(Ping()).result(20) is None, "the herder to have come round")
-    assert stopping.is_alive()
+    assert asked.wait(PATIENCE_S), "the old tasks are not stopped"
+    stopping = shared.herder.submit(SetTarget("shrinking", TargetState.STOPPED))
+    shared.herder.submit(Ping()).result(PATIENCE_S)  # the herder has come round
+    assert not stopping.done()
     ended.set_result(None)
     changing.join()
-    stopping.join()
+    stopping.result(PATIENCE_S)
     until(lambda: shared.states("shrinking") == ["STOPPED"], "the connector to be stopped, too")
     assert shared.rest.get("/connectors/shrinking/tasks").json() == []
     assert [view.name for view in shared.herder.children() if view.name.startswith("shrinking-")] == []
@@ -310,7 +327,7 @@ def test_of_two_creations_at_once_the_offsets_of_the_one_that_wins_are_kept(
     ]
     for each in asking:
         each.start()
-    until(lambda: shared.herder.stages.concerning("raced"), "one of them to be asked about its offsets")
+    come(gate)  # one of them is asked about its offsets
     hosted.GATES[gate].set()
     for each in asking:
         each.join()
@@ -328,13 +345,10 @@ def test_of_two_puts_at_once_of_a_new_connector_the_first_creates_it_and_the_sec
     def put() -> None:
         answers.append(shared.rest.request("PUT", "/connectors/both/config", settings).status_code)
 
-    def validating() -> int:
-        return sum(view.kind == "probe" and view.name.startswith("both") for view in shared.herder.children())
-
     asking = [threading.Thread(target=put) for _ in range(2)]
     for each in asking:
         each.start()
-    until(lambda: validating() == 2, "both to be validated at once")
+    come(gate, 2)  # both are validated at once
     hosted.GATES[gate].set()
     for each in asking:
         each.join()
@@ -452,13 +466,15 @@ def test_tasks_of_a_connector_that_has_failed_are_paused_and_resumed_all_the_sam
 
 
 def test_the_status_of_a_task_whose_start_takes_long_says_so_and_where_it_is(gate: str) -> None:
-    with herding(poll_warn_ms=200) as alone:
+    with herding() as alone:
         alone.create("slow", deed="gate", where="task-start", path=gate)
         until(lambda: alone.states("slow") == ["RUNNING", "UNASSIGNED"], "its task to be seen")
         said = "The worker is currently starting task slow-0, which began at "
         status = alone.rest.get("/connectors/slow/status").json()
         assert status["tasks"][0]["trace"].startswith(said)
         assert "trace" not in status["connector"]
+        come(gate)
+        alone.pass_time(LASTING_S)
         told = until(lambda: _trace_of_task(alone, "hosted.py"), "the place to be told")
         assert told.startswith(said)
         assert "in start" in told

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent / "plugins"))
 
 import hosted
 from herding import Herding, herding, until
+from watching import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def shared() -> Iterator[Herding]:
 def test_a_connector_that_wishes_for_other_tasks_while_it_is_asked_is_asked_once_more(
     shared: Herding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate = hosted.GATES["wishes"] = threading.Event()
+    gate = hosted.GATES["wishes"] = hosted.Gate()
     wishes, asked = [], []
     wish, ask = Fleet._ask_for_tasks, Worker.task_configs
     monkeypatch.setattr(Fleet, "_ask_for_tasks", lambda *args: (wishes.append(args[1]), wish(*args))[1])
@@ -61,14 +62,14 @@ def test_a_restart_that_waited_for_its_turn_restarts_the_tasks_that_there_still_
         stopped = stop_tasks(self, *args)
         monkeypatch.setattr(Worker, "stop_tasks", stop_tasks)
         asked.set()
-        stopped.result(10)
+        stopped.result(PATIENCE_S)
         return ended
 
     monkeypatch.setattr(Worker, "stop_tasks", waits)
     patch = {"tasks": "1", "tasks.max": "1"}
     changing = threading.Thread(target=lambda: shared.rest.request("PATCH", "/connectors/shrinks/config", patch))
     changing.start()
-    assert asked.wait(20), "the old tasks are not stopped"
+    assert asked.wait(PATIENCE_S), "the old tasks are not stopped"
     restarted = shared.rest.post("/connectors/shrinks/restart?includeTasks=true")
     assert restarted.status_code == 202
     ended.set_result(None)
@@ -105,7 +106,7 @@ def test_nothing_is_left_of_a_connector_that_failed_was_stopped_and_deleted(shar
 
 
 def test_a_creation_is_answered_as_one_though_the_connector_is_deleted_before_it_has_tasks(shared: Herding) -> None:
-    gate = hosted.GATES["brief"] = threading.Event()
+    gate = hosted.GATES["brief"] = hosted.Gate()
     answers: list[Any] = []
     creating = threading.Thread(target=lambda: answers.append(shared.create("brief", deed="gate", path="brief")))
     creating.start()

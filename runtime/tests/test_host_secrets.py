@@ -21,7 +21,7 @@ PLUGINS = Path(__file__).parent / "plugins"
 sys.path.insert(0, str(PLUGINS))
 
 import leaking  # noqa: E402
-from watching import Ears, wait_until  # noqa: E402
+from watching import PATIENCE_S, Ears, wait_until  # noqa: E402
 
 PASSWORD = "s'cr t/ü42"
 SPELLINGS = {PASSWORD, quote(PASSWORD, safe=""), repr(PASSWORD)[1:-1], json.dumps(PASSWORD)[1:-1], "cr t", "cr%20t"}
@@ -38,7 +38,7 @@ def worker(request, tmp_path_factory) -> Iterator[Worker]:
     }
     for role in ("key", "value"):
         settings[f"{role}.converter"] = "org.apache.kafka.connect.storage.StringConverter"
-    running = Worker(WorkerSetup(settings, isolation=request.param, graceful_ms=2_000))
+    running = Worker(WorkerSetup(settings, isolation=request.param, connector_start_ms=120_000, graceful_ms=30_000))
     running.start()
     yield running
     running.close()
@@ -85,8 +85,8 @@ def test_what_it_raises_when_it_is_asked_or_stopped(worker, variable, caplog, wh
     with caplog.at_level(logging.INFO):
         worker.start_connector(RunConnector(name, LEAKING, given(variable, where)), ears)
         ears.until("RUNNING")
-        asked = worker.task_configs(name, 1, 10)
-        error = asked.exception(10)
+        asked = worker.task_configs(name, 1)
+        error = asked.exception(PATIENCE_S)
         if where == "task_configs":
             assert isinstance(error, RemoteError)
             hush(f"{error}\n{error.trace}")
@@ -94,7 +94,7 @@ def test_what_it_raises_when_it_is_asked_or_stopped(worker, variable, caplog, wh
             assert asked.result()[0]["password"] == variable
             worker.set_target(name, TargetState.STOPPED)
             ears.until("STOPPED")
-        worker.stop_connector(name).result(10)
+        worker.stop_connector(name).result(PATIENCE_S)
         wait_until(lambda: "did not log in" in caplog.text)
     assert f"about to log in with {variable}" in caplog.text
     hush(all_of(ears, caplog))
@@ -110,7 +110,7 @@ def test_what_a_task_raises(worker, variable, caplog, where):
             ears.until("RUNNING")
         else:
             assert f"cannot log in at db://ada:{variable}@host" in ears.until("FAILED").trace
-        worker.stop_tasks([TaskId("leak", 0)]).result(10)
+        worker.stop_tasks([TaskId("leak", 0)]).result(PATIENCE_S)
         wait_until(lambda: "did not log in" in caplog.text)
     hush(all_of(ears, caplog))
 
@@ -129,7 +129,7 @@ def test_what_a_thread_of_a_plugin_logs_and_ends_by(worker, variable, caplog, ca
         worker.start_task(RunTask("leak", 1, LEAKING, settings, settings), ears)
         ears.until("RUNNING")
         wait_until(lambda: "the thread 'reader' of the plugin has ended by" in caplog.text)
-        worker.stop_tasks([TaskId("leak", 1)]).result(10)
+        worker.stop_tasks([TaskId("leak", 1)]).result(PATIENCE_S)
     told = next(r.getMessage() for r in caplog.records if "has ended by" in r.getMessage())
     assert f"has ended by RuntimeError: cannot log in at db://ada:{variable}@host with " in told
     assert f"the password was {variable}; caused by KeyError: " in told
@@ -148,7 +148,7 @@ def test_what_a_thread_logs_that_a_plugin_has_left_behind(worker, variable, capl
     with caplog.at_level(logging.INFO):
         worker.start_task(RunTask("left", 0, LEAKING, settings, settings), ears)
         ears.until("RUNNING")
-        worker.stop_tasks([TaskId("left", 0)]).result(10)
+        worker.stop_tasks([TaskId("left", 0)]).result(PATIENCE_S)
         assert "late reader" not in caplog.text
         leaking.LATE.set()
         wait_until(lambda: "the thread 'late reader' of the plugin has ended by" in caplog.text)
@@ -165,7 +165,7 @@ def test_what_a_plugin_prints_in_its_process(worker, variable, caplog, request):
         worker.start_task(RunTask("leak", 2, LEAKING, settings, settings), ears)
         ears.until("RUNNING")
         wait_until(lambda: "could not log out" in caplog.text)
-        worker.stop_tasks([TaskId("leak", 2)]).result(10)
+        worker.stop_tasks([TaskId("leak", 2)]).result(PATIENCE_S)
     assert f"logged in with {variable}" in ears.lines()
     hush(all_of(ears, caplog))
 
@@ -195,7 +195,7 @@ def test_what_a_connector_raises_when_it_is_asked_in_passing(worker, variable, c
     settings = {**given(variable, where), "name": "leak", "connector.class": "leaking:Leaking"}
     with caplog.at_level(logging.INFO):
         answer = worker.probe(RunProbe(what, LEAKING, settings, {"kind": "source", "offsets": []}, "leak"))
-        error = answer.exception(20)
+        error = answer.exception(PATIENCE_S)
         wait_until(lambda: "did not log in" in caplog.text)
     assert isinstance(error, RemoteError)
     assert f"cannot log in at db://ada:{variable}@host" in str(error)

@@ -1,5 +1,6 @@
 """The child ahead of the next request: when there is one, what becomes of a request that it does not take."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -17,9 +18,8 @@ from millstream.worker.worker import Worker, WorkerSetup
 PLUGINS = Path(__file__).parent / "plugins"
 sys.path.insert(0, str(PLUGINS))
 
-from watching import Ears, connector, is_running, wait_until  # noqa: E402
+from watching import GONE, Ears, children_of, connector, is_running, kill, wait_until  # noqa: E402
 
-PATIENCE_S = 25.0
 STRINGS = "org.apache.kafka.connect.storage.StringConverter"
 
 
@@ -210,13 +210,10 @@ def template_of(worker: Worker) -> int:
 
 def spare_of(template: int) -> int:
     """The number of the spare, 0 when there is none."""
-    children = Path(f"/proc/{template}/task/{template}/children").read_text().split()
-    for child in map(int, children):
-        try:
+    for child in children_of(template):
+        with contextlib.suppress(*GONE):
             if Path(f"/proc/{child}/comm").read_bytes().strip() == NAME and is_running(child):
                 return child
-        except FileNotFoundError:
-            continue  # it has ended meanwhile
     return 0
 
 
@@ -227,7 +224,7 @@ def pid_of(worker: Worker, name: str) -> int:
 def running(worker: Worker, name: str) -> Ears:
     ears = Ears()
     worker.start_connector(connector(name, "Staying"), ears)
-    ears.until("RUNNING", PATIENCE_S)
+    ears.until("RUNNING")
     return ears
 
 
@@ -238,7 +235,7 @@ def awaited(template: int, but: int = 0) -> int:
         found[:] = [spare_of(template)]
         return found[0] not in (0, but)
 
-    wait_until(there, PATIENCE_S)
+    wait_until(there)
     return found[0]
 
 
@@ -262,7 +259,7 @@ def test_a_dead_spare_is_replaced_and_no_request_fails(worker):
     running(worker, "first")
     spare = awaited(template_of(worker))
     for number in range(ATTEMPTS - 1):  # they may be seen, and killed, before they are ready
-        os.kill(spare, signal.SIGKILL)
+        kill(spare)
         running(worker, f"after-{number}")
         spare = awaited(template_of(worker), spare)
     assert {view.state for view in worker.describe() if view.kind == "connector"} == {"RUNNING"}
@@ -271,14 +268,14 @@ def test_a_dead_spare_is_replaced_and_no_request_fails(worker):
 def test_a_request_is_forked_anew_when_its_spare_dies_with_it_in_its_hands(worker):
     running(worker, "first")
     spare = awaited(template_of(worker))
-    os.kill(spare, signal.SIGSTOP)  # ready or not: one of the next requests is given to it, or all are forked
+    kill(spare, signal.SIGSTOP)  # ready or not: one of the next requests is given to it, or all are forked
     waits = [Ears(), Ears()]
     for number, ears in enumerate(waits):
         worker.start_connector(connector(f"waits-{number}", "Staying"), ears)
     running(worker, "goes on")
-    os.kill(spare, signal.SIGKILL)
+    kill(spare)
     for number, ears in enumerate(waits):
-        ears.until("RUNNING", PATIENCE_S)
+        ears.until("RUNNING")
         assert pid_of(worker, f"waits-{number}") not in (0, spare)
 
 
@@ -298,16 +295,16 @@ def test_a_spare_dies_with_its_template(worker):
     ears = running(worker, "first")
     template = template_of(worker)
     spare = awaited(template)
-    os.kill(template, signal.SIGKILL)
-    ears.until("FAILED", PATIENCE_S)
-    wait_until(lambda: not is_running(spare), 1)
+    kill(template)
+    ears.until("FAILED")
+    wait_until(lambda: not is_running(spare))
 
 
 def test_a_spare_goes_when_the_worker_ends_in_order(worker):
     running(worker, "first")
     spare = awaited(template_of(worker))
     worker.close()
-    wait_until(lambda: not is_running(spare), 1)
+    wait_until(lambda: not is_running(spare))
 
 
 def test_a_spare_dies_with_a_killed_worker(tmp_path):
@@ -321,14 +318,14 @@ def test_a_spare_dies_with_a_killed_worker(tmp_path):
         worker.start()
         running(worker, "first")
         print(template_of(worker), awaited(template_of(worker)), flush=True)
-        time.sleep(60)
+        time.sleep(600)
     """)
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
         pids = [int(pid) for pid in worker.stdout.readline().split()]
         assert len(pids) == 2
         worker.kill()
-    wait_until(lambda: not any(map(is_running, pids)), 1)
+    wait_until(lambda: not any(map(is_running, pids)))
 
 
 def test_children_start_where_the_operator_disabled_what_spares_are_rehearsed_with(tmp_path):

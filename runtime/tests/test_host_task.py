@@ -30,5 +30,5 @@ def test_the_newest_share_of_the_topics_counts_though_it_comes_while_the_former_
     body = task.TaskBody(RunTask("c", 0, PluginTarget("hosted:Sink", "sink", "hosted", "1")), end)
     body.hear(Reshare(0, 2))
     body.run()
-    listening[0].join(10)
+    listening[0].join(60)
     assert shares == [(0, 2), (0, 3)]

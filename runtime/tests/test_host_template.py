@@ -16,14 +16,23 @@ from millstream.worker.worker import Worker, WorkerSetup
 PLUGINS = Path(__file__).parent / "plugins"
 sys.path.insert(0, str(PLUGINS))
 
-from watching import Ears, connector, is_running, target, wait_until  # noqa: E402
-
-PATIENCE_S = 25.0
+from watching import (  # noqa: E402
+    PATIENCE_S,
+    Ears,
+    children_of,
+    connector,
+    is_running,
+    kill,
+    parent_of,
+    state_of,
+    target,
+    wait_until,
+)
 
 
 @pytest.fixture
 def worker(tmp_path) -> Iterator[Worker]:
-    running = Worker(WorkerSetup({"bootstrap.servers": f"sqlite:{tmp_path}/log.db"}, connector_start_ms=20_000))
+    running = Worker(WorkerSetup({"bootstrap.servers": f"sqlite:{tmp_path}/log.db"}, connector_start_ms=120_000))
     yield running
     running.close()
 
@@ -47,16 +56,20 @@ def moody(worker: Worker, name: str) -> Ears:
     return ears
 
 
+def bare(worker: Worker, name: str) -> Ears:
+    """A connector of no distribution, which is forked from the bare template."""
+    ears = Ears()
+    worker.start_connector(RunConnector(name, target("Staying", "")), ears)
+    return ears
+
+
 def pid_of(worker: Worker, name: str, kind: str = "connector") -> int:
     return next((view.pid for view in worker.describe() if (view.kind, view.name) == (kind, name)), 0)
 
 
-def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
 def limit(pid: int, more: int) -> tuple[int, int]:
-    """Leave the process so many descriptors; give its former limits."""
+    """Leave the process so many descriptors, once it has closed those of the request before; give its former limits."""
+    wait_until(lambda: state_of(pid) == "S")  # it waits for the next
     former = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     taken = {int(each) for each in os.listdir(f"/proc/{pid}/fd")}
     free = [number for number in range(max(taken) + 1 + more) if number not in taken]
@@ -68,10 +81,10 @@ def test_a_child_that_has_no_session_yet_is_killed_all_the_same(worker, mood):
     mood("stuck")
     worker.start()
     ears = moody(worker, "stuck")
-    wait_until(lambda: pid_of(worker, "stuck") > 0, PATIENCE_S)
+    wait_until(lambda: pid_of(worker, "stuck") > 0)
     pid, template = pid_of(worker, "stuck"), pid_of(worker, "moody", "template")
     assert os.getsid(pid) == os.getsid(template) != pid
-    worker.stop_connector("stuck", 0.1).result(10)
+    worker.stop_connector("stuck", 0.1).result(PATIENCE_S)
     assert not is_running(pid)
     assert ears.states() == ["UNASSIGNED"]
     assert is_running(template)
@@ -81,64 +94,57 @@ def test_children_that_have_no_session_yet_go_with_their_template(worker, mood):
     mood("stuck")
     worker.start()
     moody(worker, "stuck")
-    wait_until(lambda: pid_of(worker, "stuck") > 0, PATIENCE_S)
+    wait_until(lambda: pid_of(worker, "stuck") > 0)
     template = pid_of(worker, "moody", "template")
-    wait_until(lambda: len(children_of(template)) == 2, PATIENCE_S)  # the child, and the one ahead of the next
+    wait_until(lambda: len(children_of(template)) == 2)  # the child, and the one ahead of the next
     stuck = children_of(template)
     worker.close()
-    wait_until(lambda: not any(map(is_running, stuck)), 2)
+    wait_until(lambda: not any(map(is_running, stuck)))
 
 
 def test_a_fork_that_the_machine_refuses_fails_that_start_with_the_remedy_and_the_template_goes_on(worker, mood):
     refuses = mood("forkless")
     worker.start()
-    trace = moody(worker, "refused").until("FAILED", PATIENCE_S).trace
+    trace = moody(worker, "refused").until("FAILED").trace
     assert "connector refused: no process can be made for it: Resource temporarily unavailable" in trace
     assert "the processes and threads of this user (`ulimit -u`)" in trace
     template = pid_of(worker, "moody", "template")
     refuses.unlink()
-    moody(worker, "next").until("RUNNING", PATIENCE_S)
+    moody(worker, "next").until("RUNNING")
     assert pid_of(worker, "moody", "template") == template
 
 
 @pytest.mark.parametrize("left", [0, 1])
 def test_a_request_that_a_template_has_no_descriptors_for_is_refused_with_the_remedy_and_it_goes_on(worker, left):
+    """The bare one, which keeps no spare: a line to one takes a descriptor when it likes."""
     worker.start()
-    ears = Ears()
-    worker.start_connector(connector("first"), ears)
-    ears.until("RUNNING", PATIENCE_S)
-    template = pid_of(worker, "hosted", "template")
-    held = len(os.listdir(f"/proc/{template}/fd"))
+    bare(worker, "first").until("RUNNING")
+    template = pid_of(worker, "", "template")
     former = limit(template, left)
-    refused = Ears()
-    worker.start_connector(connector("refused"), refused)
-    trace = refused.until("FAILED", PATIENCE_S).trace
+    held = len(os.listdir(f"/proc/{template}/fd"))
+    trace = bare(worker, "refused").until("FAILED").trace
     assert "connector refused: no process can be made for it: Too many open files; its template may have" in trace
     assert "those count that a plugin opens when it is imported: raise it" in trace
+    wait_until(lambda: len(os.listdir(f"/proc/{template}/fd")) == held)
     resource.prlimit(template, resource.RLIMIT_NOFILE, former)
-    assert len(os.listdir(f"/proc/{template}/fd")) <= held + 1  # a spare's line may have come
-    ears = Ears()
-    worker.start_connector(connector("next"), ears)
-    ears.until("RUNNING", PATIENCE_S)
-    assert pid_of(worker, "hosted", "template") == template
+    bare(worker, "next").until("RUNNING")
+    assert pid_of(worker, "", "template") == template
 
 
 @pytest.mark.parametrize("left", [1, 2])
 def test_a_bare_template_without_descriptors_says_so_and_the_other_is_an_interpreter(worker, left, caplog):
     caplog.set_level("INFO")
     worker.start()
-    ears = Ears()
-    worker.start_connector(RunConnector("bare", target("Staying", "")), ears)
-    ears.until("RUNNING", PATIENCE_S)
-    bare = pid_of(worker, "", "template")
-    former = limit(bare, left)
+    bare(worker, "bare").until("RUNNING")
+    template = pid_of(worker, "", "template")
+    former = limit(template, left)
     ears = Ears()
     worker.start_connector(connector("other"), ears)
-    ears.until("RUNNING", PATIENCE_S)
-    resource.prlimit(bare, resource.RLIMIT_NOFILE, former)
-    assert "[template bare] no template can be forked here: [Errno 24]" in caplog.text
+    ears.until("RUNNING")
+    resource.prlimit(template, resource.RLIMIT_NOFILE, former)
+    wait_until(lambda: "[template bare] no template can be forked here: [Errno 24]" in caplog.text)
     assert "template hosted could not be forked; it becomes an interpreter of its own" in caplog.text
-    assert pid_of(worker, "", "template") == bare
+    assert pid_of(worker, "", "template") == template
 
 
 @pytest.mark.parametrize(
@@ -151,7 +157,7 @@ def test_a_bare_template_without_descriptors_says_so_and_the_other_is_an_interpr
 def test_a_template_that_is_killed_while_it_imports_is_made_once_more(worker, mood, caplog, times, has_one, said):
     mood("killed").write_text(str(times))
     worker.start()
-    moody(worker, "waits").until("RUNNING", PATIENCE_S)
+    moody(worker, "waits").until("RUNNING")
     assert said in caplog.text
     assert bool(pid_of(worker, "moody", "template")) is has_one
 
@@ -160,10 +166,10 @@ def test_what_fails_in_a_spare_is_in_the_log_even_if_it_is_a_broken_pipe(worker,
     mood("broken")
     caplog.set_level("INFO")
     worker.start()
-    moody(worker, "first").until("RUNNING", PATIENCE_S)
-    wait_until(lambda: "BrokenPipeError: [Errno 32] the pipe of a rehearsal" in caplog.text, PATIENCE_S)
+    moody(worker, "first").until("RUNNING")
+    wait_until(lambda: "BrokenPipeError: [Errno 32] the pipe of a rehearsal" in caplog.text)
     assert "[template moody]" in caplog.text
-    moody(worker, "next").until("RUNNING", PATIENCE_S)
+    moody(worker, "next").until("RUNNING")
 
 
 DAEMON = textwrap.dedent("""
@@ -188,22 +194,22 @@ def test_a_daemon_that_a_plugin_starts_while_a_template_is_awaited_is_not_the_wo
     script.write_text(DAEMON)
     ears, waits = Ears(), Ears()
     worker.start_connector(connector("first"), ears)
-    ears.until("RUNNING", PATIENCE_S)
-    bare = pid_of(worker, "", "template")
-    os.kill(bare, signal.SIGSTOP)
+    ears.until("RUNNING")
+    template = pid_of(worker, "", "template")
+    kill(template, signal.SIGSTOP)
     try:
         worker.start_connector(RunConnector("waits", target("Staying", "another")), waits)
         ears = Ears()
         worker.start_connector(connector("daemonic", deed="run", path=f"{script} {path}"), ears)
-        ears.until("RUNNING", PATIENCE_S)
-        wait_until(path.exists, PATIENCE_S)
+        ears.until("RUNNING")
+        wait_until(path.exists)
         daemon = int(path.read_text())
-        assert parent_of(daemon) == pid_of(worker, "hosted", "template")
+        wait_until(lambda: parent_of(daemon) == pid_of(worker, "hosted", "template"))
         path.unlink()
-        wait_until(lambda: not Path(f"/proc/{daemon}").exists(), 2)
+        wait_until(lambda: not Path(f"/proc/{daemon}").exists())
     finally:
-        os.kill(bare, signal.SIGCONT)
-    waits.until("RUNNING", PATIENCE_S)
+        kill(template, signal.SIGCONT)
+    waits.until("RUNNING")
     assert parent_of(pid_of(worker, "another", "template")) == os.getpid()
     assert parent_of(pid_of(worker, "hosted", "template")) == os.getpid()
 
@@ -214,17 +220,13 @@ def test_a_bare_template_adopts_again_once_it_has_forked_another(worker, tmp_pat
     script.write_text(DAEMON)
     ears = Ears()
     worker.start_connector(connector("first"), ears)
-    ears.until("RUNNING", PATIENCE_S)
+    ears.until("RUNNING")
     ears = Ears()
     settings = {"deed": "run", "path": f"{script} {path}"}
     worker.start_connector(RunConnector("daemonic", target("Staying", ""), settings), ears)
-    ears.until("RUNNING", PATIENCE_S)
-    wait_until(path.exists, PATIENCE_S)
+    ears.until("RUNNING")
+    wait_until(path.exists)
     daemon = int(path.read_text())
-    assert parent_of(daemon) == pid_of(worker, "", "template")
+    wait_until(lambda: parent_of(daemon) == pid_of(worker, "", "template"))
     path.unlink()
-    wait_until(lambda: not Path(f"/proc/{daemon}").exists(), 2)
-
-
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    wait_until(lambda: not Path(f"/proc/{daemon}").exists())

@@ -1,3 +1,4 @@
+import importlib
 import logging
 import sys
 from importlib.metadata import Distribution, version
@@ -24,11 +25,15 @@ class Environment:
     def __init__(self, folder, monkeypatch):
         self.folder = folder
         monkeypatch.syspath_prepend(str(folder))
-        self._before = set(sys.modules)
+
+    def write(self, module, source):
+        """A folder that was looked into a moment ago, by whoever imports something, is looked into again."""
+        (self.folder / f"{module}.py").write_text(source)
+        importlib.invalidate_caches()
 
     def add(self, name, source, requires=("millstream-api>=0",), entry_points=None, version="1.2"):
         module = name.replace("-", "_")
-        (self.folder / f"{module}.py").write_text(source.format(module=module) if "{module}" in source else source)
+        self.write(module, source.format(module=module) if "{module}" in source else source)
         info = self.folder / f"{module}-{version}.dist-info"
         info.mkdir()
         lines = [f"Name: {name}", f"Version: {version}", "Metadata-Version: 2.1"]
@@ -41,8 +46,9 @@ class Environment:
         return discover(disabled, list(Distribution.discover(path=[str(self.folder)])))
 
     def forget(self):
-        for name in set(sys.modules) - self._before:
-            del sys.modules[name]
+        for name, module in list(sys.modules.items()):
+            if (getattr(module, "__file__", None) or "").startswith(f"{self.folder}/"):
+                del sys.modules[name]
 
 
 @pytest.fixture
@@ -229,7 +235,7 @@ def source(target):
 
 def test_a_class_is_loaded_by_its_target(environment):
     environment.add("good-one", GOOD)
-    (environment.folder / "good_one_code.py").write_text(CODE)
+    environment.write("good_one_code", CODE)
     (plugin,) = environment.discover().plugins
     assert load(plugin).__name__ == "Source"
     assert load(source("good_one_code:Source.Inner")).__name__ == "Inner"
@@ -267,7 +273,7 @@ def test_a_class_is_loaded_by_its_target(environment):
     ],
 )
 def test_a_class_that_cannot_be_loaded_is_named_with_distribution_version_and_kind(environment, target, code, reason):
-    (environment.folder / "x_code.py").write_text(code)
+    environment.write("x_code", code)
     with pytest.raises(PluginError) as caught:
         load(source(target))
     assert str(caught.value) == f"cannot load source '{target}' of good-one 1.2: {reason}"

@@ -8,13 +8,11 @@ from millstream.lifecycle import ManualClock, StopToken, SystemClock, spawn
 
 def test_waiting_ends_at_once_when_it_is_time_to_stop():
     stop = StopToken()
-    begun = time.monotonic()
     thread = spawn("setter", lambda _: stop.set())
-    assert stop.wait(30) is True
+    assert stop.wait(3_600) is True
     assert stop.wait() is True
     assert stop.is_set
-    assert time.monotonic() - begun < 10
-    assert thread.join(10)
+    assert thread.join(60)
 
 
 def test_waiting_says_false_when_nothing_happened_and_takes_any_length():
@@ -31,9 +29,9 @@ def test_the_death_of_a_thread_is_told_with_what_it_raised():
     def fails(stop):
         raise SystemExit(3)
 
-    assert spawn("fails", fails, on_death=deaths.append).join(10)
+    assert spawn("fails", fails, on_death=deaths.append).join(60)
     assert isinstance(deaths[0], SystemExit)
-    assert spawn("ends", lambda stop: None, on_death=deaths.append).join(10)
+    assert spawn("ends", lambda stop: None, on_death=deaths.append).join(60)
     assert deaths[1] is None
     assert len(deaths) == 2
 
@@ -42,19 +40,19 @@ def test_the_death_of_a_thread_without_owner_is_logged(caplog):
     def fails(stop):
         raise ValueError("broken")
 
-    assert spawn("reader", fails).join(10)
+    assert spawn("reader", fails).join(60)
     assert [r.getMessage() for r in caplog.records] == ["the thread reader ended with an error"]
     assert "broken" in caplog.text
 
 
 def test_a_thread_stops_by_its_token_and_has_the_name_given():
-    thread = spawn("waits", lambda stop: print(stop.wait(30)))
+    thread = spawn("waits", lambda stop: print(stop.wait(120)))
     assert thread.name == "waits"
     assert thread.ident in {t.ident for t in threading.enumerate()}
     assert thread.is_alive
     assert thread.join(0) is False
     thread.stop.set()
-    assert thread.join(10)
+    assert thread.join(60)
     assert not thread.is_alive
 
 
@@ -63,13 +61,13 @@ def test_threads_can_share_a_token_and_do_not_wait_for_themselves():
     started = threading.Event()
 
     def run(stop):
-        started.wait(10)
+        started.wait(60)
         joined.append(thread.join(30))
         stop.set()
 
     thread = spawn("itself", run, stop=shared)
     started.set()
-    assert shared.wait(10)
+    assert shared.wait(60)
     assert joined == [False]
 
 
@@ -85,5 +83,6 @@ def test_a_manual_clock_moves_when_told_and_counts_its_waits():
 
 def test_the_system_clock_is_wall_time_in_milliseconds_and_monotonic_seconds():
     clock = SystemClock()
-    assert abs(clock.now_ms() - time.time() * 1000) < 10_000
+    before, now, after = time.time_ns(), clock.now_ms(), time.time_ns()
+    assert before // 1_000_000 <= now <= after // 1_000_000
     assert clock.monotonic() <= clock.monotonic()

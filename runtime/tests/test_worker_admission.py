@@ -1,13 +1,15 @@
 """What those that are stopping have is given to nobody before they have gone; two of one name never run at once."""
 
-import os
+import contextlib
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from millstream.host.channel import Failure, StateChanged, Surroundings
+from millstream.host.spare import NAME
 from millstream.identity import TargetState, TaskId
 from millstream.worker import admission
 from millstream.worker.admission import COUNTED_SECONDS, Admission
@@ -15,24 +17,38 @@ from millstream.worker.budget import MB, PROCESSES_KEPT, WORKER_SHARE, Budget, N
 from millstream.worker.children import Child
 from millstream.worker.limits import Limits
 from millstream.worker.runs import Facilities, TaskRun
-from millstream.worker.worker import Worker, WorkerSetup
+from millstream.worker.worker import WorkerSetup
 
 sys.path.insert(0, str(Path(__file__).parent / "plugins"))
 
-from watching import Ears, Turning, connector, is_running, task, wait_until
+from watching import (
+    GONE,
+    PATIENCE_S,
+    Ears,
+    Timed,
+    Turning,
+    children_of,
+    connector,
+    is_running,
+    parent_of,
+    task,
+    wait_until,
+)
 
 STRINGS = "org.apache.kafka.connect.storage.StringConverter"
 HANGING = {"deed": "hang", "where": "poll"}
+STOP_S = 40.0
 
 
 @pytest.fixture
-def narrow(tmp_path: Path) -> Iterator[Worker]:
-    """Room for one task, and a second to stop it in."""
+def narrow(tmp_path: Path) -> Iterator[Timed]:
+    """Room for one task, and time to stop it in until the test lets it pass."""
     settings = {"bootstrap.servers": f"sqlite:{tmp_path}/log.db", "key.converter": STRINGS, "value.converter": STRINGS}
-    worker = Worker(WorkerSetup(settings, graceful_ms=1_000, memory_limit=WORKER_SHARE + 8 * MB))
+    patience = {"connector_start_ms": 120_000, "graceful_ms": int(STOP_S * 1000)}
+    worker = Timed(WorkerSetup(settings, memory_limit=WORKER_SHARE + 8 * MB, **patience))
     worker.start()
     yield worker
-    worker.close()
+    worker.close(0.0)
 
 
 class Looking(Ears):
@@ -49,153 +65,166 @@ class Looking(Ears):
         super().__call__(event)
 
 
-def running(worker: Worker, name: str, **settings: str) -> int:
-    """Start a task; its process."""
+def running(worker: Timed, name: str, **settings: str) -> int:
+    """Start a task; its process. One that is to hang does."""
     ears = Ears()
     worker.start_task(task(name, **settings), ears)
-    ears.until("RUNNING", 20)
+    ears.until("RUNNING")
+    if settings:
+        ears.until_stuck()
     return pid_of(worker, name)
 
 
-def pid_of(worker: Worker, name: str) -> int:
+def held(worker: Timed) -> Ears:
+    """A connector that hangs when it is to stop."""
+    ears = Ears()
+    worker.start_connector(connector("held", deed="hang", where="stop"), ears)
+    ears.until("RUNNING")
+    return ears
+
+
+def pid_of(worker: Timed, name: str) -> int:
     return next((view.pid for view in worker.describe() if view.kind == "task" and view.name == f"{name}-0"), 0)
 
 
-def test_a_task_for_which_there_is_room_once_others_have_gone_starts_when_they_have(narrow: Worker) -> None:
+def test_a_task_for_which_there_is_room_once_others_have_gone_starts_when_they_have(narrow: Timed) -> None:
     old = running(narrow, "old", **HANGING)
     going = narrow.stop_tasks([TaskId("old", 0)])
     ears = Looking(old)
     narrow.start_task(task("new"), ears)
-    ears.until("RUNNING", 20)
+    narrow.pass_time(STOP_S)
+    ears.until("RUNNING")
     assert ears.had_gone, "it was given what another still had"
     assert going.done()
 
 
-def test_a_task_that_has_no_room_when_all_others_have_gone_has_failed_with_the_sum(narrow: Worker) -> None:
+def test_a_task_that_has_no_room_when_all_others_have_gone_has_failed_with_the_sum(narrow: Timed) -> None:
     running(narrow, "old", **HANGING)
     narrow.stop_tasks([TaskId("old", 0)])
     first, second = Ears(), Ears()
     narrow.start_task(task("first"), first)
     narrow.start_task(task("second"), second)
-    assert "7 MB for those that run (1)" in second.until("FAILED", 20).trace
-    assert first.until("RUNNING", 20)
+    narrow.pass_time(STOP_S)
+    assert "7 MB for those that run (1)" in second.until("FAILED").trace
+    assert first.until("RUNNING")
 
 
-def test_a_task_that_is_stopped_while_it_waits_for_room_never_starts(narrow: Worker) -> None:
+def test_a_task_that_is_stopped_while_it_waits_for_room_never_starts(narrow: Timed) -> None:
     running(narrow, "old", **HANGING)
     going = narrow.stop_tasks([TaskId("old", 0)])
     ears = Ears()
     narrow.start_task(task("new"), ears)
-    narrow.stop_tasks([TaskId("new", 0)]).result(10)
+    narrow.stop_tasks([TaskId("new", 0)]).result(PATIENCE_S)
     assert not going.done()
-    going.result(10)
+    narrow.pass_time(STOP_S)
+    going.result(PATIENCE_S)
     running(narrow, "third")
     assert ears.states() == ["UNASSIGNED"]
 
 
-def test_a_task_that_is_paused_while_it_waits_for_room_is_paused_from_its_start(narrow: Worker) -> None:
+def test_a_task_that_is_paused_while_it_waits_for_room_is_paused_from_its_start(narrow: Timed) -> None:
     running(narrow, "old", **HANGING)
     narrow.stop_tasks([TaskId("old", 0)])
     ears = Ears()
     narrow.start_task(task("new"), ears)
     narrow.set_target("new", TargetState.PAUSED)
-    ears.until("PAUSED", 20)
+    narrow.pass_time(STOP_S)
+    ears.until("PAUSED")
     assert ears.states() == ["PAUSED"]
 
 
-def test_a_connector_that_is_stopping_is_counted_as_well(narrow: Worker) -> None:
-    ears = Ears()
-    narrow.start_connector(connector("held", deed="hang", where="stop"), ears)
-    ears.until("RUNNING", 20)
+def test_a_connector_that_is_stopping_is_counted_as_well(narrow: Timed) -> None:
+    held(narrow)
     pid = next(view.pid for view in narrow.describe() if view.name == "held")
-    narrow.stop_connector("held", 1.0)
+    narrow.stop_connector("held", STOP_S)
     new = Looking(pid)
     narrow.start_task(task("new"), new)
-    new.until("RUNNING", 20)
+    narrow.pass_time(STOP_S)
+    new.until("RUNNING")
     assert new.had_gone, "it was given what a connector still had"
 
 
-def test_of_one_task_that_is_started_twice_while_it_stops_there_are_never_two(narrow: Worker) -> None:
+def test_of_one_task_that_is_started_twice_while_it_stops_there_are_never_two(narrow: Timed) -> None:
     old = running(narrow, "same", **HANGING)
     narrow.stop_tasks([TaskId("same", 0)])
     first, second = Looking(old), Looking(old)
     narrow.start_task(task("same"), first)
     narrow.start_task(task("same"), second)
-    second.until("RUNNING", 20)
+    narrow.pass_time(STOP_S)
+    second.until("RUNNING")
     assert second.had_gone
     assert first.states() == ["UNASSIGNED"]  # its turn never came: the later one has it
     pid = pid_of(narrow, "same")
-    wait_until(lambda: children_of(pid) == [pid])
+    wait_until(lambda: sisters_of(pid) == [pid])
 
 
-def children_of(pid: int) -> list[int]:
+def sisters_of(pid: int) -> list[int]:
     """The children of the template that this child was forked from which carry a task: it keeps others ahead."""
-    parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+    template = parent_of(pid)
     found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and is_running(int(entry)):
-            try:
-                name, rest = Path(f"/proc/{entry}/stat").read_text().partition("(")[2].rsplit(")", 1)
-            except FileNotFoundError:
-                continue
-            if rest.split()[1] == parent and name != "millstream-next":
-                found.append(int(entry))
+    for each in children_of(template):
+        with contextlib.suppress(*GONE):
+            if is_running(each) and Path(f"/proc/{each}/comm").read_bytes().strip() != NAME:
+                found.append(each)
     return found
 
 
 @pytest.mark.parametrize("target", [TargetState.PAUSED, TargetState.STARTED])
 def test_a_connector_that_is_stopped_while_it_waits_for_its_predecessor_never_begins(
-    narrow: Worker, target: TargetState
+    narrow: Timed, target: TargetState
 ) -> None:
-    first, second = Ears(), Ears()
-    narrow.start_connector(connector("held", deed="hang", where="stop"), first)
-    first.until("RUNNING", 20)
+    first, second = held(narrow), Ears()
     narrow.start_connector(connector("held"), second)
     narrow.set_target("held", target)
-    narrow.stop_connector("held").result(10)
+    going = narrow.stop_connector("held")
+    narrow.pass_time(STOP_S)
+    going.result(PATIENCE_S)
     assert (first.states()[-1], second.states()) == ("UNASSIGNED", ["UNASSIGNED"])
     assert not [view for view in narrow.describe() if view.kind == "connector"]
 
 
-def test_a_connector_that_waits_for_its_predecessor_is_there_and_begins_with_its_latest_target(narrow: Worker) -> None:
-    first, second = Ears(), Ears()
-    narrow.start_connector(connector("held", deed="hang", where="stop"), first)
-    first.until("RUNNING", 20)
+def test_a_connector_that_waits_for_its_predecessor_is_there_and_begins_with_its_latest_target(narrow: Timed) -> None:
+    first, second = held(narrow), Ears()
     narrow.start_connector(connector("held"), second)
     narrow.set_target("held", TargetState.PAUSED)
     wait_until(lambda: [(v.state, v.pid) for v in narrow.describe() if v.name == "held"] == [("UNASSIGNED", 0)])
-    second.until("PAUSED", 20)
+    narrow.pass_time(STOP_S)
+    second.until("PAUSED")
     assert second.states() == ["PAUSED"]
     assert first.states() == ["RUNNING", "UNASSIGNED"]
 
 
-def test_a_task_that_waits_for_its_predecessor_begins_with_its_latest_target(
-    narrow: Worker,
-) -> None:
+def test_a_task_that_waits_for_its_predecessor_begins_with_its_latest_target(narrow: Timed) -> None:
     old = running(narrow, "it", **HANGING)
     second = Looking(old)
     narrow.start_task(task("it"), second)
     narrow.set_target("it", TargetState.PAUSED)
-    second.until("PAUSED", 20)
+    narrow.pass_time(STOP_S)
+    second.until("PAUSED")
     assert second.had_gone
     assert second.states() == ["PAUSED"]
 
 
-def test_a_task_that_is_stopped_while_it_waits_for_its_predecessor_never_begins(narrow: Worker) -> None:
+def test_a_task_that_is_stopped_while_it_waits_for_its_predecessor_never_begins(narrow: Timed) -> None:
     running(narrow, "it", **HANGING)
     ears = Ears()
     narrow.start_task(task("it"), ears)
-    narrow.stop_tasks([TaskId("it", 0)]).result(10)
+    going = narrow.stop_tasks([TaskId("it", 0)])
+    narrow.pass_time(STOP_S)
+    going.result(PATIENCE_S)
     assert ears.states() == ["UNASSIGNED"]
     assert not [view for view in narrow.describe() if view.kind == "task"]
 
 
-def test_what_waits_for_its_predecessor_does_not_begin_in_a_worker_that_closes(narrow: Worker) -> None:
-    first, second = Ears(), Ears()
-    narrow.start_connector(connector("held", deed="hang", where="stop"), first)
-    first.until("RUNNING", 20)
+def test_what_waits_for_its_predecessor_does_not_begin_in_a_worker_that_closes(narrow: Timed) -> None:
+    first, second = held(narrow), Ears()
     narrow.start_connector(connector("held"), second)
-    narrow.close()
+    closing = threading.Thread(target=narrow.close)
+    closing.start()
+    second.until("UNASSIGNED")
+    narrow.clock.put_forward(STOP_S)
+    narrow.stop_tasks([])  # wakes it; it may be closed before it answers
+    closing.join()
     assert (first.states()[-1], second.states()) == ("UNASSIGNED", ["UNASSIGNED"])
 
 

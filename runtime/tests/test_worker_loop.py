@@ -23,7 +23,7 @@ def test_who_is_forgotten_in_a_turn_is_not_called_in_it_although_ready() -> None
         os.write(writing, b"x")
         loop.watch(reading, lambda _, number=number: ready(number))
     loop.start("loop under test")
-    assert over.wait(10)
+    assert over.wait(60)
     loop.close()
     assert len(called) == 1
     for reading, writing in pipes:

@@ -3,7 +3,6 @@
 import errno
 import os
 import resource
-import signal
 import subprocess
 import sys
 import threading
@@ -21,7 +20,7 @@ from millstream.worker.worker import Worker, WorkerSetup
 PLUGINS = Path(__file__).parent / "plugins"
 sys.path.insert(0, str(PLUGINS))
 
-from watching import Ears, connector, probe, task, wait_until  # noqa: E402
+from watching import PATIENCE_S, Ears, connector, kill, probe, task, wait_until  # noqa: E402
 
 WAYS = {"template": {"start": "template"}, "spawn": {"start": "spawn"}, "thread": {"isolation": "thread"}}
 
@@ -33,7 +32,7 @@ def worker(request, tmp_path) -> Iterator[Worker]:
         settings[f"{role}.converter"] = "org.apache.kafka.connect.storage.StringConverter"
     running = Worker(WorkerSetup(settings, graceful_ms=1_000, **WAYS[request.param]))
     running.start()
-    running.stop_tasks([]).result(10)  # what it starts at once is started
+    running.stop_tasks([]).result(PATIENCE_S)  # what it starts at once is started
     yield running
     running.close()
 
@@ -61,17 +60,17 @@ def test_a_task_for_which_no_descriptor_is_left_fails_with_the_limit_and_the_rem
     ears = Ears()
     with free_descriptors(free):
         worker.start_task(task("short"), ears)
-        ears.wait(lambda: bool(set(ears.states()) & {"FAILED", "RUNNING"}), 20)
+        ears.wait(lambda: bool(set(ears.states()) & {"FAILED", "RUNNING"}))
         if free < 2:  # with more, the child itself may lack what it needs, or come to life
             trace = ears.until("FAILED").trace
             assert "task short-0: no " in trace
             assert "can be made for it: Too many open files; the worker may have " in trace
             assert "(`ulimit -n`), and a child takes three: raise it, or run fewer" in trace
-        worker.stop_tasks([TaskId("short", 0)]).result(10)
+        worker.stop_tasks([TaskId("short", 0)]).result(PATIENCE_S)
     again = Ears()
     worker.start_task(task("short"), again)
-    again.until("RUNNING", 20)
-    worker.stop_tasks([TaskId("short", 0)]).result(10)
+    again.until("RUNNING")
+    worker.stop_tasks([TaskId("short", 0)]).result(PATIENCE_S)
     wait_until(lambda: len(descriptors()) <= before + 4)  # the template of the plugin stays: a socket, a pipe
 
 
@@ -86,15 +85,15 @@ def test_a_connector_and_a_probe_for_which_no_descriptor_is_left_are_told_so_at_
             with pytest.raises(
                 RemoteError, match=r"probe probed\|definitions: no channel can be made for it: Too many"
             ):
-                answer.result(10)
+                answer.result(PATIENCE_S)
         else:
-            answer.exception(20)
-            ears.wait(lambda: bool(ears.states()), 20)
-        worker.stop_connector("short").result(10)
-    assert worker.probe(probe("definitions")).result(20)
+            answer.exception(PATIENCE_S)
+            ears.wait(lambda: bool(ears.states()))
+        worker.stop_connector("short").result(PATIENCE_S)
+    assert worker.probe(probe("definitions")).result(PATIENCE_S)
     again = Ears()
     worker.start_connector(connector("short"), again)
-    again.until("RUNNING", 20)
+    again.until("RUNNING")
 
 
 def refusing(number: int):
@@ -113,7 +112,7 @@ def test_a_task_for_which_no_process_is_left_fails_with_the_limit_and_the_remedy
     before = len(descriptors())
     ears = Ears()
     for view in worker.describe():  # the bare one: the plugin's would be forked from it
-        os.kill(view.pid, signal.SIGKILL)
+        kill(view.pid)
     wait_until(lambda: not worker.describe())
     with monkeypatch.context() as patch:
         patch.setattr(subprocess, "Popen", refusing(number))
@@ -123,11 +122,11 @@ def test_a_task_for_which_no_process_is_left_fails_with_the_limit_and_the_remedy
         assert failed.no_room
         assert f"task short-0: no process can be made for it: {os.strerror(number)}; " in trace
         assert remedy in trace
-    worker.stop_tasks([TaskId("short", 0)]).result(10)
+    worker.stop_tasks([TaskId("short", 0)]).result(PATIENCE_S)
     wait_until(lambda: len(descriptors()) <= before)
     again = Ears()
     worker.start_task(task("short"), again)
-    again.until("RUNNING", 20)
+    again.until("RUNNING")
 
 
 @pytest.mark.parametrize("worker", ["thread"], indirect=True)
@@ -142,7 +141,7 @@ def test_a_task_for_which_no_thread_is_left_fails_with_the_limit_and_the_remedy(
         failed = ears.until("FAILED")
         assert "no thread can be made for it: Resource temporarily unavailable" in failed.trace
         assert failed.no_room
-    worker.stop_tasks([TaskId("short", 0)]).result(10)
+    worker.stop_tasks([TaskId("short", 0)]).result(PATIENCE_S)
 
 
 def test_what_a_template_could_not_fork_is_told_as_what_the_worker_could_not_start():

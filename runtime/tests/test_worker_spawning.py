@@ -21,7 +21,7 @@ def test_a_spawned_child_imports_nothing_from_the_working_folder(tmp_path: Path,
     try:
         ears = Ears()
         worker.start_connector(connector("spawned"), ears)
-        ears.wait(lambda: bool(ears.states()), 20)
+        ears.wait(lambda: bool(ears.states()))
         assert not trace.exists(), "it imported the file that lies beside it"
         assert ears.states() == ["RUNNING"]
     finally:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from millstream.host.channel import RunConnector
-from millstream.worker import standstill, templates
+from millstream.worker import interpreter, standstill, templates
 from millstream.worker.interpreter import begin_early, begin_interpreter
 from millstream.worker.templates import Preload
 from millstream.worker.worker import Worker
@@ -23,30 +23,30 @@ PLUGINS = Path(__file__).parent / "plugins"
 sys.path.insert(0, str(PLUGINS))
 
 from watching import (  # noqa: E402
+    PATIENCE_S,
     Ears,
+    Timed,
     is_running,
+    kill,
+    parent_of,
     pid_of,
     setup,
     started,
+    state_of,
     target,
     template_of,
     wait_until,
 )
 
-PATIENCE_S = 25.0
 PR_GET_CHILD_SUBREAPER = 37
-
-
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_where_a_template_is_comes_through_its_own_output(shared, caplog):
     caplog.set_level(logging.INFO)
     started(shared, "asked").until("RUNNING")
-    os.kill(template_of(shared, "hosted"), signal.SIGUSR1)
+    kill(template_of(shared, "hosted"), signal.SIGUSR1)
     wait_until(lambda: "[template hosted] Current thread 0x" in caplog.text)
-    shared.stop_connector("asked").result(10)
+    shared.stop_connector("asked").result(PATIENCE_S)
 
 
 def test_a_plugin_whose_module_ends_the_process_on_import_is_failed_and_others_go_on(shared, tmp_path):
@@ -65,11 +65,11 @@ def test_a_template_that_dies_takes_its_children_which_have_failed_from_outside(
         ears.until("RUNNING")
         child = pid_of(worker, "orphan")
         template = next(v.pid for v in worker.describe() if v.kind == "template" and v.name == "hosted")
-        os.kill(template, number)
+        kill(template, number)
         failed = ears.until("FAILED")
         assert f"its template process {template} died ({how})" in failed.trace
         assert failed.from_outside
-        wait_until(lambda: not is_running(child), 1)
+        wait_until(lambda: not is_running(child))
         assert started(worker, "next").until("RUNNING")
     finally:
         worker.close()
@@ -82,7 +82,7 @@ def test_on_a_machine_too_busy_for_templates_children_come_to_life_all_the_same(
     worker.start()
     try:
         ears = started(worker, "late")
-        ears.until("RUNNING", 30)
+        ears.until("RUNNING")
     finally:
         worker.close()
     assert "importing it took more than 0 s; its children start without one" in caplog.text
@@ -96,13 +96,13 @@ def test_a_worker_that_holds_more_than_a_thousand_descriptors_is_told_of_its_tem
         ears = started(worker, "orphan")
         ears.until("RUNNING")
         template, child = template_of(worker, "hosted"), pid_of(worker, "orphan")
-        os.kill(template, signal.SIGKILL)
+        kill(template)
         assert f"its template process {template} died (signal 9)" in ears.until("FAILED").trace
-        wait_until(lambda: not is_running(child), 1)
+        wait_until(lambda: not is_running(child))
         assert started(worker, "next").until("RUNNING")
-        os.kill(template_of(worker, ""), signal.SIGKILL)
+        kill(template_of(worker, ""))
         wait_until(lambda: template_of(worker, "") == 0)
-        os.kill(template_of(worker, "hosted"), signal.SIGKILL)
+        kill(template_of(worker, "hosted"))
         wait_until(lambda: template_of(worker, "hosted") == 0)
         assert started(worker, "last").until("RUNNING")  # by a bare template whose control socket has a high number
     finally:
@@ -131,7 +131,7 @@ def test_a_template_imports_nothing_from_the_working_folder(tmp_path, monkeypatc
     begun = begin_interpreter(("colorsys",))
     try:
         begun.line.control.send(json.dumps(Preload(()).packet((), spares=False)).encode())
-        begun.line.control.settimeout(20)
+        begun.line.control.settimeout(PATIENCE_S)
         assert json.loads(begun.line.control.recv(1 << 17))["ready"] == {}
         assert not trace.exists(), "it imported the file that lies beside it"
     finally:
@@ -146,7 +146,7 @@ def test_templates_are_the_workers_children_and_it_adopts_nobody_else(shared):
     held = ctypes.c_int(-1)
     ctypes.CDLL(None).prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(held), 0, 0, 0)
     assert held.value == 0
-    shared.stop_connector("adopted").result(10)
+    shared.stop_connector("adopted").result(PATIENCE_S)
 
 
 def test_children_and_templates_go_with_the_thread_that_watches_them(tmp_path):
@@ -160,11 +160,11 @@ def test_children_and_templates_go_with_the_thread_that_watches_them(tmp_path):
         worker.start(lambda _: None)
         ears = Ears()
         worker.start_connector(connector("left"), ears)
-        ears.until("RUNNING", {PATIENCE_S})
+        ears.until("RUNNING")
         print(*[view.pid for view in worker.describe()], flush=True)
         sys.stdin.readline()
         worker._loop.post(sys.exit)
-        time.sleep(60)
+        time.sleep(600)
     """)
     piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", program], **piped) as worker:
@@ -173,7 +173,7 @@ def test_children_and_templates_go_with_the_thread_that_watches_them(tmp_path):
         assert all(map(is_running, pids))
         worker.stdin.write("\n")
         worker.stdin.flush()
-        wait_until(lambda: not any(map(is_running, pids)), 5)
+        wait_until(lambda: not any(map(is_running, pids)))
         assert worker.poll() is None
         worker.kill()
 
@@ -182,13 +182,13 @@ def test_the_bare_template_dies_and_those_that_were_forked_from_it_go_on(tmp_pat
     worker = Worker(setup(tmp_path))
     worker.start()
     try:
-        started(worker, "first").until("RUNNING", PATIENCE_S)
-        os.kill(template_of(worker, ""), signal.SIGKILL)
+        started(worker, "first").until("RUNNING")
+        kill(template_of(worker, ""))
         wait_until(lambda: not template_of(worker, ""))
-        assert started(worker, "second").until("RUNNING", PATIENCE_S)
+        assert started(worker, "second").until("RUNNING")
         ears = Ears()
         worker.start_connector(RunConnector("other", target("Staying", "of another distribution")), ears)
-        assert ears.until("RUNNING", PATIENCE_S)
+        assert ears.until("RUNNING")
         assert {view.state for view in worker.describe() if view.kind == "connector"} == {"RUNNING"}
     finally:
         worker.close()
@@ -199,14 +199,14 @@ def test_a_template_that_cannot_be_forked_is_an_interpreter_of_its_own(tmp_path,
     worker = Worker(setup(tmp_path))
     worker.start()
     try:
-        started(worker, "first").until("RUNNING", PATIENCE_S)
+        started(worker, "first").until("RUNNING")
         bare = template_of(worker, "")
-        os.kill(bare, signal.SIGSTOP)
+        kill(bare, signal.SIGSTOP)
         ears = Ears()
         worker.start_connector(RunConnector("other", target("Staying", "another")), ears)
-        wait_until(lambda: any(view.name == "other" for view in worker.describe()))
-        os.kill(bare, signal.SIGKILL)
-        assert ears.until("RUNNING", PATIENCE_S)
+        worker.stop_tasks([]).result(PATIENCE_S)  # it has been asked to fork
+        kill(bare)
+        assert ears.until("RUNNING")
         assert "template another could not be forked; it becomes an interpreter of its own" in caplog.text
     finally:
         worker.close()
@@ -218,60 +218,62 @@ def attentive(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(standstill, "LOOK_SECONDS", 0.3)
     worker = Worker(setup(tmp_path, graceful_ms=300))
     worker.start()
-    started(worker, "first").until("RUNNING", PATIENCE_S)
+    started(worker, "first").until("RUNNING")
     yield worker
     worker.close()
 
 
 def test_a_template_that_is_stopped_is_said_with_what_waits_for_it_and_when_it_goes_on(attentive, caplog):
     template = template_of(attentive, "hosted")
-    os.kill(template, signal.SIGSTOP)
+    kill(template, signal.SIGSTOP)
     said = f"[template hosted] does nothing: its process {template} was stopped by a signal (SIGSTOP)"
-    wait_until(lambda: said in caplog.text, PATIENCE_S)
+    wait_until(lambda: said in caplog.text)
     assert "for it wait" not in caplog.text
     waits = started(attentive, "second")
     remedy = f"`kill -CONT {template}` lets it go on; for it wait: the start of second|worker"
-    wait_until(lambda: remedy in caplog.text, PATIENCE_S)
-    os.kill(pid_of(attentive, "first"), signal.SIGSTOP)  # it does not hear that it is to end
+    wait_until(lambda: remedy in caplog.text)
+    kill(pid_of(attentive, "first"), signal.SIGSTOP)  # it does not hear that it is to end
     stopped = attentive.stop_connector("first", 0.1)
-    wait_until(lambda: f"{remedy}, the end of first|worker" in caplog.text, PATIENCE_S)
+    wait_until(lambda: f"{remedy}, the end of first|worker" in caplog.text)
     assert (waits.states(), stopped.done()) == ([], False)
-    os.kill(template, signal.SIGCONT)
-    waits.until("RUNNING", PATIENCE_S)
+    kill(template, signal.SIGCONT)
+    waits.until("RUNNING")
     stopped.result(PATIENCE_S)
-    wait_until(lambda: "[template hosted] its process goes on" in caplog.text, PATIENCE_S)
+    wait_until(lambda: "[template hosted] its process goes on" in caplog.text)
     assert caplog.text.count(said) == 3
 
 
 def test_a_connector_that_gets_no_process_in_time_has_failed_from_outside_and_says_so(tmp_path):
-    worker = Worker(setup(tmp_path, connector_start_ms=8_000))
+    worker = Timed(setup(tmp_path))
     worker.start()
     try:
-        started(worker, "first").until("RUNNING", PATIENCE_S)
+        started(worker, "first").until("RUNNING")
         template = template_of(worker, "hosted")
-        os.kill(template, signal.SIGSTOP)
-        failed = started(worker, "second").until("FAILED", PATIENCE_S)
-        assert "second did not return from start within connector.start.timeout.ms=8000" in failed.trace
+        kill(template, signal.SIGSTOP)
+        waits = started(worker, "second")
+        worker.pass_time(120.0)
+        failed = waits.until("FAILED")
+        assert "second did not return from start within connector.start.timeout.ms=120000" in failed.trace
         assert "it had no process by then, as its template had made none" in failed.trace
         assert failed.from_outside
-        os.kill(template, signal.SIGCONT)
+        kill(template, signal.SIGCONT)
         third = started(worker, "third")
-        third.until("RUNNING", PATIENCE_S)
-        wait_until(lambda: pid_of(worker, "second") == 0, PATIENCE_S)
+        third.until("RUNNING")
+        wait_until(lambda: pid_of(worker, "second") == 0)
     finally:
         worker.close()
 
 
 def test_starts_that_wait_for_a_template_which_the_stopped_bare_one_is_to_fork_are_said(attentive, caplog):
     bare = template_of(attentive, "")
-    os.kill(bare, signal.SIGSTOP)
+    kill(bare, signal.SIGSTOP)
     ears = Ears()
     attentive.start_connector(RunConnector("other", target("Staying", "another")), ears)
     remedy = f"`kill -CONT {bare}` lets it go on; for it wait: the start of other|worker"
-    wait_until(lambda: remedy in caplog.text, PATIENCE_S)
+    wait_until(lambda: remedy in caplog.text)
     assert "[template bare] does nothing" in caplog.text
-    os.kill(bare, signal.SIGCONT)
-    ears.until("RUNNING", PATIENCE_S)
+    kill(bare, signal.SIGCONT)
+    ears.until("RUNNING")
 
 
 def test_a_template_that_is_stopped_while_it_imports_is_not_said_to_import_for_too_long(tmp_path, monkeypatch, caplog):
@@ -281,7 +283,8 @@ def test_a_template_that_is_stopped_while_it_imports_is_not_said_to_import_for_t
 
     def stopped(modules):
         begun = begin(modules)
-        os.kill(begun.process.pid, signal.SIGSTOP)
+        kill(begun.process.pid, signal.SIGSTOP)
+        wait_until(lambda: state_of(begun.process.pid) == "T")
         return begun
 
     monkeypatch.setattr(templates, "begin_interpreter", stopped)
@@ -290,15 +293,16 @@ def test_a_template_that_is_stopped_while_it_imports_is_not_said_to_import_for_t
     try:
         ears = started(worker, "waits")
         said = "[template bare] does nothing: its process "
-        wait_until(lambda: said in caplog.text and "the start of waits|worker" in caplog.text, PATIENCE_S)
+        wait_until(lambda: said in caplog.text and "the start of waits|worker" in caplog.text)
         assert "is not ready after" not in caplog.text
-        os.kill(template_of(worker, ""), signal.SIGCONT)
-        ears.until("RUNNING", PATIENCE_S)
+        kill(template_of(worker, ""), signal.SIGCONT)
+        ears.until("RUNNING")
     finally:
         worker.close()
 
 
-def test_a_template_that_was_begun_early_is_the_bare_one_and_ends_where_there_are_none(tmp_path):
+def test_a_template_that_was_begun_early_is_the_bare_one_and_ends_where_there_are_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(interpreter, "REAP_SECONDS")  # by itself
     begun = begin_early({"bootstrap.servers": f"sqlite:{tmp_path}/log.db"})
     if begun is None:
         assert len(os.sched_getaffinity(0)) < 2
@@ -306,15 +310,15 @@ def test_a_template_that_was_begun_early_is_the_bare_one_and_ends_where_there_ar
     worker = Worker(setup(tmp_path), begun)
     worker.start()
     try:
-        started(worker, "first").until("RUNNING", PATIENCE_S)
+        started(worker, "first").until("RUNNING")
         assert template_of(worker, "") == begun.process.pid
     finally:
         worker.close()
-    assert begun.process.wait(1) == 0
+    assert begun.process.wait(PATIENCE_S) == 0
     unused = begin_early({})
     assert unused is not None
     Worker(setup(tmp_path, start="spawn"), unused)
-    assert unused.process.wait(1) == -signal.SIGKILL
+    assert unused.process.wait(PATIENCE_S) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(

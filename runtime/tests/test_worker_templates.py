@@ -116,6 +116,7 @@ def test_a_request_that_cannot_go_to_its_template_fails_that_start_alone(loop, t
 
 
 def test_what_ails_the_bare_template_is_said_once_for_a_cause_and_again_for_another(loop, turning, caplog, monkeypatch):
+    monkeypatch.setattr(templates, "READY_SECONDS", READY_SECONDS)
     monkeypatch.setattr(templates, "begin_interpreter", lambda _: Begun(Line(), Ended()))
     made = Templates(loop, Preload((), (), ["some.Converter"]))
 

@@ -9,21 +9,24 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+from watching import PATIENCE_S, Timed
 
 from millstream.broker.connect import open_broker
 from millstream.herder.herder import WorkerIdentity
+from millstream.herder.requests import Ping
 from millstream.herder.standalone import StandaloneHerder, StandaloneParts
 from millstream.host.installed import inventory
 from millstream.inventory.inventory import Inventory, Plugin
-from millstream.lifecycle import SystemClock
 from millstream.rest.app import RestSettings, create_app
 from millstream.settings.plugins import Kind
-from millstream.worker.worker import Worker, WorkerSetup
+from millstream.worker.worker import WorkerSetup
 
 T = TypeVar("T")
-DEADLINE_S = 20.0
 STRINGS = "org.apache.kafka.connect.storage.StringConverter"
 HOSTED = [Plugin(Kind.SOURCE, f"hosted:{name}", (), "hosted", "1") for name in ("Resting", "Staying", "Watching")]
+#: a start has two minutes to return in, a call of a plugin one before it is told of, all together half a one to stop
+START_S, LASTING_S = 120.0, 60.0
+PATIENCE = {"connector_start_ms": int(START_S * 1000), "poll_warn_ms": int(LASTING_S * 1000), "graceful_ms": 30_000}
 _numbers = itertools.count()
 
 
@@ -56,11 +59,23 @@ class Rest:
 
 
 class Herding:
-    """herder: the real one, over the real worker.   rest: its API, without a socket."""
+    """herder: the real one, over the real worker.   rest: its API, without a socket.   clock: of both."""
 
-    def __init__(self, herder: StandaloneHerder) -> None:
+    def __init__(self, herder: StandaloneHerder, worker: Timed) -> None:
         self.herder = herder
         self.rest = Rest(herder)
+        self.clock = worker.clock
+        self._worker = worker
+
+    def pass_time(self, seconds: float) -> None:
+        """What the worker and the herder have to do by then has at least begun when this returns."""
+        self._worker.pass_time(seconds)
+        for _ in range(3):  # the agenda looks at its clock; does what is due; and begins what that has put on it
+            self.herder.submit(Ping()).result(PATIENCE_S)
+
+    def come_round(self, name: str) -> None:
+        """Returns when nobody has the connector in his hands any more who had it, or waited for it, before."""
+        self.rest.delete(f"/connectors/{name}/offsets")  # refused when it has its turn, as it is not stopped
 
     def create(self, name: str, plugin: str = "hosted:Staying", /, **more: Any) -> Any:
         """POST it; settings by keyword, `initial_state` and `initial_offsets` beside them."""
@@ -80,24 +95,23 @@ class Herding:
 
 
 @contextmanager
-def herding(connector_start_ms: int = 10_000, log: Path | None = None, poll_warn_ms: int = 60_000) -> Iterator[Herding]:
+def herding(log: Path | None = None) -> Iterator[Herding]:
     """A herder until the end of the block.   log: a file for its log, to start again upon; without it, in memory."""
     bootstrap = f"sqlite:{log or f':memory:herding-{next(_numbers)}'}"
     settings = {"bootstrap.servers": bootstrap, "key.converter": STRINGS, "value.converter": STRINGS}
     broker = open_broker(bootstrap, settings)
     ownership = broker.own()
-    patience = {"connector_start_ms": connector_start_ms, "poll_warn_ms": poll_warn_ms, "graceful_ms": 1_000}
-    worker = Worker(WorkerSetup(settings, ownership.epoch, "thread", **patience))
+    worker = Timed(WorkerSetup(settings, ownership.epoch, "thread", **PATIENCE))
     worker.start()
     known = Inventory((*HOSTED, *inventory().plugins))
     identity = WorkerIdentity("4.3.1", "millstream-test", broker.cluster_id, "worker:8083")
     deaths: list[BaseException | None] = []
     herder = StandaloneHerder(
-        StandaloneParts(broker, ownership.epoch, worker, known, identity, SystemClock(), deaths.append)
+        StandaloneParts(broker, ownership.epoch, worker, known, identity, worker.clock, deaths.append)
     )
     herder.start()
     try:
-        yield Herding(herder)
+        yield Herding(herder, worker)
     finally:
         herder.stop()
         ownership.release()
@@ -107,8 +121,8 @@ def herding(connector_start_ms: int = 10_000, log: Path | None = None, poll_warn
 
 def until(condition: Callable[[], T], what: str) -> T:
     """The first true value of `condition`; fails with `what` when none comes."""
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + PATIENCE_S
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"waited {DEADLINE_S:.0f} s for {what}; last: {value!r}"
+        assert time.monotonic() < deadline, f"waited {PATIENCE_S:.0f} s for {what}; last: {value!r}"
         time.sleep(0.01)
     return value

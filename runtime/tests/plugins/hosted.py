@@ -29,8 +29,22 @@ class HostedConfig(Config):
     path: str = key("", doc="A file that it writes to.")
 
 
-GATES: dict[str, threading.Event] = {}
+class Gate(threading.Event):
+    """Who comes to it waits until it is set.   come: who has come so far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.come: list[int] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.come.append(threading.get_ident())
+        return super().wait(timeout)
+
+
+GATES: dict[str, Gate] = {}
 """By `path`; who waits at one is in the test's process (thread isolation)."""
+STUCK = "stuck"
+"""Printed by who is about to do something that takes for ever."""
 
 
 def do(config: HostedConfig, where: str) -> None:
@@ -50,9 +64,21 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
+def _hang(_: HostedConfig) -> None:
+    print(STUCK)
+    time.sleep(600)
+
+
 def _hog(_: HostedConfig) -> None:
     """Holds the GIL in C for good."""
+    print(STUCK)
     sum(range(10**13))
+
+
+def _doze(_: HostedConfig) -> None:
+    """Sleeps in C; a signal ends it."""
+    print(STUCK)
+    ctypes.PyDLL(None).sleep(60)
 
 
 def _flood(config: HostedConfig) -> None:
@@ -180,10 +206,10 @@ DEEDS: dict[str, Any] = {
     "raise-once-there": lambda c: os.path.exists(c.path) and _raise(ValueError("the moon is full")),
     "raise": lambda c: _raise(ValueError("the moon is full")),
     "memory": lambda c: bytearray(2 << 30),
-    "hang": lambda c: time.sleep(600),
-    "gate": lambda c: GATES[c.path].wait(30),
+    "hang": _hang,
+    "gate": lambda c: GATES[c.path].wait(120),
     "hog": _hog,
-    "doze": lambda c: ctypes.PyDLL(None).sleep(60),  # a signal ends it
+    "doze": _doze,
     "flood": _flood,
     "thread": lambda c: threading.Thread(target=time.sleep, args=(600,), daemon=False).start(),
     "close-1": lambda c: os.close(1),

@@ -52,7 +52,7 @@ LATE = threading.Event()
 
 
 def leak_late(password: str) -> None:
-    LATE.wait(30)
+    LATE.wait(120)
     leak(password)
 
 

@@ -35,6 +35,8 @@ def modules_for(bootstrap: str) -> Sequence[str]:
 
 
 WAIT_SECONDS = 0.005
+REAP_SECONDS = 0.5
+"""So long a template that has closed its socket may take to end."""
 UNKNOWN_CODE = 255
 """Of a process that somebody else has waited for; subprocess says 0, which would be an end in peace."""
 
@@ -194,7 +196,7 @@ class Adopting:
 def reaped(process: Process) -> int:
     """Its end of the socket is closed, so it is ending, or has lost its mind: then it is killed."""
     try:
-        return process.wait(0.5)
+        return process.wait(REAP_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         return process.wait()

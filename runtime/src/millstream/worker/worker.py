@@ -11,6 +11,7 @@ from typing import Any, Literal
 from millstream.errors import NotFoundError, WorkerError
 from millstream.host.channel import Event, RunConnector, RunProbe, RunTask, SetLevels, Settings, Surroundings
 from millstream.identity import TargetState, TaskId
+from millstream.lifecycle import Clock
 from millstream.worker.admission import Admission
 from millstream.worker.answering import Answering
 from millstream.worker.budget import Budget, needs_of_connector, needs_of_task
@@ -78,10 +79,10 @@ class ChildView:
 class Worker:
     """The parent half. Every method may be called from any thread, and returns at once (`close` waits)."""
 
-    def __init__(self, setup: WorkerSetup, bare: Begun | None = None) -> None:
-        """bare: a template that was begun early."""
+    def __init__(self, setup: WorkerSetup, bare: Begun | None = None, clock: Clock | None = None) -> None:
+        """bare: a template that was begun early.   clock: of all deadlines; None: the machine's."""
         self._setup = setup
-        self._loop = Loop()
+        self._loop = Loop(clock)
         self._facilities = Facilities(
             self._loop, _launcher(setup, self._loop, bare), setup.connector_start_ms, setup.poll_warn_ms
         )
