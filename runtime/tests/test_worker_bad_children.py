@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millstream.host.channel import LogLine, Message
+from millstream.host.channel import Hello, LogLine, Message, encode
 from millstream.host.output import FIELD, MARK, marked, unmarked
 from millstream.worker import children, outbox
 from millstream.worker.children import Child, Ending
@@ -196,6 +196,18 @@ class Owner:
         self.endings.append(ending)
 
 
+class Deaf:
+    """A process that takes every signal."""
+
+    pid = 7
+
+    def signal(self, number: int) -> None:
+        pass
+
+    def stack(self) -> None:
+        return None
+
+
 def test_the_end_of_a_child_is_told_while_what_it_left_prints_and_prints(monkeypatch):
     turning, owner, reads = Turning(), Owner(), []
 
@@ -210,6 +222,30 @@ def test_the_end_of_a_child_is_told_while_what_it_left_prints_and_prints(monkeyp
     monkeypatch.undo()
     assert [ending.code for ending in owner.endings] == [7]
     assert len(reads) * 4_000 < 2 * children.FLOOD_PIPE
+    turning.loop.close()
+
+
+def test_a_stack_that_comes_in_pieces_with_pauses_between_them_is_told_whole():
+    turning, told = Turning(), []
+    child = Child(turning.loop, connector("hanging"), Owner())
+    child.carried_by(Deaf())
+    child._on_line(encode(Hello(7, thread=1)))
+    child.stack(told.append)
+    pieces = [
+        'Thread 0x02 (most recent call first):\n  File "/x/millstream/host/channel.py", line 3 in listen\n',
+        "Current thread 0x01 (most recent call first):\n",
+        '  File "/y/mine.py", line 1 in fetch\n',
+        '  File "/y/mine.py", line 2 in start\n  File "/x/millstream/host/connector.py", line 2 in run\n',
+    ]
+    for piece in pieces:
+        assert told == []
+        child.output.feed(piece.encode())
+        turning.pass_time(3 * children.STACK_LOOK_SECONDS)
+    assert [line.strip() for line in told[0].splitlines()[1:]] == [
+        'at File "/y/mine.py", line 1 in fetch',
+        'at File "/y/mine.py", line 2 in start',
+    ]
+    child.gone(0)
     turning.loop.close()
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from millstream.host.output import marked, unmarked
 from millstream.worker.allowance import Allowance
-from millstream.worker.logs import PRINTED, Output, stack_in
+from millstream.worker.logs import PRINTED, Output, is_whole, stack_in
 
 
 class Seconds:
@@ -148,3 +148,17 @@ def test_of_a_stack_only_what_is_the_plugins_is_shown():
     assert stack_in(lines) == (
         '\tCurrent thread 0x01 (most recent call first):\n\tat File "/y/mine.py", line 1 in fetch'
     )
+
+
+def test_a_stack_is_whole_once_the_frames_below_the_plugins_are_there():
+    lines = [
+        "Thread 0x00000002 (most recent call first):",
+        '  File "/x/millstream/host/channel.py", line 3 in listen',
+        "Current thread 0x00000001 (most recent call first):",
+        '  File "/y/mine.py", line 1 in fetch',
+        '  File "/y/mine.py", line 2 in poll',
+        '  File "/x/millstream/task/source.py", line 2 in turn',
+    ]
+    assert [is_whole(lines[:count], 1) for count in range(7)] == [False] * 6 + [True]
+    assert is_whole([*lines[:5], "  ..."], 1)
+    assert not is_whole(lines, 3)

@@ -11,7 +11,7 @@ from selectors import EVENT_READ
 from typing import Protocol
 
 from millstream.host.channel import Hello, LogLine, Message, Run, decode, encode
-from millstream.worker.logs import Output, stack_in
+from millstream.worker.logs import Output, is_whole, stack_in
 from millstream.worker.loop import Loop
 from millstream.worker.parent_end import ParentEnd
 from millstream.worker.shortage import WORKER, is_passing, shortage
@@ -88,6 +88,7 @@ class Child:
         self.is_gone = False
         self._ending = False
         self._is_senseless = False
+        self._thread = 0  # that runs plugin code, once the child has told it
         self._loop = loop
         self._owner = owner
         self._pending_signals: list[int] = []
@@ -185,8 +186,12 @@ class Child:
         deadline = self._loop.now() + STACK_SECONDS
 
         def collect(had: int) -> None:
-            """Once it has come and no more comes; a signal on a busy machine may take its time."""
-            if self._loop.now() < deadline and (not lines or len(lines) > had) and not self.is_gone:
+            """Once it is whole, or of a child that has not told its thread no more comes.
+
+            On a busy machine a signal may take its time, and each line of the answer, too.
+            """
+            whole = is_whole(lines, self._thread) if self._thread else 0 < len(lines) == had
+            if self._loop.now() < deadline and not whole and not self.is_gone:
                 self._loop.after(STACK_LOOK_SECONDS, lambda: collect(len(lines)))
                 return
             self.output.capture = None
@@ -208,9 +213,11 @@ class Child:
             log.error("[%s] the child is ended: %s", self.run.label, error)
             self.kill(f"its half of the channel said what nobody understands: {error}")
             return
-        if isinstance(message, Hello) and self.on_hello is not None:
-            self.on_hello(message.pid)
-            self.on_hello = None
+        if isinstance(message, Hello):
+            self._thread = message.thread
+            if self.on_hello is not None:
+                self.on_hello(message.pid)
+                self.on_hello = None
         self._owner.heard(message)
 
     def _on_output(self, _: int) -> None:

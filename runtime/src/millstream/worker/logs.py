@@ -187,5 +187,20 @@ def stack_in(lines: Iterable[str]) -> str:
     return "\n".join(shown)
 
 
+def is_whole(lines: Iterable[str], thread: int) -> bool:
+    """Whether no more is to come of what `stack_in` gives.
+
+    thread: its number; the one that runs plugin code is the oldest, and told last. Below the plugin's frames are the
+    runtime's; of very many faulthandler leaves the last out.
+    """
+    begun = False
+    for line in lines:
+        if "hread 0x" in line:
+            begun = f"{thread:x} " in line
+        elif begun and (_is_ours(line) or line.startswith("  ...")):
+            return True
+    return False
+
+
 def _is_ours(line: str) -> bool:
     return any(room in line for room in ("/millstream/host/", "/millstream/task/", "/millstream/lifecycle.py"))
