@@ -383,7 +383,7 @@ class Templates:
         self._fork(key, _modules_of(plugin) if key else (), child)
 
     def views(self) -> Sequence[Template]:
-        return tuple(self._running.values())
+        return tuple(self._running.copy().values())
 
     def close(self) -> None:
         self._lookouts.over()
