@@ -126,7 +126,7 @@ class Ends:
         return len(self.told[what])
 
 
-PAUSE_S = 25.0
+PAUSE_S = 30.0
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_what_was_killed_is_failed_says_when_it_comes_back_and_does(
         alone.pass_time(PAUSE_S)
         until(lambda: ends.starts(what) > before, "it to be started again")
         until(lambda: alone.states("it") == ["RUNNING", "RUNNING"], "it to run again")
-    assert "FAILED: E: killed. Started again in 25 s" in caplog.text
+    assert "FAILED: E: killed. Started again in 30 s" in caplog.text
 
 
 @pytest.mark.parametrize("what", ["task", "connector"])
