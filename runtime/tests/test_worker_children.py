@@ -48,7 +48,7 @@ def timed(tmp_path_factory):
     )
     running.start()
     yield running
-    running.close()
+    running.close(0.0)
 
 
 @pytest.fixture(autouse=True)
