@@ -328,10 +328,7 @@ def test_a_task_that_was_killed_and_that_the_budget_refuses_runs_again_once_ther
         until(lambda: alone.states("it") == ["RUNNING", "RUNNING"], "it to run again")
 
 
-def test_a_start_by_hand_for_which_there_is_no_room_stays_failed(
-    ends: Ends, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(revival, "MOST_S", 0.1)
+def test_a_start_by_hand_for_which_there_is_no_room_stays_failed(ends: Ends, caplog: pytest.LogCaptureFixture) -> None:
     with herding() as alone:
         running(alone)
         admission = ends.worker()._admission
@@ -339,7 +336,7 @@ def test_a_start_by_hand_for_which_there_is_no_room_stays_failed(
         before = ends.starts("task")
         assert alone.rest.post("/connectors/it/tasks/0/restart").status_code == 204
         until(lambda: alone.states("it") == ["RUNNING", "FAILED"], "the budget to refuse it")
-        due = time.monotonic() + 0.5
-        until(lambda: time.monotonic() > due, "the moment of another start to be over")
+        alone.pass_time(revival.MOST_S)
+        alone.come_round("it")
         assert ends.starts("task") == before + 1
     assert "It stays so until POST /connectors/it/tasks/0/restart" in caplog.text

@@ -23,7 +23,7 @@ from millstream.storage.offsets import CLOSED
 
 sys.path.insert(0, str(Path(__file__).parent / "plugins"))
 
-from watching import target, wait_until
+from watching import PATIENCE_S, target, wait_until
 
 
 class Asked:
@@ -67,7 +67,7 @@ def test_an_answer_that_takes_long_is_waited_for_and_that_is_said_once(
         assert not looks.wait(0.2)
         assert not asked.answer.done()
         asked.asking.answered(Answer(1, ["late"]))
-        assert asked.answer.result(10) == ["late"]
+        assert asked.answer.result(PATIENCE_S) == ["late"]
         assert [record.levelno for record in caplog.records] == [logging.WARNING]
     finally:
         asked.close()
@@ -95,4 +95,4 @@ def test_patience_is_over_when_the_worker_says_so(kind: Any, run: Any) -> None:
 def test_when_patience_with_it_is_over_it_waits_no_more_and_javas_sentence_says_why(asked: Asked) -> None:
     asked.asking.over.set()
     with pytest.raises(WorkerError, match=r"^Offset reader closed while attempting to read offsets"):
-        asked.answer.result(10)
+        asked.answer.result(PATIENCE_S)

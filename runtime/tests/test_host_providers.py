@@ -18,7 +18,7 @@ from millstream.worker.worker import Worker, WorkerSetup
 sys.path.insert(0, str(Path(__file__).parent / "plugins"))
 
 import noting
-from watching import STRINGS, Ears, target, wait_until
+from watching import PATIENCE_S, STRINGS, Ears, target, wait_until
 
 WORKER = {"config.providers": "one", "config.providers.one.class": "Noting"}
 VARIABLE = "${one:here:topic}"
@@ -77,10 +77,10 @@ def settings(**more: str) -> dict[str, str | None]:
 def test_a_tasks_provider_is_closed_when_the_task_is_over(worker: Worker, deed: str) -> None:
     ears, own = Ears(), settings(deed=deed, where="poll")
     worker.start_task(RunTask("it", 0, target("Staying"), own, own), ears)
-    ears.until("FAILED" if deed else "RUNNING", 20)
+    ears.until("FAILED" if deed else "RUNNING")
     if not deed:
         assert (len(noting.OPENED), noting.CLOSED) == (1, [])
-        worker.stop_tasks([TaskId("it", 0)]).result(10)
+        worker.stop_tasks([TaskId("it", 0)]).result(PATIENCE_S)
     wait_until(lambda: noting.CLOSED == noting.OPENED)
     assert len(noting.OPENED) == 1
 
@@ -89,16 +89,16 @@ def test_a_tasks_provider_is_closed_when_the_task_is_over(worker: Worker, deed: 
 def test_a_connectors_provider_is_closed_when_the_connector_is_over(worker: Worker, deed: str) -> None:
     ears = Ears()
     worker.start_connector(RunConnector("it", target("Staying"), settings(deed=deed)), ears)
-    ears.until("FAILED" if deed else "RUNNING", 20)
+    ears.until("FAILED" if deed else "RUNNING")
     if not deed:
         assert (len(noting.OPENED), noting.CLOSED) == (1, [])
-        worker.stop_connector("it").result(10)
+        worker.stop_connector("it").result(PATIENCE_S)
     wait_until(lambda: noting.CLOSED == noting.OPENED)
     assert len(noting.OPENED) == 1
 
 
 def test_a_probes_provider_is_closed_with_its_answer(worker: Worker) -> None:
     request = RunProbe("report", target("Staying"), settings(), {"kind": "source"}, "it")
-    assert worker.probe(request).result(20)["configs"]
+    assert worker.probe(request).result(PATIENCE_S)["configs"]
     assert len(noting.OPENED) == 1
     assert noting.CLOSED == noting.OPENED

@@ -179,7 +179,7 @@ def test_what_a_plugin_prints_in_pieces_in_its_process(worker, variable, caplog,
         worker.start_task(RunTask("leak", 3, LEAKING, settings, settings), ears)
         ears.until("RUNNING")
         wait_until(lambda: "was the last of it" in caplog.text)
-        worker.stop_tasks([TaskId("leak", 3)]).result(10)
+        worker.stop_tasks([TaskId("leak", 3)]).result(PATIENCE_S)
     assert f"{variable} was the last of it" in ears.lines()
     assert f"piece by piece {variable} and on" in ears.lines()
     assert variable in ears.lines(), "letter by letter"

@@ -282,12 +282,12 @@ def test_a_request_is_forked_anew_when_its_spare_dies_with_it_in_its_hands(worke
 def test_requests_that_meet_a_stopped_spare_are_forked_without_it(worker):
     running(worker, "first")
     spare = awaited(template_of(worker))
-    os.kill(spare, signal.SIGSTOP)  # ready or not: one of the next requests is given to it, or all are forked
+    kill(spare, signal.SIGSTOP)  # ready or not: one of the next requests is given to it, or all are forked
     waits = [Ears(), Ears()]
     for number, ears in enumerate(waits):
         worker.start_connector(connector(f"waits-{number}", "Staying"), ears)
     for number, ears in enumerate(waits):
-        ears.until("RUNNING", PATIENCE_S)
+        ears.until("RUNNING")
         assert pid_of(worker, f"waits-{number}") not in (0, spare)
 
 

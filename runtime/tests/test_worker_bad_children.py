@@ -113,9 +113,9 @@ def test_a_child_that_is_to_be_killed_while_the_kernel_has_no_room_for_the_order
 ):
     monkeypatch.setattr(outbox, "SHORT_SECONDS", 0.3)
     ears = started(shared, "halted-long")
-    ears.until("RUNNING", PATIENCE_S)
+    ears.until("RUNNING")
     pid = pid_of(shared, "halted-long")
-    os.kill(pid, signal.SIGSTOP)
+    kill(pid, signal.SIGSTOP)
 
     def no_room(*_: object) -> None:
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
@@ -123,11 +123,11 @@ def test_a_child_that_is_to_be_killed_while_the_kernel_has_no_room_for_the_order
     with monkeypatch.context() as patch:
         patch.setattr(outbox.Outbox, "_send", no_room)
         stopped = shared.stop_connector("halted-long", 0.1)
-        wait_until(lambda: "template hosted still cannot be told anything: Cannot allocate" in caplog.text, PATIENCE_S)
+        wait_until(lambda: "template hosted still cannot be told anything: Cannot allocate" in caplog.text)
         assert is_running(pid)
         assert not stopped.done(), "it is said to be stopped, and goes on"
     stopped.result(PATIENCE_S)
-    wait_until(lambda: not is_running(pid), PATIENCE_S)
+    wait_until(lambda: not is_running(pid))
     assert ears.states() == ["RUNNING", "UNASSIGNED"]
 
 

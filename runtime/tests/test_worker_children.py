@@ -348,6 +348,10 @@ def test_a_task_whose_process_is_stopped_is_said_while_it_is_and_when_it_goes_on
     shared.stop_tasks([TaskId("standing", 0)]).result(PATIENCE_S)
 
 
+def probes(worker: Worker) -> list[int]:
+    return [view.pid for view in worker.describe() if view.kind == "probe"]
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc: run it on Linux")
 def test_a_connector_and_a_probe_whose_processes_are_stopped_are_said_while_they_are(shared, caplog, monkeypatch):
     monkeypatch.setattr(standstill, "LOOK_SECONDS", 0.3)
@@ -355,20 +359,21 @@ def test_a_connector_and_a_probe_whose_processes_are_stopped_are_said_while_they
     ears = started(shared, "halting", "Watching")
     ears.until("RUNNING")
     pid = pid_of(shared, "halting")
-    os.kill(pid, signal.SIGSTOP)
+    kill(pid, signal.SIGSTOP)
     said = f"[halting] does nothing: its process {pid} was stopped by a signal (SIGSTOP)"
     wait_until(lambda: said in caplog.text)
+    wait_until(lambda: not probes(shared))  # of others
     answer = shared.probe(probe("report", deed="hang", where="probe"))
-    wait_until(lambda: any(view.kind == "probe" and view.pid for view in shared.describe()))
-    asked = next(view.pid for view in shared.describe() if view.kind == "probe")
-    os.kill(asked, signal.SIGSTOP)
+    wait_until(lambda: any(probes(shared)))
+    (asked,) = probes(shared)
+    kill(asked, signal.SIGSTOP)
     wait_until(lambda: f"[probed|report] does nothing: its process {asked} was stopped by a signal" in caplog.text)
-    os.kill(asked, signal.SIGKILL)
-    assert answer.exception(10) is not None
-    os.kill(pid, signal.SIGCONT)
+    kill(asked)
+    assert answer.exception(PATIENCE_S) is not None
+    kill(pid, signal.SIGCONT)
     wait_until(lambda: "[halting] its process goes on" in caplog.text)
     assert caplog.text.count(said) == 1
-    shared.stop_connector("halting").result(10)
+    shared.stop_connector("halting").result(PATIENCE_S)
 
 
 def test_levels_reach_running_children(shared, caplog):

@@ -302,7 +302,7 @@ def test_a_template_that_is_stopped_while_it_imports_is_not_said_to_import_for_t
 
 
 def test_a_template_that_was_begun_early_is_the_bare_one_and_ends_where_there_are_none(tmp_path, monkeypatch):
-    monkeypatch.setattr(interpreter, "REAP_SECONDS")  # by itself
+    monkeypatch.setattr(interpreter, "REAP_SECONDS", PATIENCE_S)  # by itself
     begun = begin_early({"bootstrap.servers": f"sqlite:{tmp_path}/log.db"})
     if begun is None:
         assert len(os.sched_getaffinity(0)) < 2
