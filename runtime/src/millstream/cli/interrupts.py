@@ -1,11 +1,17 @@
 """Ctrl-C, SIGTERM and SIGHUP: they end a command with 128 and their number, as a shell counts, and no traceback."""
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+AGAIN_S = 0.01
 
 
 class Interrupted(SystemExit):
@@ -13,6 +19,7 @@ class Interrupted(SystemExit):
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
+        self.number = number
         self.name = signal.Signals(number).name
 
 
@@ -22,6 +29,7 @@ class _Interrupts:
     def __init__(self) -> None:
         self.holding = False
         self.pending: int | None = None
+        self.former_hook = sys.unraisablehook
 
     def heard(self, number: int, frame: FrameType | None) -> None:
         """Whoever asks twice does not want to wait."""
@@ -30,8 +38,20 @@ class _Interrupts:
         else:
             raise Interrupted(number)
 
+    def raised_in_vain(self, unraisable: "UnraisableHookArgs") -> None:
+        """In a callback, such as those by which imports let go of their locks, Python prints an error and goes on: an
+        interruption comes again a moment later, when it can end the command."""
+        error = unraisable.exc_value
+        if isinstance(error, Interrupted):
+            number = error.number
+            signal.signal(signal.SIGALRM, lambda _, frame: self.heard(number, frame))
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+        else:
+            self.former_hook(unraisable)
+
 
 _interrupts = _Interrupts()
+_in_vain = _interrupts.raised_in_vain  # one object, to be known again
 
 
 def hear() -> None:
@@ -39,16 +59,20 @@ def hear() -> None:
     for number in ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupts.heard)
+    if sys.unraisablehook is not _in_vain:
+        _interrupts.former_hook, sys.unraisablehook = sys.unraisablehook, _in_vain
 
 
 @contextmanager
 def heard() -> Iterator[None]:
     """`hear`, and as it was afterwards."""
     before = {number: signal.getsignal(number) for number in ENDING}
+    hook = sys.unraisablehook
     hear()
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             if handler is not None:  # of a program that is not Python's: it cannot be set again
                 signal.signal(number, handler)

@@ -1,0 +1,50 @@
+"""A signal ends a command wherever it is, also where Python has nobody to raise an error to."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+CALLED_BACK = """
+import signal, threading, weakref
+from millstream.cli.interrupts import hear
+
+class Kept:
+    pass
+
+hear()
+kept = Kept()
+seen = weakref.ref(kept, lambda _: signal.raise_signal({number}))
+del kept
+threading.Event().wait(60)
+"""
+DELETED = """
+from millstream.cli.interrupts import hear
+
+class Kept:
+    def __del__(self):
+        raise ValueError("not of a signal")
+
+hear()
+kept = Kept()
+del kept
+"""
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=55)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_in_a_callback_ends_the_command_a_moment_later(number: signal.Signals) -> None:
+    done = run(CALLED_BACK.format(number=int(number)))
+    assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", "")
+
+
+@pytest.mark.timeout(60)
+def test_other_errors_in_callbacks_are_printed_as_ever() -> None:
+    done = run(DELETED)
+    assert done.returncode == 0
+    assert "ValueError: not of a signal" in done.stderr
