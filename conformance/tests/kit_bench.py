@@ -125,11 +125,14 @@ def certificate(pytester: pytest.Pytester) -> dict[str, Any]:
     return found
 
 
-def run(pytester: pytest.Pytester, plugin: str, suite: str, module: str = "counting") -> pytest.RunResult:
+def run(
+    pytester: pytest.Pytester, plugin: str, suite: str, module: str = "counting", only: str = ""
+) -> pytest.RunResult:
+    """only: the name of a test, where the others of the suite do not matter."""
     pytester.makepyfile(**{module: plugin, "test_suite": suite})
     pytester.syspathinsert()
     try:
-        result = pytester.runpytest_inprocess(*LEAN)
+        result = pytester.runpytest_inprocess(*LEAN, *(["-k", only] if only else []))
     finally:
         with warnings.catch_warnings():  # what a wrong plugin left open is closed here, and not in the run of the next
             warnings.simplefilter("ignore", ResourceWarning)
@@ -161,4 +164,4 @@ def fails_there(pytester: pytest.Pytester, plugin: str, row: Wrong, module: str)
     """With one thing wrong instead of right, the test that is for it fails."""
     suite, right, wrong, test = row
     assert right in plugin
-    assert test in failures(run(pytester, plugin.replace(right, wrong), suite, module))
+    assert test in failures(run(pytester, plugin.replace(right, wrong), suite, module, test))

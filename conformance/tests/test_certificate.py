@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from kit_bench import PLUGIN, SOURCE, SUITE, certificate, failures, installed, run, run_apart
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.timeout(240)  # each is a run of pytest, on a machine that may be busy
 
 ALSO_A_SINK = """
 @hookimpl

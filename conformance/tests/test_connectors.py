@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from kit_bench import PLUGIN, SINK, SOURCE, failures, passes, run
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.timeout(240)  # each is a run of pytest, on a machine that may be busy
 
 
 def test_a_source_that_does_it_right_passes(pytester: pytest.Pytester) -> None:
@@ -32,7 +33,7 @@ def test_a_sink_that_does_it_right_passes(pytester: pytest.Pytester) -> None:
         ("        self.count += 1\n", "        self.count += 1; print('hello')\n", "test_nothing_is_printed"),
         (
             "if self.context.wait(self.config.pause_ms / 1000):",
-            "import time; time.sleep(3 if self.context._blocking else 0)\n        if False:",
+            "import time; time.sleep(60 if self.context._blocking else 0)\n        if False:",
             "test_stop_ends_a_blocked_poll_within_a_second",
         ),
         (
@@ -58,7 +59,7 @@ def test_a_source_that_is_wrong_fails_where_it_is_wrong(
     plugin = PLUGIN.replace(right, wrong)
     if test == "test_values_fit_their_schemas":
         plugin = plugin.replace(', {"count": self.count})]', ', source_offset={"count": self.count})]')
-    assert test in failures(run(pytester, plugin, SOURCE))
+    assert test in failures(run(pytester, plugin, SOURCE, only=test))
 
 
 SHARDS = """
@@ -134,7 +135,7 @@ def test_a_source_whose_tasks_do_not_share_the_work_fails_there(
     pytester: pytest.Pytester, right: str, wrong: str, test: str
 ) -> None:
     assert right in SHARDS
-    assert test in failures(run(pytester, SHARDS.replace(right, wrong), SHARED, "shards"))
+    assert test in failures(run(pytester, SHARDS.replace(right, wrong), SHARED, "shards", test))
 
 
 @pytest.mark.parametrize(
@@ -201,4 +202,4 @@ def test_a_sink_that_is_wrong_fails_where_it_is_wrong(
             "class KeepingTask", "KEPT = []\n\nclass KeepingTask"
         )
         plugin = plugin.replace('"a")\n', '"a"); KEPT.append(self.out)\n')
-    assert test in failures(run(pytester, plugin, SINK))
+    assert test in failures(run(pytester, plugin, SINK, only=test))

@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from kit_bench import Wrong, fails_there, named, passes
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.timeout(240)  # each is a run of pytest, on a machine that may be busy
 
 PLUGIN = '''
 import logging, os, signal, threading, time
@@ -37,7 +38,7 @@ class LinesTask(SourceTask[BoxConfig]):
         except OSError as error:
             raise RetriableError("the box is away") from error
         if not lines:
-            self.woken.wait(3 if self.context._blocking else 0)
+            self.woken.wait(60 if self.context._blocking else 0)
             return []
         records = []
         for line in lines:
@@ -175,7 +176,7 @@ WRONG: list[Wrong] = [
     (SOURCE, 'Problem("file"', 'Problem("fiel"', PROBED_AWAY),
     (SOURCE, '"there is no such box"', '""', PROBED_AWAY),
     (SOURCE, '"there is no such box"', '"no box for " + self.config.token.value', PROBED_AWAY),
-    (SOURCE, WATCHES, "        threading.Event().wait(3)\n", MONITORED),
+    (SOURCE, WATCHES, "        threading.Event().wait(60)\n", MONITORED),
     (SOURCE, WATCHES, "        raise OSError('the box is away')\n", MONITORED),
     (SOURCE, WATCHES, "        self.context.fail(OSError('the box is away'))\n", MONITORED),
     (SOURCE, EXAMINES, 'if offset["line"] < 0:', STRANGE),

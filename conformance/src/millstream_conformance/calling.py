@@ -5,7 +5,7 @@ import mmap
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import IO, Any, NamedTuple
@@ -16,6 +16,16 @@ PATIENCE_S = 10.0
 #: after which the process is ended by a call that lets no other code run, a signal's handler neither
 MARGIN_S = 2.0
 NOTE_BYTES = 256
+LOOK_S = 0.01
+
+
+def in_time(wait: Callable[[float], bool], seconds: float) -> bool:
+    """Whether what `wait` waits for comes within so many seconds in which this process gets on.
+
+    wait: waits at most the seconds it is given, and says whether it has come. It is given a few at a time: a machine
+    that stands still meanwhile takes one of these, however long it does.
+    """
+    return any(wait(LOOK_S) for _ in range(max(1, round(seconds / LOOK_S))))
 
 
 class Watch(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from millstream_api import Connector, MillstreamError, Place, Problem
-from millstream_conformance.calling import CALLS, Timed, called
+from millstream_conformance.calling import CALLS, Timed, called, in_time
 from millstream_conformance.comparing import difference
 from millstream_conformance.contexts import SourceHarnessContext
 from millstream_conformance.harness import make_connector, task_settings
@@ -149,8 +149,12 @@ class ConnectorConformance(ConnectorPromises):
             thread.start()
             thread.join(MONITOR_S)
             context.stop()
-            thread.join(STOP_S)
-            if thread.is_alive():
+
+            def over(seconds: float) -> bool:
+                thread.join(seconds)
+                return not thread.is_alive()
+
+            if not in_time(over, STOP_S):
                 CALLS.given_up("the connector's monitor")
                 pytest.fail(f"monitor went on for more than {STOP_S:g} s: it ends when context.wait is true")
         finally:

@@ -4,7 +4,6 @@ import locale
 import os
 import signal
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from millstream_conformance.calling import in_time
 
 PATIENCE_S = 2.0
 STANDARD = {0: "standard input", 1: "standard output", 2: "standard error"}
@@ -48,18 +49,16 @@ def nothing_left_behind() -> Iterator[None]:
     """Fail if threads, processes or open files that were not there before are there after, PATIENCE_S later."""
     threads, files, children = set(threading.enumerate()), _open_files(), _children()
     yield
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
+    new: tuple[list[str], ...] = ()
+
+    def gone(seconds: float) -> bool:
+        nonlocal new
         new_threads = [thread.name for thread in threading.enumerate() if thread not in threads]
-        new_files = sorted((_open_files() - files).elements())
-        new_children = sorted(_children() - children)
-        if not new_threads and not new_files and not new_children:
-            return
-        if time.monotonic() > deadline:
-            raise AssertionError(
-                f"left behind after stop: threads {new_threads}, open files {new_files}, processes {new_children}"
-            )
-        threading.Event().wait(0.01)
+        new = new_threads, sorted((_open_files() - files).elements()), sorted(_children() - children)
+        return not any(new) or threading.Event().wait(seconds)
+
+    if not in_time(gone, PATIENCE_S):
+        raise AssertionError("left behind after stop: threads {}, open files {}, processes {}".format(*new))
 
 
 def nothing_printed(capfd: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from millstream_api import MillstreamError, Place, RetriableError, SourceBatch, SourceRecord, check
-from millstream_conformance.calling import CALLS
+from millstream_conformance.calling import CALLS, in_time
 from millstream_conformance.comparing import difference
 from millstream_conformance.connector import ConnectorConformance
 from millstream_conformance.contexts import spelled
@@ -27,6 +27,7 @@ from millstream_conformance.leftovers import changes_nothing, nothing_left_behin
 from millstream_conformance.suite import Capability, does_not_apply
 
 STOP_S = 1.0
+INSIDE_S = 0.2
 MOST_TASKS = 3
 #: as an operator may type them: of another connector, of another type, empty
 STRANGE_OFFSETS: tuple[tuple[Place, Place | None], ...] = (
@@ -79,18 +80,20 @@ class SourcePromises(ConnectorConformance):
         Raises what the task raised on its thread. The test also fails when its `start` or `stop` takes too long.
         """
         source = self.running(blocking=True)
-        ended = threading.Event()
+        polling, ended = threading.Event(), threading.Event()
 
         def polls() -> None:
             while not source.context.wait(0) and not ended.is_set():
+                polling.set()
                 source.task.poll()
 
         running = _Aside(source, polls)
         running.starts()
-        threading.Event().wait(0.2)  # long enough to be inside a poll
+        in_time(lambda seconds: running.polled.is_set() or polling.wait(seconds), CALLS.patience_s)
+        in_time(running.polled.wait, INSIDE_S)  # long enough to be inside a poll
         ended.set()
         end(source)
-        over = running.polled.wait(STOP_S)
+        over = in_time(running.polled.wait, STOP_S)
         source.context.stop()
         assert over, "poll went on for more than a second: wait with context.wait, interrupt in cancel"
         running.stops()

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
+from millstream_conformance.calling import in_time
+
 A = TypeVar("A")
 T = TypeVar("T")
 
@@ -88,7 +90,7 @@ class _Turns:
 
         self._both.wait()
         if me == 1:
-            self._doors[me].acquire(timeout=self._wait_s)
+            self._wait(me)
         before = sys.gettrace()
         sys.settrace(trace)
         try:
@@ -105,8 +107,11 @@ class _Turns:
             return
         self._left -= 1
         self._open(1 - me)
-        if not self._doors[me].acquire(timeout=self._wait_s) and self._left > 0:
+        if not self._wait(me) and self._left > 0:
             self._stuck, self.waited_in_vain = 1 - me, True
+
+    def _wait(self, me: int) -> bool:
+        return in_time(lambda seconds: self._doors[me].acquire(timeout=seconds), self._wait_s)
 
     def _open(self, other: int) -> None:
         if self._doors[other].locked():
