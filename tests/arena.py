@@ -14,7 +14,7 @@ from running import PROPERTIES, WorkerProcess, until
 SOURCE, SINK = "millstream_hostile.connectors:HostileSource", "millstream_hostile.connectors:HostileSink"
 CHANGES_BATCH = "millstream_hostile.connectors:ChangesItsBatch"
 SINK_PLACES = ("task.put", "task.pre_commit")
-PATIENCE_S = 90.0
+PATIENCE_S = 120.0
 STRINGS = "org.apache.kafka.connect.storage.StringConverter"
 
 

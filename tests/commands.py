@@ -57,7 +57,7 @@ def ended(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedPro
     """What a command says that is given nothing on standard input."""
     environment = {**os.environ, **more}
     return subprocess.run(
-        program(arguments), cwd=folder, env=environment, input="", capture_output=True, text=True, timeout=60
+        program(arguments), cwd=folder, env=environment, input="", capture_output=True, text=True, timeout=PATIENCE_S
     )
 
 

@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,9 +19,11 @@ import pytest
 
 T = TypeVar("T")
 
+#: deadlines are those of a machine that is busy with other things: what comes at all comes long before
 PATIENCE_S = 60.0
 START_S = 120.0
-ANSWER_S = 100.0  # a worker itself gives up a request after 90 s
+#: of a request; longer than the 90 s after which a worker gives an answer in any case
+ANSWER_S = 100.0
 BIN = Path(sys.executable).parent
 PROPERTIES = {
     "listeners": "http://127.0.0.1:0",
@@ -30,15 +34,30 @@ PROPERTIES = {
 
 
 def until(condition: Callable[[], T], what: str = "it", patience: float = PATIENCE_S, every_s: float = 0.01) -> T:
-    """The first true value of `condition`, asked every so often; fails with `what` when it does not come."""
+    """The first true value of `condition`, asked every so often, and behind the deadline once more; else it fails with
+    `what`."""
     deadline = time.monotonic() + patience
     while True:
+        late = time.monotonic() > deadline
         value = condition()
         if value:
             return value
-        if time.monotonic() > deadline:
+        if late:
             pytest.fail(f"waited {patience:.0f} s for {what}; last: {value!r}")
         time.sleep(every_s)
+
+
+@contextmanager
+def held_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that nobody else gets meanwhile, and on which a worker can listen.
+
+    It is bound here and not listened on: whoever asks for it by its number shares it, as a listener of a server that
+    has ended a moment ago would, and the kernel gives it to nobody who asks for any.
+    """
+    with socket.socket() as holding:
+        holding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holding.bind(("127.0.0.1", 0))
+        yield holding.getsockname()[1]
 
 
 @dataclass
@@ -53,16 +72,17 @@ class Answer:
 
 
 class Rest:
-    """A worker's REST API, whoever's worker it is."""
+    """A worker's REST API, whoever's worker it is.   answer_s: how long an answer is waited for; None: ANSWER_S."""
 
     url: str
+    answer_s: float | None = None
 
     def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         given = {"Content-Type": "application/json"} if data is not None and headers is None else headers or {}
         request = urllib.request.Request(self.url + path, data, given, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
+            with urllib.request.urlopen(request, timeout=self.answer_s or ANSWER_S) as answer:
                 return Answer(answer.status, dict(answer.headers), answer.read().decode())
         except urllib.error.HTTPError as error:
             return Answer(error.code, dict(error.headers), error.read().decode())
@@ -124,7 +144,8 @@ class WorkerProcess(Rest):
         def listening() -> str | None:
             if process.poll() is not None:
                 pytest.fail(f"the worker ended with {process.returncode}:\n{self.log}")
-            ready = [line for line in self.log.splitlines() if "the REST API is at " in line]
+            whole_lines = self.log.rpartition("\n")[0].splitlines()
+            ready = [line for line in whole_lines if "the REST API is at " in line]
             return ready[0].split("the REST API is at ")[1].split()[0].rstrip(",") if ready else None
 
         self.url = str(until(listening, "the worker to be ready", START_S))

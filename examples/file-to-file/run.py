@@ -18,7 +18,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 SOURCE, SINK = "load-kafka-config", "dump-kafka-config"
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 def main() -> int:

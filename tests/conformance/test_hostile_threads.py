@@ -11,7 +11,7 @@ from arena import CHANGES_BATCH, Arena, Case, arena_in
 from running import until
 
 pytestmark = [
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(500),
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc: run it on Linux"),
 ]
 

@@ -20,7 +20,7 @@ from millstream_conformance.contexts import spelled
 from millstream_conformance.harness import Row, RunningSink, collect, load, offsets_after
 from millstream_json.converter import JsonConverter
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(400)
 
 LINES = ["one", "", "ünï €😀", "tab\there", "last"]
 JSON = "org.apache.kafka.connect.json.JsonConverter"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from running import PROPERTIES, WorkerProcess, until
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(400)
 
 STRINGS = "org.apache.kafka.connect.storage.StringConverter"
 WRONG = "seventeen-and-a-half"

@@ -7,6 +7,15 @@ from pathlib import Path
 import pytest
 from running import WorkerProcess
 
+#: of a test that says none: several deadlines of `running`, each of which is a busy machine's
+TEST_S = 240
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TEST_S))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def signals_that_are_heard() -> None:

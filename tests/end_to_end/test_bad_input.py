@@ -3,6 +3,7 @@ traceback, and nothing lost. What hinders the start; test_bad_data.py has what g
 
 import json
 import os
+import random
 import shutil
 import socket
 import sqlite3
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from running import BIN, WorkerProcess
+from running import BIN, PATIENCE_S, WorkerProcess
 
 WITHOUT_RIGHTS = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
 """Root, and yet held to the permissions of files."""
@@ -19,7 +20,7 @@ WITHOUT_RIGHTS = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
 
 def refused(worker: WorkerProcess, code: int) -> str:
     """What the operator sees of a worker that does not start."""
-    assert worker.launch().wait(30) == code, worker.log
+    assert worker.launch().wait(PATIENCE_S) == code, worker.log
     assert "Traceback" not in worker.log
     sentences = [line for line in worker.log.splitlines() if line.startswith("millstream: ")]
     assert len(sentences) == 1, worker.log
@@ -70,7 +71,9 @@ def test_a_connector_file_that_is_missing_is_named(worker: WorkerProcess) -> Non
 
 
 def run(folder: Path, *command: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(each) for each in command], cwd=folder, capture_output=True, text=True, timeout=30)
+    return subprocess.run(
+        [str(each) for each in command], cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,10 +126,10 @@ def foreign(path: Path) -> None:
 def damaged(path: Path) -> None:
     lines = "".join(f"{number} {'x' * 200}\n" for number in range(20_000))
     command = [BIN / "millstream", "produce", "t", "--bootstrap", f"sqlite:{path}"]
-    subprocess.run(command, input=lines, text=True, check=True, timeout=30)
+    subprocess.run(command, input=lines, text=True, check=True, timeout=PATIENCE_S)
     with path.open("r+b") as file:
         file.seek(16384)
-        file.write(os.urandom(16384 * 20))
+        file.write(random.Random(7).randbytes(16384 * 20))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +148,7 @@ def test_a_file_that_is_no_log_is_named_and_left_as_it_is(
     before = log.read_bytes()
     worker.launch()
     assert worker.process is not None
-    assert worker.process.wait(30) in (2, 3)
+    assert worker.process.wait(PATIENCE_S) in (2, 3)
     assert said in worker.log
     assert str(log) in worker.log
     assert "Traceback" not in worker.log

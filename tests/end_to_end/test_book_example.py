@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from running import WorkerProcess, until
+from running import ANSWER_S, WorkerProcess, until
 
 LINES = ["broker.id=0", "", "# a comment, after a blank line", "listeners=PLAINTEXT://:9092", "ünï €😀"]
 ENVELOPE = '{"schema":{"type":"string","optional":false},"payload":%s}'
@@ -16,7 +16,7 @@ CURL = shutil.which("curl")
 def curl(worker: WorkerProcess, *arguments: str) -> str:
     if CURL is None:
         pytest.skip("curl is not installed: apt-get install curl")
-    done = subprocess.run([CURL, "-s", "-S", *arguments], capture_output=True, text=True, timeout=20, check=True)
+    done = subprocess.run([CURL, "-s", "-S", *arguments], capture_output=True, text=True, timeout=ANSWER_S, check=True)
     return done.stdout
 
 
@@ -109,4 +109,4 @@ def test_a_connector_file_given_at_start_replaces_the_config_and_keeps_the_offse
     (worker.folder / "load.json").write_text(json.dumps({**settings, "topic": "second"}))
     worker.start()
     until(lambda: "second" in worker.call("GET", "/connectors/load/topics").json["load"]["topics"], "the new topic")
-    assert worker.consume("second") == [ENVELOPE % '"only this"']
+    until(lambda: worker.consume("second") == [ENVELOPE % '"only this"'], "the line behind the offset, and no other")

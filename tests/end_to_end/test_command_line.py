@@ -5,12 +5,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from running import BIN, WorkerProcess, until
+from running import BIN, PATIENCE_S, WorkerProcess, until
 
 
 def run(folder: Path, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [BIN / "millstream", *arguments], cwd=folder, input=given, capture_output=True, text=True, timeout=60
+        [BIN / "millstream", *arguments], cwd=folder, input=given, capture_output=True, text=True, timeout=PATIENCE_S
     )
 
 
@@ -178,7 +178,7 @@ NO_BROKER = {
         ({**NO_BROKER, "bootstrap.servers": "nowhere.invalid:1"}, 2, "No resolvable bootstrap urls given in bootstrap"),
         ({**NO_BROKER, "bootstrap.servers": "kafka"}, 2, "bootstrap.servers has 'kafka'; expected host:port"),
         (NO_BROKER, 2, "127.0.0.1:1 could not be reached within 0.3 s (default.api.timeout.ms)"),
-        (NO_BROKER, 2, "Connection refused"),
+        ({**NO_BROKER, "default.api.timeout.ms": "5000"}, 2, "Connection refused"),  # which has to come within it
         ({"listeners": "localhost:1"}, 2, "listeners"),
     ],
 )
@@ -189,7 +189,7 @@ def test_a_worker_that_cannot_run_says_why_in_a_sentence(
         worker.properties.pop(name, None)
         if value is not None:
             worker.properties[name] = value
-    assert worker.launch().wait(20) == code
+    assert worker.launch().wait(PATIENCE_S) == code
     assert said in worker.log
     assert "Traceback" not in worker.log
 
@@ -200,7 +200,11 @@ def test_a_log_in_use_names_the_worker_that_has_it(worker: WorkerProcess) -> Non
     other = WorkerProcess(worker.folder, dict(worker.properties))
     other.properties["bootstrap.servers"] = "sqlite:log.db"
     process = subprocess.run(
-        [BIN / "millstream", "run", "worker.properties"], cwd=worker.folder, capture_output=True, text=True, timeout=20
+        [BIN / "millstream", "run", "worker.properties"],
+        cwd=worker.folder,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
     )
     assert process.returncode == 2
     assert f"in use by pid {first.pid}" in process.stderr
@@ -210,6 +214,6 @@ def test_a_log_in_use_names_the_worker_that_has_it(worker: WorkerProcess) -> Non
 def test_an_unknown_connector_class_at_the_start_is_exit_code_3(worker: WorkerProcess) -> None:
     worker.folder.joinpath("c.json").write_text(json.dumps({"name": "c", "connector.class": "NoSuch"}))
     worker.arguments = ["c.json"]
-    assert worker.launch().wait(20) == 3
+    assert worker.launch().wait(PATIENCE_S) == 3
     assert "Failed to find any class that implements Connector and which name matches NoSuch" in worker.log
     assert "Traceback" not in worker.log

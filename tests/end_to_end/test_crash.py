@@ -8,7 +8,7 @@ from crashing import Round, run_round, text
 LINES = 150_000
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)  # each try has its deadlines, and a kill that came too late another one
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc: run it on Linux")
 @pytest.mark.parametrize(
     "victim",

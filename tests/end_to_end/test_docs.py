@@ -15,14 +15,14 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from running import BIN
+from running import BIN, held_port
 
 ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = Path(__file__).with_name("bin")
@@ -35,7 +35,7 @@ BLOCK = re.compile(
 )
 LEFT_ALONE = re.compile(r"not run: \S+ \S+")
 LANGUAGES = ("sh", "python")
-PATIENCE_S = 150.0
+PATIENCE_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -113,17 +113,11 @@ def test_what_stands_above_a_block_says_what_it_is_for(tmp_path: Path) -> None:
     )
     written, run, printed = blocks_of(page)
     script = "".join(block.script for block in (written, run, printed))
-    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=10)
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("{}\n", "")
     page.write_text("```sh\ntrue\n")
     with pytest.raises(AssertionError, match="not closed"):
         blocks_of(page)
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 def needed(program: str) -> None:
@@ -155,11 +149,12 @@ def test_the_blocks_of_a_page_do_what_it_says(page: Path, tmp_path: Path) -> Non
     if any(block.script.startswith("openssl") or "\nopenssl" in block.script for block in blocks):
         needed("openssl")
     script = "set -eu\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + "".join(block.script for block in blocks)
-    for port in sorted(set(re.findall(r":(8\d\d\d)\b", script))):
-        script = re.sub(rf":{port}\b", f":{free_port()}", script)
-    done = subprocess.run(
-        ["bash", "-c", script], cwd=folder, env=prepared(folder), capture_output=True, text=True, timeout=PATIENCE_S
-    )
+    with ExitStack() as held:
+        for port in sorted(set(re.findall(r":(8\d\d\d)\b", script))):
+            script = re.sub(rf":{port}\b", f":{held.enter_context(held_port())}", script)
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=folder, env=prepared(folder), capture_output=True, text=True, timeout=PATIENCE_S
+        )
     log = folder / "worker.log"
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{log.read_text() if log.exists() else ''}"
     for block in blocks:
@@ -168,10 +163,10 @@ def test_the_blocks_of_a_page_do_what_it_says(page: Path, tmp_path: Path) -> Non
             assert re.search(pattern, done.stdout), f"{line!r} was not printed:\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(240)
 def test_the_example_of_the_readme_ends_with_identical_files(tmp_path: Path) -> None:
     command = [sys.executable, ROOT / "examples" / "file-to-file" / "run.py", tmp_path / "folder"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=80)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the two files are identical" in done.stdout
     assert "examples/file-to-file/run.py" in (ROOT / "README.md").read_text()

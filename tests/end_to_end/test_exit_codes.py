@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from commands import begun, connectors, ended, leaves
-from running import BIN, WorkerProcess
+from running import BIN, PATIENCE_S, WorkerProcess
 
 from millstream.cli.main import main
 
@@ -127,7 +127,7 @@ def test_a_worker_that_is_told_to_stop_ends_with_0(worker: WorkerProcess, number
     worker.start()
     assert worker.process is not None
     worker.process.send_signal(number)
-    assert worker.process.wait(20) == 0
+    assert worker.process.wait(PATIENCE_S) == 0
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_worker_that_is_told_to_stop_ends_with_0(worker: WorkerProcess, number
 )
 def test_a_stream_that_is_closed_or_full_is_no_traceback(folder: Path, command: str, code: int, said: str) -> None:
     done = subprocess.run(
-        ["sh", "-c", f"exec {BIN}/millstream {command}"], cwd=folder, capture_output=True, text=True, timeout=30
+        ["sh", "-c", f"exec {BIN}/millstream {command}"], cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert (done.returncode, done.stdout, done.stderr) == (code, "", said)
 
@@ -211,7 +211,7 @@ def test_a_log_in_a_folder_without_rights_is_named_with_the_setting(folder: Path
     (folder / "closed").mkdir(0o555)
     prefix = WITHOUT_RIGHTS if os.getuid() == 0 else []
     with begun(folder, ["produce", "t", "--bootstrap", f"sqlite:{bootstrap}"], prefix=prefix) as process:
-        out, err = process.communicate("a\n", timeout=30)
+        out, err = process.communicate("a\n", timeout=PATIENCE_S)
     assert (process.returncode, out) == (1, "")
     assert said.format(folder) in err
     assert "bootstrap.servers=sqlite:<path>" in err

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import http.client
 import os
 import random
 import signal
@@ -10,14 +11,21 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 from crashing import has_open
-from running import SPARE, WorkerProcess, name_of, processes, until
+from running import PATIENCE_S, SPARE, WorkerProcess, name_of, processes, until
 
 LINUX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc: run it on Linux")
 STEPS = int(os.environ.get("MILLSTREAM_HOSTILE_STEPS", "60"))
 PAIRS = 3
+#: for six connectors, and for what a worker lets go half a minute after it was needed last
+LONG_S = 120
+#: what a worker may hold more than when it was counted first. Who waits for one of the two locks of its log is watched
+#: by a thread, which is there for half a minute after. As threads, tasks have such locks of their own, which need all
+#: of LONG_S; a source has a thread that commits once there are rows.
+ROOM = {"process": {"threads": 2}, "thread": {"threads": 8, "descriptors": 8}}
 
 
 class Feed:
@@ -114,7 +122,7 @@ def all_running(worker: WorkerProcess) -> bool:
 
 
 @LINUX
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("isolation", "seed"), [("process", 1), ("thread", 2)])
 def test_nothing_is_lost_or_stuck_or_left_behind_after_much_maltreatment(
     worker: WorkerProcess, isolation: str, seed: int
@@ -127,31 +135,29 @@ def test_nothing_is_lost_or_stuck_or_left_behind_after_much_maltreatment(
     try:
         for name in NAMES:
             worker.create(name, **settings(worker, name))
-        until(lambda: all_running(worker), "all to run", 60)
+        until(lambda: all_running(worker), "all to run", LONG_S)
         before: dict[str, int] = {}
         for step in range(STEPS):
             if step == STEPS // 3:  # what is opened when it is first needed is open by now
-                until(lambda: all_running(worker), "all to run", 60)
+                until(lambda: all_running(worker), "all to run", LONG_S)
                 before = held(worker)
             maltreat(worker, dice.choice(NAMES), dice.choice(deeds), dice)
             time.sleep(dice.uniform(0, 0.1))
     finally:
         feed.end()
-    until(lambda: all_running(worker), "all to run again", 60)
+    until(lambda: all_running(worker), "all to run again", LONG_S)
     for number, file in enumerate(feed.files):
         wanted = file.read_text().splitlines()
         copy = worker.folder / f"out{number}"
         until(
             lambda copy=copy, wanted=wanted: set(copy.read_text().splitlines()) == set(wanted),  # type: ignore[misc]
             f"every line of {copy.name}",
-            60,
+            LONG_S,
         )
         assert len(worker.consume(f"t{number}")) == len(wanted), "the log has each line once"
-    #: the pool that answers REST is as large as it was ever needed
-    room = dict.fromkeys(before, 8) if isolation == "thread" else {"threads": 2}
-    until(lambda: fits(held(worker), before, room), f"no more than {before}, and not {held(worker)}")
+    until(lambda: fits(held(worker), before, ROOM[isolation]), f"no more than {before} is held", LONG_S)
     assert worker.stop() == 0
-    assert not processes(worker)
+    until(lambda: not processes(worker), "its processes to be gone")
     assert "Traceback" not in worker.log
 
 
@@ -159,6 +165,8 @@ def fits(now: dict[str, int], before: dict[str, int], room: dict[str, int]) -> b
     return all(now[what] <= before[what] + room.get(what, 0) for what in before)
 
 
+#: a request that waits for a process that is stopped is answered after 90 s, or never
+HINDERED_S = 45
 LINES = 300_000
 TEXT = "".join(f"{number:08d} {'z' * 90}\n" for number in range(LINES))
 
@@ -170,7 +178,7 @@ def load(worker: WorkerProcess, share: float) -> Path:
     source = {"connector.class": "FileStreamSource", "file": str(worker.folder / "in.txt"), "topic": "t"}
     worker.create("source", **source)
     worker.create("sink", **{"connector.class": "FileStreamSink", "file": str(copy), "topics": "t"})
-    until(lambda: copy.exists() and copy.stat().st_size > share * len(TEXT), "some lines", 60)
+    until(lambda: copy.exists() and copy.stat().st_size > share * len(TEXT), "some lines", LONG_S)
     return copy
 
 
@@ -183,7 +191,7 @@ def all_committed(worker: WorkerProcess) -> bool:
     return bool(offsets) and offsets[0]["offset"]["kafka_offset"] == LINES
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(500)
 @pytest.mark.parametrize(("number", "share"), [(signal.SIGTERM, 0.1), (signal.SIGHUP, 0.3), (signal.SIGINT, 0.5)])
 def test_a_stop_in_the_middle_of_data_leaves_not_one_line_twice(
     worker: WorkerProcess, number: signal.Signals, share: float
@@ -193,18 +201,18 @@ def test_a_stop_in_the_middle_of_data_leaves_not_one_line_twice(
     worker.process.send_signal(number)
     if number is signal.SIGINT:  # the second one of an impatient operator changes nothing
         worker.process.send_signal(number)
-    assert worker.process.wait(10) == 0
+    assert worker.process.wait(PATIENCE_S) == 0
     assert copy.stat().st_size < len(TEXT), "the stop came too late to show anything"
-    assert not processes(worker)
+    until(lambda: not processes(worker), "its processes to be gone")
     assert "Traceback" not in worker.log
     worker.start()
-    until(whole(copy), "the rest", 60)
+    until(whole(copy), "the rest", LONG_S)
     until(lambda: all_committed(worker), "the last commit")
     assert copy.read_text() == TEXT
 
 
 @LINUX
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(500)
 def test_a_stopped_task_hinders_nobody_and_can_be_restarted(worker: WorkerProcess) -> None:
     copy = load(worker.start(), 0.05)
     [pid] = [pid for pid in processes(worker) if has_open(pid, worker.folder / "in.txt")]
@@ -212,14 +220,14 @@ def test_a_stopped_task_hinders_nobody_and_can_be_restarted(worker: WorkerProces
     for path in ("/connectors/source/status", "/connectors/source/offsets", "/connectors/sink/offsets", "/metrics"):
         started = time.monotonic()
         assert worker.call("GET", path).status == 200
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < HINDERED_S
     assert worker.call("POST", "/connectors/source/restart?includeTasks=true").status == 202
-    until(lambda: pid not in processes(worker), "the end of the stopped task", 30)
-    until(whole(copy), "the rest", 60)
+    until(lambda: pid not in processes(worker), "the end of the stopped task")
+    until(whole(copy), "the rest", LONG_S)
     assert copy.read_text() == TEXT
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(500)
 def test_a_lock_that_another_process_holds_is_told_and_does_not_keep_a_worker_from_ending(
     worker: WorkerProcess,
 ) -> None:
@@ -231,11 +239,11 @@ def test_a_lock_that_another_process_holds_is_told_and_does_not_keep_a_worker_fr
         until(lambda: holder in worker.log, "who holds the lock")
         assert worker.process is not None
         worker.process.terminate()
-        assert worker.process.wait(40) == 0
+        assert worker.process.wait(LONG_S) == 0
         assert "this one goes without closing the log, which loses nothing" in worker.log
-        assert not processes(worker)
+        until(lambda: not processes(worker), "its processes to be gone")
     worker.start()
-    until(whole(copy), "the rest", 60)
+    until(whole(copy), "the rest", LONG_S)
     until(lambda: all_committed(worker), "the last commit")
     assert set(copy.read_text().splitlines()) == set(TEXT.splitlines())
 
@@ -245,17 +253,26 @@ def test_a_sink_commits_its_offsets_about_every_second(worker: WorkerProcess) ->
     source = {"connector.class": "FileStreamSource", "file": str(worker.folder / "in.txt"), "topic": "t"}
     worker.create("source", **source)
     worker.create("sink", **{"connector.class": "FileStreamSink", "file": str(worker.folder / "out"), "topics": "t"})
-    seen: dict[int, float] = {}
-    began = time.monotonic()
+    #: each commit came after the one moment, at which it was asked for and not there, and before the other
+    commits: list[tuple[float, float]] = []
+    last, not_yet = None, time.monotonic()
+
+    def five(file: IO[str]) -> bool:
+        nonlocal last, not_yet
+        file.write("a line\n")
+        asked = time.monotonic()
+        committed = [each["offset"]["kafka_offset"] for each in worker.offsets("sink")]
+        if committed and committed != last:
+            commits.append((not_yet, time.monotonic()))
+            last = committed
+        not_yet = asked
+        return len(commits) == 5
+
     with (worker.folder / "in.txt").open("a", 1) as file:
-        while len(seen) < 5:
-            file.write("a line\n")
-            for each in worker.offsets("sink"):
-                seen.setdefault(each["offset"]["kafka_offset"], time.monotonic())
-            assert time.monotonic() - began < 20, seen
-            time.sleep(0.02)
-    moments = sorted(seen.values())
-    assert 2.5 < moments[-1] - moments[0] < 10, "four seconds between five commits, more on a busy machine"
+        until(lambda: five(file), "five commits", LONG_S, 0.02)
+    (after, before), (after_fifth, before_fifth) = commits[0], commits[-1]
+    assert before_fifth - after > 2.5, "four seconds between five commits, and not every put"
+    assert after_fifth - before < 30, "four seconds between five commits, more on a busy machine"
 
 
 def test_a_worker_that_starts_and_idles_says_little_and_nothing_twice(worker: WorkerProcess) -> None:
@@ -312,10 +329,10 @@ def test_a_worker_that_lost_a_thread_it_cannot_do_without_ends_and_says_why(
     worker.create("source0", **settings(worker, "source0"))
     until(lambda: worker.states("source0") == ["RUNNING", "RUNNING"], "it to run")
     (worker.folder / "die").touch()
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, http.client.HTTPException):
         worker.call("GET", "/connector-plugins/FileStreamSource/config")
     assert worker.process is not None
-    assert worker.process.wait(30) == 1
+    assert worker.process.wait(PATIENCE_S) == 1
     said = f"CRITICAL the worker ends: {what} died of RuntimeError: this machine is broken (millstream.cli.run)"
     assert worker.log.count(said) == 1
     until(lambda: not processes(worker), "its children to be gone")

@@ -1,33 +1,45 @@
 """A command that is interrupted: Ctrl-C, SIGTERM, a closed terminal; a reader that has enough; a full disk."""
 
+import contextlib
 import fcntl
 import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
+from typing import IO
 
 import pytest
 from commands import CONNECTORS, begun, connectors, ended, leaves, left_of, silent
-from running import BIN, until
+from running import BIN, PATIENCE_S, until
 
 LOG = ("--bootstrap", "sqlite:log.db")
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 STANDALONE = "connect-standalone"
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "c.json").write_text(
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a connector's file, and a log with two records."""
+    folder = tmp_path_factory.mktemp("written")
+    (folder / "c.json").write_text(
         json.dumps({"name": "c", "connector.class": "FileStreamSource", "topic": "t", "file": "x"})
     )
-    subprocess.run(
-        [BIN / "millstream", "produce", "t", *LOG], cwd=tmp_path, input="one\ntwo\n", text=True, check=True, timeout=30
-    )
-    return tmp_path
+    command = [BIN / "millstream", "produce", "t", *LOG]
+    subprocess.run(command, cwd=folder, input="one\ntwo\n", text=True, check=True, timeout=PATIENCE_S)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path, written: Path) -> Path:
+    """A copy of it: nobody has the log open."""
+    return Path(shutil.copytree(written, tmp_path, dirs_exist_ok=True))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +83,7 @@ def test_an_interrupted_command_ends_without_a_word_and_with_the_code_of_the_sig
     number = numbers[WAITING.index(words) % len(numbers)]
     with begun(folder, waiting(folder, nowhere, words)) as process:
         os.killpg(process.pid, number)
-        said = process.communicate(timeout=20)
+        said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == CODES[number]
     told = f"millstream: {number.name}: the first 0 lines are records in 't', those after them are not\n"
     assert said in {("", told), ("", "")} if words == ("produce",) else said == ("", "")
@@ -86,7 +98,7 @@ def test_a_command_whose_output_nobody_takes_can_be_interrupted(folder: Path, nu
         os.write(writing, b"x" * room)
         with begun(folder, ["plugins", "list"], writing) as process:
             process.send_signal(number)
-            assert process.wait(20) == CODES[number]
+            assert process.wait(PATIENCE_S) == CODES[number]
             os.close(reading)
             reading = -1
             assert process.communicate()[1] == ""
@@ -108,25 +120,31 @@ def test_an_interrupted_produce_says_which_lines_are_records(folder: Path, numbe
 
         until(came, "the lines, though there is room for more of them in a batch")
         process.send_signal(number)
-        said = process.communicate(timeout=20)[1]
+        said = process.communicate(timeout=PATIENCE_S)[1]
     assert process.returncode == CODES[number]
     assert said == f"millstream: {number.name}: the first 3 lines are records in 'typed', those after them are not\n"
     assert ended(folder, "consume", "typed", "--from-beginning", *LOG).stdout == "a\nb\nc\n"
 
 
+def lines_without_end(into: IO[str], written: list[int]) -> None:
+    """Numbered lines until nobody takes them any more; `written` is how many there are."""
+    with contextlib.suppress(BrokenPipeError):
+        for number in count():
+            into.write(f"line {number}\n")
+            written[0] = number + 1
+
+
 def test_what_an_interrupted_produce_says_is_what_the_topic_holds(folder: Path) -> None:
-    (folder / "many.txt").write_text("".join(f"line {number}\n" for number in range(400_000)))
-    with (
-        (folder / "many.txt").open("rb") as lines,
-        subprocess.Popen(
-            [BIN / "millstream", "produce", "many", *LOG], cwd=folder, stdin=lines, stderr=subprocess.PIPE, text=True
-        ) as process,
-    ):
-        position = Path(f"/proc/{process.pid}/fdinfo/0")
-        until(lambda: "pos:\t0\n" not in position.read_text(), "the first lines to be read")
+    with ThreadPoolExecutor(1) as writing, begun(folder, ["produce", "many", *LOG]) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        written = [0]
+        done = writing.submit(lines_without_end, process.stdin, written)
+        until(lambda: written[0] > 100_000, "the first lines to be read")
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=20)[1]
-    assert process.returncode == 130, said
+        said = process.stderr.read()
+        assert process.wait(PATIENCE_S) == 130, said
+        done.result()
     told = re.fullmatch(r"millstream: SIGINT: the first (\d+) lines are records in 'many', those after .*\n", said)
     assert told, said
     held = ended(folder, "consume", "many", "--from-beginning", *LOG).stdout.splitlines()
@@ -155,7 +173,7 @@ def test_a_reader_that_has_enough_is_no_failure(folder: Path, arguments: Sequenc
     os.close(reading)
     with begun(folder, arguments, writing) as process:
         os.close(writing)
-        said = process.communicate(timeout=30)[1]
+        said = process.communicate(timeout=PATIENCE_S)[1]
     assert (process.returncode, said) == (0, "")
 
 
@@ -166,7 +184,7 @@ def test_output_that_does_not_fit_on_the_disk_is_a_failure_in_a_sentence(
     full = os.open("/dev/full", os.O_WRONLY)
     with begun(folder, arguments, full) as process:
         os.close(full)
-        said = process.communicate(timeout=30)[1]
+        said = process.communicate(timeout=PATIENCE_S)[1]
     assert process.returncode == 1
     assert said.startswith("millstream: ")
     assert said.endswith("No space left on device\n")
@@ -200,7 +218,7 @@ def test_a_produce_waits_for_a_full_disk_and_goes_on(folder: Path) -> None:
     with begun(folder, ["produce", "full", *LOG]) as process:
         limit = full_while(folder, process)
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-        said = process.communicate("d\n", timeout=20)[1]
+        said = process.communicate("d\n", timeout=PATIENCE_S)[1]
     assert (process.returncode, said) == (0, "")
     assert ended(folder, "consume", "full", "--from-beginning", *LOG).stdout == "a\nb\nc\nd\n"
 
@@ -210,7 +228,7 @@ def test_a_line_larger_than_what_is_gathered_is_written_once_after_a_full_disk(f
     with begun(folder, ["produce", "full", *LOG]) as process:
         limit = full_while(folder, process, large)
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-        said = process.communicate(timeout=20)[1]
+        said = process.communicate(timeout=PATIENCE_S)[1]
     assert (process.returncode, said) == (0, "")
     held = ended(folder, "consume", "full", "--from-beginning", *LOG).stdout.splitlines()
     assert [len(line) for line in held] == [1, len(large)]
@@ -220,7 +238,7 @@ def test_a_produce_that_is_interrupted_at_a_full_disk_says_what_is_written(folde
     with begun(folder, ["produce", "full", *LOG]) as process:
         full_while(folder, process)
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=25)[1]
+        said = process.communicate(timeout=PATIENCE_S)[1]
     assert process.returncode == 130
     assert said.startswith("millstream: SIGINT; cannot write or read the log '")
     assert said.endswith("; of 3 records handed over 1 are in 'full', 0 were refused; of 2 it is not known\n")

@@ -70,7 +70,7 @@ def problems(case: Case, ours: Leaves, listed: Listed) -> list[str]:
     return list(listed.unexpected(case.step, case.recorded, differences(case.recorded, ours)))
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_every_case_is_answered_as_java_did_or_as_listed(
     cases: list[Case], replayed: list[Case], ours: Ours, listed: Listed, counted: dict[str, Count]
 ) -> None:
@@ -83,14 +83,14 @@ def test_every_case_is_answered_as_java_did_or_as_listed(
     assert {case.name for case in cases if "transforms" not in case.config} == {case.name for case in replayed}
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_with_lenient_numbers_java_s_file_is_written(with_numbers: list[Case], ours: Ours) -> None:
     for case in with_numbers:
         assert ours.leniently[case.connector]["file"] == case.answer["file"] != ours.answers[case.connector]["file"]
     assert len(with_numbers) == 4
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_what_java_put_into_a_dead_letter_queue_is_what_the_log_says_failed(replayed: list[Case], ours: Ours) -> None:
     """The queue itself is not built; where the log tells of each record, it tells of these, and why."""
     told = 0
@@ -133,7 +133,7 @@ def test_every_listed_case_is_the_recorded_one_that_was_listed(cases: list[Case]
     assert moved(now, pins("records")) == [], "look at the list again; golden/pinning.py says how to go on"
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_every_reason_is_a_row_of_the_deviations_and_no_entry_is_without_use(
     cases: list[Case], replayed: list[Case], listed: Listed
 ) -> None:
@@ -146,7 +146,7 @@ def test_every_reason_is_a_row_of_the_deviations_and_no_entry_is_without_use(
     assert {difference.reason for difference in listed.differences} == set(listed.reasons)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_an_answer_that_is_listed_must_be_as_listed(replayed: list[Case], ours: Ours, listed: Listed) -> None:
     """A listed field that is as recorded, or has a third value, is a problem."""
     tried = 0
@@ -210,7 +210,7 @@ def verdict(case: Case, ours: Leaves | None, listed: Listed, pinned: Pins) -> li
     return [] if ours is None else problems(case, ours, listed)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_changing_any_one_field_of_any_recorded_answer_is_noticed(
     cases: list[Case], ours: Ours, listed: Listed
 ) -> None:

@@ -43,7 +43,7 @@ def replay(
     replay.end()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_every_exchange_is_answered_as_java_did_or_as_listed(
     scenario: str, replay: Replay, exchanges: list[Exchange], listed: Listed, counted: dict[str, Count]
@@ -74,7 +74,7 @@ def test_every_reason_is_a_row_of_the_deviations(listed: Listed) -> None:
     assert {difference.reason for difference in listed.differences} == set(listed.reasons)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_no_entry_of_the_list_is_without_use(exchanges: list[Exchange], listed: Listed, replay: Replay) -> None:
     replay.begin(SCENARIOS)
     for scenario in SCENARIOS:

@@ -26,7 +26,7 @@ from millstream.broker.ports import (
 from millstream_api import TopicPartition
 
 #: how long a case may take to become what was recorded
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 #: what the file sources of the recordings read
 IN_TXT = 'line 0\n\nünï €😀 "q" \\ \t|\n{"a":1}\n  spaces \r\nlast\n'
 

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from golden.rest.recording import Answer, Here, Request
-from running import BIN, PATIENCE_S, WorkerProcess, until
+from running import ANSWER_S, BIN, PATIENCE_S, WorkerProcess, until
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Asked:
     def send(self, request: Request) -> Answer:
         """Send a request whose `$DATA` and `$WORKER1` stand yet; gives the answer as it came."""
         filled = self.here.fill_request(request)
-        connection = http.client.HTTPConnection(self.here.worker, timeout=PATIENCE_S)
+        connection = http.client.HTTPConnection(self.here.worker, timeout=ANSWER_S)
         try:
             connection.putrequest(filled.method, filled.target, skip_accept_encoding=True)
             for name, value in filled.headers:

@@ -12,7 +12,7 @@ from golden.rest.recording import Answer, Exchange
 from running import PROPERTIES, WorkerProcess
 
 #: how long an answer may take to become what was recorded, and one that is not expected to
-PATIENCE_S, IMPATIENCE_S = 10.0, 0.2
+PATIENCE_S, IMPATIENCE_S = 60.0, 0.2
 #: workers that run at the same time
 AT_ONCE = 3
 #: entry points of the plugins that the recorded worker had; others that are installed here would show in lists
