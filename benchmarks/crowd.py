@@ -26,7 +26,7 @@ STRINGS = "org.apache.kafka.connect.storage.StringConverter"
 RETAINED = {"segment.bytes": str(16 << 20), "retention.bytes": str(32 << 20), "file.delete.delay.ms": "1000"}
 MB = 1 << 20
 PATIENCE_S, EVERY_S = 300.0, 0.05
-running.PATIENCE_S = running.ANSWER_S = 120.0  # of a stop and a request: a machine that does nothing else may be slow
+running.ANSWER_S = 120.0  # of a request and a stop: a machine that does nothing else may be slow
 
 
 @dataclass(frozen=True)

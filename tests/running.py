@@ -25,6 +25,7 @@ START_S = 120.0
 #: of a request; longer than the 90 s after which a worker gives an answer in any case
 ANSWER_S = 100.0
 BIN = Path(sys.executable).parent
+GRACEFUL = "task.shutdown.graceful.timeout.ms"
 PROPERTIES = {
     "listeners": "http://127.0.0.1:0",
     "bootstrap.servers": "sqlite:log.db",
@@ -154,7 +155,7 @@ class WorkerProcess(Rest):
     def stop(self) -> int:
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(PATIENCE_S)
+        return self.process.wait(ANSWER_S)
 
     def kill(self) -> None:
         assert self.process is not None

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import WorkerProcess
+from running import GRACEFUL, WorkerProcess
 
 #: of a test that says none: several deadlines of `running`, each of which is a busy machine's
 TEST_S = 240
@@ -29,6 +29,7 @@ def signals_that_are_heard() -> None:
 def worker(tmp_path: Path) -> Iterator[WorkerProcess]:
     """A worker that is not started yet, so that a test can set its properties."""
     made = WorkerProcess(tmp_path / "worker")
+    made.properties[GRACEFUL] = "60000"  # in a shorter time a busy machine does not stop in order
     made.folder.mkdir()
     yield made
     if made.process is not None and made.process.poll() is None:

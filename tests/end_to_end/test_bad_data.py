@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import BIN, PATIENCE_S, WorkerProcess, processes, until
+from running import BIN, GRACEFUL, PATIENCE_S, WorkerProcess, processes, until
 
 CONNECT = "org.apache.kafka.connect.errors"
 #: what does not stop in order is ended so late that nobody can think it had
@@ -22,7 +22,7 @@ GRACEFUL_S = 60
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
     worker = WorkerProcess(tmp_path_factory.mktemp("bad") / "worker")
-    worker.properties["task.shutdown.graceful.timeout.ms"] = str(GRACEFUL_S * 1000)
+    worker.properties[GRACEFUL] = str(GRACEFUL_S * 1000)
     worker.start()
     yield worker
     assert worker.stop() == 0

@@ -15,7 +15,7 @@ from typing import IO
 
 import pytest
 from crashing import has_open
-from running import PATIENCE_S, SPARE, WorkerProcess, name_of, processes, until
+from running import GRACEFUL, PATIENCE_S, SPARE, WorkerProcess, name_of, processes, until
 
 LINUX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc: run it on Linux")
 STEPS = int(os.environ.get("MILLSTREAM_HOSTILE_STEPS", "60"))
@@ -201,7 +201,7 @@ def test_a_stop_in_the_middle_of_data_leaves_not_one_line_twice(
     worker.process.send_signal(number)
     if number is signal.SIGINT:  # the second one of an impatient operator changes nothing
         worker.process.send_signal(number)
-    assert worker.process.wait(PATIENCE_S) == 0
+    assert worker.process.wait(LONG_S) == 0
     assert copy.stat().st_size < len(TEXT), "the stop came too late to show anything"
     until(lambda: not processes(worker), "its processes to be gone")
     assert "Traceback" not in worker.log
@@ -214,6 +214,7 @@ def test_a_stop_in_the_middle_of_data_leaves_not_one_line_twice(
 @LINUX
 @pytest.mark.timeout(500)
 def test_a_stopped_task_hinders_nobody_and_can_be_restarted(worker: WorkerProcess) -> None:
+    worker.properties[GRACEFUL] = "5000"
     copy = load(worker.start(), 0.05)
     [pid] = [pid for pid in processes(worker) if has_open(pid, worker.folder / "in.txt")]
     kill(pid, signal.SIGSTOP)
@@ -231,6 +232,7 @@ def test_a_stopped_task_hinders_nobody_and_can_be_restarted(worker: WorkerProces
 def test_a_lock_that_another_process_holds_is_told_and_does_not_keep_a_worker_from_ending(
     worker: WorkerProcess,
 ) -> None:
+    worker.properties[GRACEFUL] = "5000"
     copy = load(worker.start(), 0.05)
     with (worker.folder / "log.db.lock").open("r+b") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -324,6 +326,7 @@ def test_a_worker_that_lost_a_thread_it_cannot_do_without_ends_and_says_why(
 ) -> None:
     (worker.folder / "dying.py").write_text(DYING.format(module=module, owner=owner, method=method))
     worker.prefix = [sys.executable, "dying.py"]
+    worker.properties[GRACEFUL] = "5000"
     worker.start()
     (worker.folder / "in0").touch()
     worker.create("source0", **settings(worker, "source0"))
