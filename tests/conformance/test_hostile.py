@@ -15,13 +15,13 @@ pytestmark = [
 ]
 
 #: what a start that does nothing wrong never needs, on a machine that is busy with others
-START_S = 15
+START_S = 25
 STOP_S = 1
 #: connectors of one worker wait for one another's turn, never for one another's code; who waits for code gets an answer
 #: after 90 s
 DELETE_S = 60.0
 #: less than the START_S for which somebody's code may hang; a thousandth of it on a quiet machine
-ANSWER_S = 12.0
+ANSWER_S = 20.0
 MEMORY_MB = 60
 #: of a probe that hangs: the client gives up before the worker does
 GIVES_UP_S = 20.0
