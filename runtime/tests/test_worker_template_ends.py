@@ -30,6 +30,7 @@ from watching import (  # noqa: E402
     kill,
     parent_of,
     pid_of,
+    probe,
     setup,
     started,
     state_of,
@@ -262,6 +263,17 @@ def test_a_connector_that_gets_no_process_in_time_has_failed_from_outside_and_sa
         wait_until(lambda: pid_of(worker, "second") == 0)
     finally:
         worker.close()
+
+
+def test_a_probe_that_waited_for_a_template_which_is_killed_is_asked_of_another(attentive):
+    for _ in range(2):
+        template = template_of(attentive, "hosted")
+        os.kill(template, signal.SIGSTOP)
+        answer = attentive.probe(probe("report", topic="haunted"))
+        wait_until(lambda: any(view.kind == "probe" for view in attentive.describe()), PATIENCE_S)
+        os.kill(template, signal.SIGKILL)
+        assert answer.result(PATIENCE_S)["error_count"] >= 1
+    wait_until(lambda: not any(view.kind == "probe" for view in attentive.describe()), PATIENCE_S)
 
 
 def test_starts_that_wait_for_a_template_which_the_stopped_bare_one_is_to_fork_are_said(attentive, caplog):

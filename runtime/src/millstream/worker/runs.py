@@ -48,6 +48,7 @@ CONNECT_EXCEPTION = "org.apache.kafka.connect.errors.ConnectException"
 CANCEL_SECONDS = 0.2  # between Cancel and the signals: a sink's wakeup needs a moment
 UNKNOWN = "at an unknown place: its stack could not be had"
 UNBORN = "at no place: it had no process by then, as its template had made none; the worker's log says why"
+OTHER_PROBES = 2
 SETTLED = frozenset({State.FAILED.value, State.UNASSIGNED.value})
 
 
@@ -390,18 +391,27 @@ class ConnectorRun(Supervised):
 
 
 class ProbeRun:
-    """One question to a child of its own. Raises OSError when there are no descriptors for that."""
+    """One question to a child of its own. Raises OSError when there are no descriptors for that.
+
+    One that was killed before it lived, as with its template, is another's: nothing has been asked yet.
+    """
 
     def __init__(self, facilities: Facilities, request: RunProbe, answer: "Future[Any]", timeout: float) -> None:
         self.label = request.label
         around = replace(request.around, levels=dict(facilities.levels))
-        self.child = Child(facilities.loop, replace(request, around=around), self)
+        self._request = replace(request, around=around)
+        self.child = Child(facilities.loop, self._request, self)
         self._answer = answer
         self._facilities = facilities
+        self._others = OTHER_PROBES
+        self._lived = False
         self._timer = facilities.loop.after(timeout, lambda: self._too_late(timeout))
         self._lookout = Lookout(facilities.loop, self.label)
+        self._launch()
+
+    def _launch(self) -> None:
         self._lookout.begin(self.child)
-        facilities.launcher.launch(self.child)
+        self._facilities.launcher.launch(self.child)
 
     def logged(self, line: LogLine) -> None:
         """Its lines are in the worker's log; nobody else watches a probe."""
@@ -413,6 +423,8 @@ class ProbeRun:
                 self._answer.set_exception(message.failure.error())
             else:
                 self._answer.set_result(message.result)
+        elif isinstance(message, Hello):
+            self._lived = True
         elif isinstance(message, Ask):
             pass_on(self._facilities.loop, self._facilities.answering, self.child, message)
         elif isinstance(message, StateChanged) and message.failure is not None and not self._answer.done():
@@ -420,6 +432,15 @@ class ProbeRun:
 
     def ended(self, ending: Ending) -> None:
         self._lookout.over()
+        if ending.from_outside and not self._lived and self._others and not self._answer.done():
+            self._others -= 1
+            try:
+                self.child = Child(self._facilities.loop, self._request, self)
+            except OSError as error:
+                log.debug("no other child for the probe %s: %s", self.label, error)  # it fails by how this one ended
+            else:
+                self._launch()
+                return
         self._timer.cancel()
         if not self._answer.done():
             why = failure(f"probe {self.label}: {ending.sentence()}", lines=ending.lines)
