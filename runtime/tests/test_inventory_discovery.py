@@ -166,6 +166,20 @@ def test_a_wrong_entry_point_is_shown_as_it_is_written(entry_point, reason, envi
     assert str(environment.discover().failures["wrong-entry 1.2"]) == reason
 
 
+@pytest.mark.parametrize("group", ["milstream", "millstream.plugins", "millstream_plugins"])
+def test_entry_points_in_a_group_that_is_nearly_the_right_one_are_a_row(group, environment, caplog):
+    environment.add("wrong-group", GOOD, entry_points=f"[{group}]\nmain = wrong_group\n")
+    environment.add("of-others", GOOD, entry_points="[console_scripts]\nmain = of_others:main\n[pytest11]\na = b\n")
+    with caplog.at_level(logging.WARNING):
+        inventory = environment.discover()
+    assert inventory.plugins == ()
+    assert {name: str(error) for name, error in inventory.failures.items()} == {
+        "wrong-group 1.2": f"its entry points are in the group {group!r}, which nobody reads; in pyproject.toml it is"
+        " [project.entry-points.millstream]"
+    }
+    assert len(caplog.records) == 1
+
+
 def test_an_api_range_that_excludes_the_installed_one_is_refused_before_import(environment):
     environment.add("of-the-future", "raise AssertionError('imported')\n", ["other", "millstream-api>=900,<901"])
     inventory = environment.discover()

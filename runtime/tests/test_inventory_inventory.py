@@ -1,4 +1,5 @@
 import logging
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -114,7 +115,7 @@ def test_a_class_of_two_kinds_is_found_once_for_each():
     assert INVENTORY.lookup("Nope") == []
 
 
-def test_an_unknown_connector_lists_what_is_there_and_says_what_to_install():
+def test_an_unknown_connector_lists_what_is_there_and_says_what_is_known_of_it():
     inventory = Inventory((SOURCE, OURS), {"broken 1.0": ValueError("x")})
     with pytest.raises(PluginError) as caught:
         inventory.find_connector("JdbcSource")
@@ -122,7 +123,7 @@ def test_an_unknown_connector_lists_what_is_there_and_says_what_to_install():
         "Failed to find any class that implements Connector and which name matches JdbcSource, available connectors"
         " are: millstream_heartbeat:HeartbeatSource (source, 0.1.0),"
         " org.apache.kafka.connect.file.FileStreamSourceConnector (source, 4.3.1);"
-        " millstream-jdbc has it: pip install millstream-jdbc;"
+        " millstream-jdbc is to have it, and is not built yet;"
         " could not be used: broken 1.0 (`millstream plugins list` says why)"
     )
 
@@ -173,15 +174,53 @@ def test_a_full_name_that_two_distributions_claim_denotes_neither_and_each_keeps
     assert "is claimed by a:Jdbc and b:Jdbc2: use one of these names" in str(caught.value)
 
 
+def said_of(distribution):
+    """There is one folder a package, wherever it lies."""
+    root = Path(__file__).parents[2]
+    short = distribution.removeprefix("millstream-")
+    built = any((root / room / short / "pyproject.toml").exists() for room in ("plugins", "converters"))
+    return (
+        f"{distribution} has it: pip install {distribution}"
+        if built
+        else (f"{distribution} is to have it, and is not built yet")
+    )
+
+
 @pytest.mark.parametrize(("distribution", "classes"), FIRST_PARTY.items())
-def test_each_first_party_class_says_which_distribution_brings_it(distribution, classes):
+def test_each_first_party_class_says_which_distribution_brings_it_or_is_to(distribution, classes):
     for full in classes:
         for name in (full, full.rpartition(".")[2]):
             with pytest.raises(PluginError) as caught:
                 Inventory().find_connector(name)
-            assert str(caught.value).endswith(f"; {distribution} has it: pip install {distribution}")
-    with pytest.raises(PluginError, match=f"pip install {distribution}"):
+            assert str(caught.value).endswith(f"; {said_of(distribution)}")
+    with pytest.raises(PluginError, match=f"; {said_of(distribution)}"):
         Inventory().find_connector(distribution.replace("-", "_") + ".x:Y")
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted", "meant"),
+    [
+        (Kind.SOURCE, "FileStreamSorce", "FileStreamSource"),
+        (Kind.SOURCE, f"{FILE}.FileStreamSourceConector", f"{FILE}.FileStreamSourceConnector"),
+        (Kind.SOURCE, "millstream_heartbeat.HeartbeatSource", "millstream_heartbeat:HeartbeatSource"),
+        (Kind.CONVERTER, "JsonConvertor", "JsonConverter"),
+    ],
+)
+def test_a_name_that_is_nearly_one_of_those_there_are_is_asked_about(kind, wanted, meant):
+    with pytest.raises(PluginError) as caught:
+        INVENTORY.find(kind, wanted)
+    assert str(caught.value).endswith(f"; did you mean {meant}?")
+
+
+def test_a_name_that_may_be_of_a_java_class_is_said_to_need_a_plugin():
+    with pytest.raises(PluginError) as caught:
+        INVENTORY.find_connector("io.debezium.connector.mysql.MySqlConnector")
+    assert str(caught.value).endswith(
+        "; if that is a Java class: it cannot run here, a Python plugin has to stand for it"
+    )
+    with pytest.raises(PluginError) as caught:
+        INVENTORY.find_connector("no_such_module:Source")
+    assert "Java" not in str(caught.value)
 
 
 @pytest.mark.parametrize("wanted", ["4.3.1", "0.1.0", "latest", "[4.0,5.0)", "[0.1,0.2)", "(,1.0]", "[9,),[4.3.1]"])

@@ -13,6 +13,7 @@ from millstream.pipeline.conversion import Converters
 from millstream.pipeline.reporting import Consumed
 from millstream.pipeline.tolerance import Tolerance
 from millstream_api import (
+    Decoded,
     Header,
     SinkBatch,
     SinkRecord,
@@ -115,6 +116,34 @@ def test_a_decoder_that_loses_rows_is_named() -> None:
         "the decoder of losing.Converter for the value of topic 'lines' left out or repeated some of 1 rows; "
         "each belongs to one group"
     )
+
+
+@pytest.mark.parametrize(
+    ("decoder", "sentence"),
+    [
+        (None, "is a NoneType; it must be a function of data and headers"),
+        (lambda data, headers: list(data), "gave a list with a bytes; it must be of Decoded(schema, at, values)"),
+        (
+            lambda data, headers: Decoded(None, None, data),
+            "gave a Decoded; it must give a list of Decoded(schema, at, values)",
+        ),
+        (
+            lambda data, headers: [Decoded("string", None, data)],
+            "gave the schema 'string'; it must be a Schema, such as STRING, or None",
+        ),
+    ],
+)
+def test_a_decoder_that_breaks_its_promise_is_told_what_it_did(decoder: Any, sentence: str) -> None:
+    class Broken(Text):
+        def decoder(self, subject: Subject) -> Any:
+            return decoder
+
+    parts = Parts()
+    parts.converters = Converters(parts.text, Broken(), parts.text, ("k", "broken.Converter", "h"))
+    poll = parts.sink().batch([read([b"a"])])
+    assert poll.failure is not None
+    said = f"the decoder of broken.Converter for the value of topic 'lines' {sentence}"
+    assert str(poll.failure.__cause__) == said
 
 
 # ----------------------------------------------------------------------------------------------- errant records

@@ -23,6 +23,7 @@ from millstream.pipeline.conversion import Converters
 from millstream.pipeline.ledger import split
 from millstream.pipeline.tolerance import Tolerance
 from millstream_api import (
+    Config,
     Header,
     RecordBatch,
     Schema,
@@ -198,6 +199,29 @@ def test_an_encoder_that_loses_rows_is_named() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("encoder", "sentence"),
+    [
+        (b"x", "is a bytes; it must be a function of values and headers"),
+        (lambda values, headers: b"x", "gave a bytes; it must give a list of bytes, one a row"),
+        (lambda values, headers: (b"x" for _ in values), "gave a generator; it must give a list of bytes, one a row"),
+        (lambda values, headers: None, "gave a NoneType; it must give a list of bytes, one a row"),
+        (lambda values, headers: list(values), "gave a str for a row; it must give bytes, or None for no bytes"),
+    ],
+)
+def test_an_encoder_that_breaks_its_promise_is_told_what_it_did(encoder: Any, sentence: str) -> None:
+    class Broken(Text):
+        def encoder(self, subject: Subject) -> Any:
+            return encoder
+
+    parts = Parts()
+    parts.converters = Converters(parts.text, Broken(), parts.text, ("k", "broken.Converter", "h"))
+    (part,) = parts.source().slices([batch(["a"])])
+    assert part.failure is not None
+    said = f"the encoder of broken.Converter for the value of topic 'lines' {sentence}"
+    assert str(part.failure.__cause__) == said
+
+
 # ------------------------------------------------------------------------------------------------- bad records
 
 
@@ -236,6 +260,9 @@ def test_with_tolerance_all_bad_rows_are_skipped_and_keep_their_numbers() -> Non
             "apply_batch gave rows that it was not given, one twice, or out of order; use batch.take",
         ),
         (CallingBatches(lambda rows: [rows.replace(keys=["k", "l", "m"])]), "whose columns differ in length"),
+        (CallingBatches(lambda rows: rows), "apply_batch gave a RecordBatch; it must give a list of RecordBatch"),
+        (CallingBatches(lambda rows: None), "apply_batch gave a NoneType; it must give a list of RecordBatch"),
+        (CallingBatches(lambda rows: ["a", "b"]), "apply_batch gave a list with a str; it must give a list of"),
     ],
 )
 def test_a_transformation_that_breaks_its_promise_is_told_what_it_did(
@@ -245,6 +272,28 @@ def test_a_transformation_that_breaks_its_promise_is_told_what_it_did(
     assert part.failure is not None
     assert isinstance(part.failure.__cause__, PluginError)
     assert sentence in str(part.failure.__cause__)
+
+
+class Promising(Transformation[Any]):
+    """Its record form does what its batch form promised."""
+
+    def apply(self, record: Any) -> Any:
+        return record.replace(value=record.value.upper())
+
+    def apply_batch(self, batch: RecordBatch) -> Any:
+        return batch.replace(values=[value.upper() for value in batch.values])
+
+
+def test_a_batch_form_that_is_of_no_use_is_told_of_once_and_the_record_form_does_its_work(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    parts = list(slices([batch(["a"] * 1200)], Promising(Config())))
+    assert [set(value) for part in parts for value in values(part).values()] == [{b"A"}] * 3
+    (warning,) = caplog.records
+    assert warning.getMessage().endswith(
+        "Promising is of no use, its rows go one by one: apply_batch gave a RecordBatch; it must give a list of"
+        " RecordBatch, [] to drop all rows"
+    )
 
 
 def unlucky(rows: RecordBatch) -> Any:

@@ -134,6 +134,25 @@ def test_an_unknown_setting_is_warned_of_with_the_nearest_known_one(caplog):
     ]
 
 
+@pytest.mark.parametrize(
+    ("setting", "meant"),
+    [
+        ("rest.port", "Kafka 3.0 has taken it away: write listeners=http://<host>:<port>"),
+        ("acks", "it is a setting of connectors' clients: did you mean 'producer.acks'?"),
+        (
+            "interceptor.classes",
+            "it is a setting of connectors' clients: did you mean 'producer.interceptor.classes' and"
+            " 'consumer.interceptor.classes'?",
+        ),
+        ("tasks.max", "it is a connector's: put it into the connector's own file or request"),
+        ("transforms.a.type", "it is a connector's: put it into the connector's own file or request"),
+        ("plugins.path", "did you mean 'plugin.path'?"),
+    ],
+)
+def test_an_unknown_setting_that_belongs_elsewhere_is_said_to(setting, meant):
+    assert unknown_settings({**LEAST, setting: "x"}) == {setting: meant}
+
+
 def test_a_complete_worker_file_of_java_is_read_with_a_line_for_each_thing_not_followed(caplog):
     settings = {
         **LEAST,
@@ -147,15 +166,21 @@ def test_a_complete_worker_file_of_java_is_read_with_a_line_for_each_thing_not_f
         "config.providers": "file",
         "config.providers.file.class": "FileConfigProvider",
         "internal.key.converter": "JsonConverter",
+        "internal.key.converter.schemas.enable": "false",
         "config.storage.topic": "connect-configs",
+        "exactly.once.source.support": "enabled",
+        "security.protocol": "SSL",
     }
     with caplog.at_level(logging.INFO):
         worker_config(settings)
     assert [record.getMessage() for record in caplog.records] == [
-        "the setting 'internal.key.converter' is no longer used: internal topics are always JSON without schemas",
+        "not used any more, as internal topics are always JSON without schemas: internal.key.converter,"
+        " internal.key.converter.schemas.enable",
         "these settings are for a JVM, and change nothing here: plugin.path, plugin.discovery",
         "offset.storage.file.filename is not used: the embedded log keeps the offsets of sources; positions in that"
         " file are not read",
-        "these settings are for distributed mode, and change nothing in standalone: config.storage.topic",
+        "these settings are for clients of Kafka, and change nothing on the embedded log: security.protocol",
+        "these settings are for distributed mode, and change nothing in standalone: config.storage.topic,"
+        " exactly.once.source.support",
     ]
     assert unknown_settings(settings) == {}

@@ -225,6 +225,21 @@ def test_a_class_of_another_kind_is_refused_by_its_interface():
     )
 
 
+def test_a_class_that_is_not_there_has_what_is_known_of_it_behind_the_words_of_java():
+    at = Surroundings(Inventory(), {}, lambda row: [])
+    mask = f"{CONNECT}.transforms.MaskField$Value"
+    said = framework(at=at, name="n", connector__class="x", transforms="a", transforms__a__type=mask)
+    assert said["transforms.a.type"].errors == (
+        f"Invalid value {mask} for configuration transforms.a.type: Class {mask} could not be found;"
+        " millstream-transforms is to have it, and is not built yet",
+    )
+    said = framework(name="n", connector__class="x", value__converter="JsonConvertor")
+    assert said["value.converter"].errors == (
+        "Invalid value JsonConvertor for configuration value.converter: Class JsonConvertor could not be found;"
+        " did you mean JsonConverter?",
+    )
+
+
 def test_a_transformation_whose_definitions_cannot_be_had_has_the_reason_on_its_type():
     def broken(row):
         raise ImportError("no module named driver")

@@ -118,6 +118,14 @@ def numbers(bench: Any) -> dict[str, Any]:
     return [event for event in bench.told if isinstance(event, Counted)][-1].values
 
 
+def test_a_poll_without_a_return_is_asked_about_and_gives_nothing(bench: Any, caplog: pytest.LogCaptureFixture) -> None:
+    run(bench, [None, None, records("a")])
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "poll of Script gave None, which is taken for []: does it lack a return?"
+    ]
+    assert stored(bench) == {"position": 1}
+
+
 @pytest.mark.parametrize("exactly", [True, False])
 def test_rows_and_their_offsets_reach_the_log_and_the_states_are_told(bench: Any, exactly: bool) -> None:
     task = run(bench, [records("a", "b"), records("c", start=2)], exactly=exactly)

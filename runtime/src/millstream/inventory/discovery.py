@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from importlib.metadata import Distribution, EntryPoint, distributions, version
+from importlib.metadata import Distribution, EntryPoint, EntryPoints, distributions, version
 from types import ModuleType
 
 import pluggy
@@ -19,6 +19,7 @@ from millstream_api import hookspecs
 log = logging.getLogger(__name__)
 
 API = "millstream-api"
+NEAR = 0.7  # how like ours the name of a group has to be, from 0 to 1, to be meant for us
 NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")  # at the beginning of a requirement
 DIST_INFO = re.compile(r"([^-]+)-[^-]+\.dist-info")
 HOOKS = {
@@ -60,22 +61,36 @@ class _Search:
         self.manager.add_hookspecs(hookspecs)
 
     def read(self, dist: Distribution) -> None:
-        name, entry_points = self._metadata(dist)
+        name, every = self._metadata(dist)
         if name in self.seen or name in self.disabled:
             return
         self.seen.add(name)
+        entry_points = every.select(group=hookspecs.NAMESPACE)
+        if every and not entry_points:
+            self._look_beside(dist, every.groups)
         for entry_point in entry_points:
             if canonical(entry_point.name) not in self.disabled:
                 self._load(dist, entry_point)
 
-    def _metadata(self, dist: Distribution) -> tuple[str, list[EntryPoint]]:
+    def _metadata(self, dist: Distribution) -> tuple[str, EntryPoints]:
         """Give canonical name and entry points; none when another package's metadata cannot be read at all."""
         try:
-            entry_points = list(dist.entry_points.select(group=hookspecs.NAMESPACE))
-            return canonical((not entry_points and _folders_name(dist)) or dist.name or ""), entry_points
+            every = dist.entry_points
+            is_ours = hookspecs.NAMESPACE in every.groups
+            return canonical((not is_ours and _folders_name(dist)) or dist.name or ""), every
         except Exception as error:  # noqa: BLE001 - metadata on disk may hold anything
             self._fail(str(getattr(dist, "_path", dist)), error)
-            return "", []
+            return "", EntryPoints()
+
+    def _look_beside(self, dist: Distribution, groups: Set[str]) -> None:
+        """Entry points in a group that is nearly ours are meant for us: `milstream`, `millstream.plugins`."""
+        near = get_close_matches(hookspecs.NAMESPACE, groups, 1, NEAR)
+        if near:
+            table = f"[project.entry-points.{hookspecs.NAMESPACE}]"
+            problem = (
+                f"its entry points are in the group {near[0]!r}, which nobody reads; in pyproject.toml it is {table}"
+            )
+            self._fail(f"{dist.name} {_version_of(dist)}", PluginError(problem))
 
     def _load(self, dist: Distribution, entry_point: EntryPoint) -> None:
         name = f"{dist.name}:{entry_point.name}"

@@ -1,4 +1,4 @@
-"""Which first-party distribution has a class that is not installed here. Names only; nothing is imported."""
+"""Which first-party distribution has, or is to have, a class that is not here. Names only; nothing is imported."""
 
 CONNECT = "org.apache.kafka.connect"
 
@@ -28,9 +28,13 @@ FIRST_PARTY: dict[str, tuple[str, ...]] = {
 }
 """The Java class names by the distribution that stands in for them."""
 
+BUILT = frozenset({"millstream-file", "millstream-json"})
+"""Those that there are. The others are planned: nobody shall look for them at a package index."""
+
 
 def hint(name: str) -> str:
-    """Give ` <distribution> has it: pip install <distribution>`, or nothing, for a class name or short name."""
+    """Give `; DISTRIBUTION has it: pip install DISTRIBUTION`, or that it is not built yet, or nothing, for a class name
+    or short name."""
     wanted = name.strip()
     for distribution, classes in FIRST_PARTY.items():
         module = distribution.replace("-", "_")
@@ -44,4 +48,6 @@ def hint(name: str) -> str:
 
 
 def _sentence(distribution: str) -> str:
-    return f"; {distribution} has it: pip install {distribution}"
+    if distribution in BUILT:
+        return f"; {distribution} has it: pip install {distribution}"
+    return f"; {distribution} is to have it, and is not built yet"

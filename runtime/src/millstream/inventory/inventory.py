@@ -4,6 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 from millstream.errors import PluginError
 from millstream.inventory.hints import hint
@@ -13,6 +14,7 @@ from millstream.settings.plugins import Kind
 log = logging.getLogger(__name__)
 
 CONNECTORS = (Kind.SINK, Kind.SOURCE)
+NEAR = 0.85  # how like a name has to be to one that there is, from 0 to 1, for somebody to be asked whether it is meant
 LISTED = (*CONNECTORS, Kind.TRANSFORMATION, Kind.PREDICATE, Kind.CONVERTER, Kind.HEADER_CONVERTER)
 """The kinds that `GET /connector-plugins` lists, in its order."""
 
@@ -101,6 +103,13 @@ class Inventory:
         """Give the source or sink that `connector.class` means. Raises PluginError."""
         return self._find(CONNECTORS, name)
 
+    def absent(self, name: str, *kinds: Kind) -> str:
+        """Say, to be put behind a sentence, what a name that denotes nothing is nearly, or who has it; may be empty."""
+        wanted = name.strip()
+        known = {each for row in self.of(*kinds) for each in (row.name, row.target, *row.short_names)}
+        near = get_close_matches(wanted, sorted(known & self._by_name.keys()), 1, NEAR)
+        return hint(wanted) or (f"; did you mean {near[0]}?" if near else "")
+
     def version_problem(self, plugin: Plugin, wanted: str) -> str | None:
         """Say why `*.plugin.version` is not satisfied by the Java version it stands for or by ours; None: it is."""
         versions = [v for v in (plugin.stands_for, plugin.version) if v]
@@ -155,10 +164,17 @@ class Inventory:
             claimants = " and ".join(str(plugin.target) for plugin in self.refused[wanted])
             message += f"; {wanted!r} is claimed by {claimants}: use one of these names"
         others = self.lookup(wanted)
-        message += f"; {wanted!r} is {others[0]}" if others else hint(wanted)
+        message += f"; {wanted!r} is {others[0]}" if others else self.absent(wanted, *kinds) or _of_java(wanted)
         if self.failures:
             message += f"; could not be used: {', '.join(self.failures)} (`millstream plugins list` says why)"
         return message
+
+
+def _of_java(wanted: str) -> str:
+    """What is to be said of a name that may be that of a Java class."""
+    if "." not in wanted or ":" in wanted:
+        return ""
+    return "; if that is a Java class: it cannot run here, a Python plugin has to stand for it"
 
 
 def _words(kinds: tuple[Kind, ...]) -> str:

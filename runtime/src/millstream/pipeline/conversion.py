@@ -10,6 +10,7 @@ from millstream.broker.ports import Outgoing
 from millstream.errors import DataError, PluginError
 from millstream.pipeline.form import name_of
 from millstream.pipeline.grouping import below, joined, merged
+from millstream.pipeline.promises import Function, check_decoded, check_encoded, check_function
 from millstream.pipeline.tolerance import Journal, Lost, Site, Stage
 from millstream_api import Converter, Decode, Decoded, Encode, Header, HeaderConverter, RecordBatch, Schema, Subject
 
@@ -132,9 +133,8 @@ class SourceConversion:
     def __init__(self, converters: Converters) -> None:
         self._header = converters.header
         self._sites = dict(zip(("key", "value", "header"), converters.sites(), strict=True))
-        self._encoders: Compiled[Encode] = Compiled(
-            lambda subject: (converters.key if subject.role == "key" else converters.value).encoder(_checked(subject))
-        )
+        self._converters = converters
+        self._encoders: Compiled[Encode] = Compiled(self._encoder)
         self._silent: Compiled[bool] = Compiled(self._null_is_no_bytes)
 
     def run(self, groups: Sequence[RecordBatch], journal: Journal) -> list[Routed]:
@@ -180,6 +180,15 @@ class SourceConversion:
             if at
         ]
 
+    def _encoder(self, subject: Subject) -> Encode:
+        converter = self._converters.key if subject.role == "key" else self._converters.value
+        made = converter.encoder(_checked(subject))
+        check_function(made, self._whose(subject))
+        return made
+
+    def _whose(self, subject: Subject) -> Function:
+        return Function("encoder", self._sites[subject.role].class_name, subject)
+
     def _encoded(self, batch: RecordBatch, role: Role, journal: Journal) -> RecordBatch:
         subject = Subject(batch.topic, batch.key_schema if role == "key" else batch.value_schema, role)
         column = batch.keys if role == "key" else batch.values
@@ -215,11 +224,8 @@ class SourceConversion:
 
     def _call(self, subject: Subject, column: Sequence[Any], headers: HeaderRows) -> Sequence[bytes | None]:
         encoded = self._encoders[subject](column, headers)
-        if len(encoded) != len(column):
-            raise PluginError(
-                f"the encoder of {self._sites[subject.role].class_name} for the {subject.role} of topic "
-                f"{subject.topic!r} gave {len(encoded)} rows for {len(column)}; it must give one a row"
-            )
+        if type(encoded) is not list or len(encoded) != len(column) or type(encoded[0]) is not bytes:
+            check_encoded(encoded, len(column), self._whose(subject))
         return encoded
 
     def _null_is_no_bytes(self, subject: Subject) -> bool:
@@ -326,9 +332,8 @@ class SinkConversion:
         self._defer = defer
         self._header = converters.header
         self._sites = dict(zip(("key", "value", "header"), converters.sites(), strict=True))
-        self._decoders: Compiled[Decode] = Compiled(
-            lambda subject: (converters.key if subject.role == "key" else converters.value).decoder(subject)
-        )
+        self._converters = converters
+        self._decoders: Compiled[Decode] = Compiled(self._decoder)
         self._nulls: Compiled[tuple[Schema | None] | None] = Compiled(self._schema_of_null)
 
     def run(self, groups: Sequence[RecordBatch], journal: Journal) -> list[RecordBatch]:
@@ -341,6 +346,15 @@ class SinkConversion:
         done = [self._stamped(batch, journal) for batch in with_headers]
         left = (below(batch, journal.limit) for batch in done)
         return [batch for batch in left if len(batch)]
+
+    def _decoder(self, subject: Subject) -> Decode:
+        converter = self._converters.key if subject.role == "key" else self._converters.value
+        made = converter.decoder(subject)
+        check_function(made, self._whose(subject))
+        return made
+
+    def _whose(self, subject: Subject) -> Function:
+        return Function("decoder", self._sites[subject.role].class_name, subject)
 
     def _stamped(self, batch: RecordBatch, journal: Journal) -> RecordBatch:
         stamps = batch.timestamps
@@ -394,15 +408,14 @@ class SinkConversion:
         self, subject: Subject, column: Sequence[bytes | None], headers: Sequence[Sequence[Header]] | None
     ) -> Sequence[Decoded]:
         parts = self._decoders[subject](column, headers)
+        check_decoded(parts, self._whose(subject))
         if len(parts) == 1 and parts[0].at is None and len(parts[0].values) == len(column):
             return parts
         shares = [range(len(column)) if part.at is None else part.at for part in parts]
         whole = sorted(chain.from_iterable(shares)) == list(range(len(column)))
         if not whole or any(len(part.values) != len(at) for part, at in zip(parts, shares, strict=True)):
-            raise PluginError(
-                f"the decoder of {self._sites[subject.role].class_name} for the {subject.role} of topic "
-                f"{subject.topic!r} left out or repeated some of {len(column)} rows; each belongs to one group"
-            )
+            repeated = f"left out or repeated some of {len(column)} rows; each belongs to one group"
+            raise PluginError(f"{self._whose(subject)} {repeated}")
         return parts
 
     def _schema_of_null(self, subject: Subject) -> tuple[Schema | None] | None:

@@ -1,6 +1,6 @@
 """The two forms of a plugin: by record, called once per record in row order, and by batch, pure and tried first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,9 +67,19 @@ def each(call: Callable[[Record], Any], rows: Sequence[int], records: Sequence[R
     return out
 
 
+BATCHES = "it must give a list of RecordBatch, [] to drop all rows"
+
+
 def applied(form: Callable[[RecordBatch], Sequence[RecordBatch]], batch: RecordBatch) -> list[RecordBatch]:
     """Call a transformation's batch form and check that it gives rows of its input, each at most once, in order."""
-    out = [part for part in form(batch) if len(part)]
+    told: object = form(batch)
+    if not isinstance(told, Iterable):
+        raise PluginError(f"apply_batch gave a {type(told).__name__}; {BATCHES}")
+    parts = list(told)
+    strange = [type(part).__name__ for part in parts if not isinstance(part, RecordBatch)]
+    if strange:
+        raise PluginError(f"apply_batch gave a list with a {strange[0]}; {BATCHES}")
+    out = [part for part in parts if len(part)]
     given: list[int] = []
     for part in out:
         columns = (part.keys, part.partitions, part.timestamps, part.headers, part.rows)

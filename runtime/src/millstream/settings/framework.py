@@ -118,7 +118,7 @@ def _converter(key: str, kind: Kind, at: Surroundings, wrong: dict[str, str], gi
 
     def converter(one: Definition) -> Definition:
         default = PluginClass(fallback.name) if fallback else None
-        judge = _ClassOf(kind, at, converter_text(kind.interface))
+        judge = ClassOf(kind, at, converter_text(kind.interface))
         return replace(one, default=default, valid=judge, recommend=lambda _: offer)
 
     return {key: converter, f"{key}.plugin.version": _versioned(row, known)}
@@ -184,7 +184,7 @@ def _describe_alias(found: Described, key: str, alias: str, settings: Settings, 
             width=Width.LONG,
             display_name=f"{sort.word} type for {alias}",
             documentation=f"Class of the {sort.word.lower()} {alias}.",
-            valid=_ClassOf(sort.kind, at, ""),
+            valid=ClassOf(sort.kind, at, ""),
             recommend=lambda _: at.plugins.names(sort.kind),
         ),
         _versioned(row)(
@@ -223,7 +223,7 @@ def _negated(prefix: str, settings: Settings) -> str | None:
     )
 
 
-class _ClassOf(Validator):
+class ClassOf(Validator):
     """Takes the classes of one kind."""
 
     def __init__(self, kind: Kind, at: Surroundings, text: str) -> None:

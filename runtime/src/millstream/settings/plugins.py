@@ -65,6 +65,10 @@ class PluginView(Protocol):
         """The plugins that a class name or alias denotes, one for each kind that the class is of; none: unknown."""
         ...
 
+    def absent(self, name: str, *kinds: Kind) -> str:
+        """Say, to be put behind a sentence, what a name that denotes nothing is nearly, or who has it; may be empty."""
+        ...
+
     def version_problem(self, plugin: PluginRow, wanted: str) -> str | None:
         """Say why the installed version of a plugin is not what `*.plugin.version` wants; None: it is."""
         ...

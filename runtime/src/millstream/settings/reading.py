@@ -1,12 +1,14 @@
 """From the text of a worker file to its configuration, with a word about each setting that will not be followed."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Literal
 
 from millstream.errors import ConfigError
-from millstream.settings.client import client_definitions
+from millstream.settings.client import Client, client_definitions
+from millstream.settings.connector import config_of
 from millstream.settings.distributed import DistributedConfig
 from millstream.settings.worker import StandaloneConfig
 
@@ -31,6 +33,11 @@ JAVA_ONLY = (
 LOG_FOLDER = "millstream-data"
 EMBEDDED = "sqlite:"
 FORMER = ("internal.key.converter", "internal.value.converter")
+ADDRESS = ("rest.host.name", "rest.port")
+"""What Kafka had before 3.0 instead of `listeners`."""
+CLIENTS: tuple[Client, ...] = ("producer", "consumer")
+KINDS: tuple[Literal["source", "sink"], ...] = ("source", "sink")
+OF_CONNECTORS = ("transforms.", "predicates.", "errors.", "topic.creation.")
 
 
 def worker_config(settings: Mapping[str, str | None]) -> StandaloneConfig:
@@ -51,34 +58,45 @@ def worker_config(settings: Mapping[str, str | None]) -> StandaloneConfig:
     return config
 
 
-def unknown_settings(settings: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Give the settings that the worker has no use for, each with the nearest one that it has, or None."""
+def unknown_settings(settings: Mapping[str, str | None]) -> dict[str, str]:
+    """Give the settings that the worker has no use for, each with a sentence on what may be meant, or nothing."""
     known = {one.name for config in (StandaloneConfig, DistributedConfig) for one in config.definitions()}
     known |= {one.name for one in client_definitions("admin")}
-    strange = [name for name in settings if name not in known | {*FORMER} and not name.startswith(FAMILIES)]
-    return {name: next(iter(get_close_matches(name, sorted(known), 1, 0.75)), None) for name in strange}
+    strange = [name for name in settings if name not in known and not name.startswith((*FAMILIES, *FORMER))]
+    return {name: _meant(name, known) for name in strange}
+
+
+def _meant(name: str, known: Set[str]) -> str:
+    """Say what a setting that is not among those known may be."""
+    if name in ADDRESS:
+        return "Kafka 3.0 has taken it away: write listeners=http://<host>:<port>"
+    clients = [f"{client}.{name}" for client in CLIENTS if name in {one.name for one in client_definitions(client)}]
+    if clients:
+        return f"it is a setting of connectors' clients: did you mean {' and '.join(map(repr, clients))}?"
+    if name in {one.name for kind in KINDS for one in config_of(kind).definitions()} or name.startswith(OF_CONNECTORS):
+        return "it is a connector's: put it into the connector's own file or request"
+    nearest = get_close_matches(name, sorted(known), 1, 0.75)
+    return f"did you mean {nearest[0]!r}?" if nearest else ""
 
 
 def _tell(settings: Mapping[str, str | None], embedded: bool) -> None:
-    for name, nearest in unknown_settings(settings).items():
-        hint = f"; did you mean {nearest!r}?" if nearest else ""
-        log.warning("the worker does not know the setting %r, and does not use it%s", name, hint)
-    for name in FORMER:
-        if name in settings:
-            log.warning("the setting %r is no longer used: internal topics are always JSON without schemas", name)
-    java = [name for name in JAVA_ONLY if name in settings]
-    if java:
+    for name, meant in unknown_settings(settings).items():
+        log.warning("the worker does not know the setting %r, and does not use it%s", name, meant and f"; {meant}")
+    if former := [name for name in settings if name.startswith(FORMER)]:
+        log.warning("not used any more, as internal topics are always JSON without schemas: %s", ", ".join(former))
+    if java := [name for name in JAVA_ONLY if name in settings]:
         log.info("these settings are for a JVM, and change nothing here: %s", ", ".join(java))
     if embedded and "offset.storage.file.filename" in settings:
         log.info(
             "offset.storage.file.filename is not used: the embedded log keeps the offsets of sources; positions in that"
             " file are not read"
         )
-    here = {one.name for one in StandaloneConfig.definitions()}
-    if not embedded:
-        here |= {one.name for one in client_definitions("admin")}
-    elsewhere = [one.name for one in DistributedConfig.definitions() if one.name not in here and one.name in settings]
-    if elsewhere:
+    standalone = {one.name for one in StandaloneConfig.definitions()}
+    client = {one.name for one in client_definitions("admin")} - standalone
+    if embedded and (idle := [name for name in settings if name in client]):
+        log.info("these settings are for clients of Kafka, and change nothing on the embedded log: %s", ", ".join(idle))
+    distributed = {one.name for one in DistributedConfig.definitions()} - standalone - client
+    if elsewhere := [name for name in settings if name in distributed]:
         log.info("these settings are for distributed mode, and change nothing in standalone: %s", ", ".join(elsewhere))
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from millstream.settings.connector import sink_problems
-from millstream.settings.framework import Settings, Surroundings, connector_version_problem, describe
+from millstream.settings.framework import ClassOf, Settings, Surroundings, connector_version_problem, describe
 from millstream_api.config import ConfigType, Definition, Validated, groups_of, validate_all
 from millstream_api.errors import Problem
 
+ABSENT = "could not be found."  # how Java's sentence on a class ends: ConfigDef.parseType
 NULL = "Null value can not be supplied as the configuration value."
 
 
@@ -65,15 +66,23 @@ def framework_part(kind: Literal["source", "sink"], settings: Settings, at: Surr
     """Judge the settings that are the runtime's, variables already replaced."""
     described = describe(kind, settings, at)
     found = {one.name: one for one in validate_all(described.definitions, settings, at.resolve)}
-    classes = [one.name for one in described.definitions if one.type is ConfigType.CLASS]
-    for name in classes:
-        value = found[name].value
-        found[name] = replace(found[name], value=None if value is None else at.resolve(value) or value)
+    for one in described.definitions:
+        if one.type is ConfigType.CLASS:
+            found[one.name] = _class_named(found[one.name], settings.get(one.name), one, at)
     problems = [Problem(*wrong) for wrong in described.wrong.items()]
     if kind == "sink" and connector_version_problem(settings, at) is None:
         problems += sink_problems(settings)
     problems += [Problem(name, NULL) for name, value in settings.items() if value is None]
     return with_problems(Part(described.definitions, list(found.values())), problems)
+
+
+def _class_named(found: Validated, given: str | None, one: Definition, at: Surroundings) -> Validated:
+    """Show the full name of the class; where there is none, put behind Java's sentence what may help."""
+    if found.value is not None:
+        return replace(found, value=at.resolve(found.value) or found.value)
+    hint = at.plugins.absent(given, one.valid.kind) if given and isinstance(one.valid, ClassOf) else ""
+    errors = [said.removesuffix(".") + hint if hint and said.endswith(ABSENT) else said for said in found.errors]
+    return replace(found, errors=tuple(errors))
 
 
 def with_problems(part: Part, problems: Iterable[Problem]) -> Part:

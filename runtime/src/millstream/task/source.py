@@ -10,6 +10,7 @@ from millstream.metrics.readings import Measuring
 from millstream.task.context import SourceTaskContext
 from millstream.task.counting import SourceTaskMetrics
 from millstream.task.delivery import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Delivery, Upstream
+from millstream.task.emptiness import EmptyPolls
 from millstream.task.living import StopAskedError, live, quietly
 from millstream.task.outlet import Outlet
 from millstream.task.overlapped import Overlapped
@@ -56,6 +57,7 @@ class SourceTaskLoop:
         context = SourceTaskContext(parts.control, parts.tell, parts.reader, bounded)
         task = parts.plugin(context)
         self._task = task
+        self._empty = EmptyPolls(type(task).__qualname__)
         parts.control.interruptible(None, task.cancel)
         upstream = Upstream(task)
         self._outlet = outlet = Outlet(parts, upstream, self._metrics, self._hold)
@@ -150,7 +152,9 @@ class SourceTaskLoop:
             raise known from error  # it came first; the poll was cancelled for it
         self._away = 0.0
         if not polled:  # None, Java's spelling of it, is taken as well
+            self._empty.gave_nothing(polled, started)
             return ()
+        self._empty.gave_rows()
         _check_polled(self._task, polled)
         duration = (self._parts.clock.monotonic() - started) * 1000
         self._metrics.polled(rows_of(polled), duration)
