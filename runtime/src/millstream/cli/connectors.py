@@ -137,7 +137,7 @@ def _address(context: click.Context, option: click.Parameter, url: str) -> str:
     show_default=True,
     envvar="MILLSTREAM_URL",
     callback=_address,
-    help="The worker's REST API.",
+    help="The worker's REST API, such as https://user:password@host:port; or MILLSTREAM_URL.",
 )
 @click.option(
     "--timeout",

@@ -17,7 +17,11 @@ def log() -> None:
 
 
 @log.command()
-@click.option("--bootstrap", metavar="sqlite:PATH", help="The log's bootstrap.servers.")
+@click.option(
+    "--bootstrap",
+    metavar="sqlite:PATH",
+    help="The log's bootstrap.servers; neither this nor --config: ./millstream-data/.",
+)
 @click.option(
     "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A worker's properties file."
 )

@@ -40,9 +40,15 @@ def with_log(function: Callable[Concatenate[Broker, P], None]) -> Callable[..., 
     """
     makes = function.__name__ == "produce"
 
-    @click.option("--bootstrap", metavar="SERVERS", help="sqlite:PATH, or Kafka's brokers as host:port,…")
     @click.option(
-        "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A worker's properties file."
+        "--bootstrap",
+        metavar="SERVERS",
+        help="sqlite:PATH, or Kafka's brokers as host:port,…; neither this nor --config: ./millstream-data/.",
+    )
+    @click.option(
+        "--config",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="A worker's properties file: its log, and on Kafka its client settings.",
     )
     @wraps(function)
     def command(*args: Any, bootstrap: str | None, config: Path | None, **kwargs: Any) -> None:

@@ -24,7 +24,9 @@ PATIENCE_S = 90.0
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
-    "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The worker's properties file."
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The worker's properties file; without one: JSON converters, ./millstream-data/.",
 )
 @json_option
 def validate(file: Path, config: Path | None, as_json: bool) -> None:
