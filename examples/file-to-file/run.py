@@ -25,6 +25,8 @@ def main() -> int:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp(prefix="millstream-"))
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copytree(HERE / "config", folder / "config", dirs_exist_ok=True)
+    for name in (SOURCE, SINK):
+        shutil.copy(HERE / f"{name}.json", folder)
     (folder / "worker.properties").write_text(
         "listeners=http://127.0.0.1:0\n"
         f"bootstrap.servers=sqlite:{folder / 'log.db'}\n"
@@ -48,7 +50,7 @@ def main() -> int:
 def job(url: str, folder: Path) -> int:
     original, copy = folder / "config" / "server.properties", folder / "copy-of-server.properties"
     for name in (SOURCE, SINK):
-        body = (HERE / f"{name}.json").read_bytes()
+        body = (folder / f"{name}.json").read_bytes()
         show(f"$ curl -d @{name}.json {url}/connectors")
         show(json.dumps(call(url, "POST", "/connectors", body)))
     until(lambda: copy.exists() and copy.read_bytes() == original.read_bytes(), f"{copy} to equal {original}")

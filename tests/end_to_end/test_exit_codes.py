@@ -96,6 +96,14 @@ def test_the_scripts_end_with_the_codes_of_java_s(folder: Path, arguments: Seque
     assert "Traceback" not in done.stderr
 
 
+def test_an_option_of_the_scripts_around_a_jvm_is_named(folder: Path) -> None:
+    done = ended(folder, "connect-standalone", "-daemon", "missing.properties")
+    assert done.returncode == 2
+    told, refused = done.stderr.splitlines()
+    assert told == "millstream: -daemon: not followed, as there is no JVM; the worker stays in the foreground"
+    assert refused.startswith("millstream: missing.properties: the worker file cannot be read")
+
+
 def test_files_in_another_order_are_said_to_be(folder: Path) -> None:
     (folder / "c.properties").write_text("name=c\nconnector.class=FileStreamSource\ntopic=t\n")
     (folder / "worker.properties").write_text("listeners=http://127.0.0.1:0\n")

@@ -11,7 +11,7 @@ EXIT_USAGE = 1
 def connect_standalone() -> None:
     """connect-standalone worker.properties [connector1.properties|json …]"""
     hear()
-    files = [Path(each) for each in sys.argv[1:] if not each.startswith("-")]  # -daemon, -name …: the JVM's
+    files = _files()
     if not files:
         sys.stderr.write(
             "USAGE: connect-standalone connect-standalone.properties [connector1.properties connector2.json ...]\n"
@@ -25,7 +25,7 @@ def connect_standalone() -> None:
 def connect_distributed() -> None:
     """connect-distributed worker.properties"""
     hear()
-    files = [Path(each) for each in sys.argv[1:] if not each.startswith("-")]
+    files = _files()
     if len(files) != 1:
         sys.stderr.write("USAGE: connect-distributed connect-distributed.properties\n")
         raise SystemExit(EXIT_USAGE)
@@ -37,3 +37,13 @@ def connect_distributed() -> None:
         alone = "distributed mode is not built yet, and connect-standalone runs a worker alone"
         fail(f"{files[0]}: group.id: {problem}; {alone}", EXIT_SETUP)
     run_worker(files[0], [])  # `group.id` in it is refused with a sentence until distributed mode is built
+
+
+def _files() -> list[Path]:
+    """The arguments that are no options; those are for the scripts around a JVM, and who gave one is told."""
+    files = [Path(each) for each in sys.argv[1:] if not each.startswith("-")]
+    options = [each for each in sys.argv[1:] if each.startswith("-")]
+    if files and options:
+        told = "not followed, as there is no JVM; the worker stays in the foreground"
+        sys.stderr.write(f"millstream: {' '.join(options)}: {told}\n")
+    return files
