@@ -118,6 +118,44 @@ SHAPES = "test_columns_and_rows_are_the_same_outside"
 TOGETHER = "test_several_tasks_give_together_what_one_gives"
 
 
+@pytest.mark.parametrize(
+    ("suite", "right", "wrong", "said"),
+    [
+        (
+            SOURCE,
+            "        return [SourceRecord",
+            "        [SourceRecord",
+            "poll gave a NoneType; it must give a list of S",
+        ),
+        (
+            SOURCE,
+            "        return [SourceRecord",
+            "        yield [SourceRecord",
+            "poll gave a generator; it must give a li",
+        ),
+        (
+            SOURCE,
+            "        return [SourceRecord",
+            "        return ['x'] or [SourceRecord",
+            "poll gave a list with a str; it",
+        ),
+        (
+            SINK,
+            "        return offsets\n",
+            "",
+            "pre_commit gave a NoneType; it must give a mapping of partition to offs",
+        ),
+    ],
+    ids=["no return", "yield", "strangers", "no offsets"],
+)
+def test_what_a_method_may_not_give_is_said(
+    pytester: pytest.Pytester, suite: str, right: str, wrong: str, said: str
+) -> None:
+    assert right in PLUGIN
+    plugin = PLUGIN.replace(right, wrong).replace('open(self.config.file, "a")', '__import__("io").StringIO()')
+    run(pytester, plugin, suite).stdout.fnmatch_lines([f"E *{said}*"])  # nobody would close a file behind it
+
+
 def test_a_source_whose_tasks_share_the_work_passes(pytester: pytest.Pytester) -> None:
     passes(pytester, SHARDS, SHARED, "shards")
 

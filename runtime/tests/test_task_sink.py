@@ -326,6 +326,7 @@ def answering(answer: Callable[[Mapping[TopicPartition, int]], Any]) -> type[Kee
     [
         (lambda offsets: {FIRST: 1}, 1, ""),
         (lambda offsets: {}, None, ""),
+        (lambda offsets: None, None, "Answering gave None, so that nothing is committed, and all is read again after"),
         (lambda offsets: {FIRST: 99}, None, "pre_commit gave 99 for"),
         (lambda offsets: {FIRST: -1}, None, "it can be a whole number from 0 to 2"),
         (lambda offsets: {FIRST: "2"}, None, "pre_commit gave '2' for"),

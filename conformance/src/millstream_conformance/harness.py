@@ -70,11 +70,15 @@ def make_task(connector: type[Any], settings: Mapping[str, str], context: Harnes
 
 
 def rows_of(polled: Sequence[SourceRecord | SourceBatch]) -> Iterator[SourceRecord]:
-    """The rows of a poll as records, whatever form they came in."""
+    """The rows of a poll as records, whatever form they came in. Fails the test for what no poll may give."""
+    given: object = polled
+    promise = "it must give a list of SourceRecord and SourceBatch objects, [] for nothing yet"
+    assert isinstance(given, Sequence), f"poll gave a {type(given).__name__}; {promise}"
     for item in polled:
         if isinstance(item, SourceRecord):
             yield item
             continue
+        assert isinstance(item, SourceBatch), f"poll gave a list with a {type(item).__name__}; {promise}"
         for row, value in enumerate(item.values):
             yield SourceRecord(
                 item.topic,
@@ -253,7 +257,7 @@ class RunningSink:
 
     def close(self, partition: TopicPartition) -> Mapping[TopicPartition, int]:
         """Take a partition away, as a rebalance does; what the last `pre_commit` for it gave."""
-        committed = self.task.pre_commit({partition: self.positions[partition]})
+        committed = self._committed({partition: self.positions[partition]})
         self.task.close(frozenset({partition}))
         del self.positions[partition]
         self.context.assign(frozenset(self.positions))
@@ -293,7 +297,15 @@ class RunningSink:
         return sink_batch(rows, origins, schema)
 
     def commit(self) -> Mapping[TopicPartition, int]:
-        return self.task.pre_commit(dict(self.positions))
+        return self._committed(dict(self.positions))
+
+    def _committed(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+        answer: object = self.task.pre_commit(positions)
+        promise = (
+            "it must give a mapping of partition to offset: those it was given (`return offsets`), or fewer, or {}"
+        )
+        assert isinstance(answer, Mapping), f"pre_commit gave a {type(answer).__name__}; {promise}"
+        return answer
 
     def stop(self) -> None:
         self.task.pre_commit(dict(self.positions))

@@ -43,6 +43,7 @@ class Positions:
         self._committed: dict[TopicPartition, int] = {}
         self._complaint = Complaint(outside.clock, log, "offsets can be committed again")
         self._sequence = 0
+        self._none_is_told = False
         self._started: float | None = None  # monotonic seconds; None: no commit is under way
 
     def assigned(self, partitions: Collection[TopicPartition]) -> None:
@@ -151,6 +152,13 @@ class Positions:
             raise PluginError(
                 f"pre_commit of {type(self._outside.task).__qualname__} gave {type(answer).__name__!r}; it must give a "
                 "mapping of partition to offset: those it was given, or fewer, or {}"
+            )
+        if answer is None and not self._none_is_told:
+            self._none_is_told = True
+            log.warning(
+                "pre_commit of %s gave None, so that nothing is committed, and all is read again after a restart: does"
+                " it lack `return offsets`?",
+                type(self._outside.task).__qualname__,
             )
         committed = {tp: self._committed[tp] for tp in offsets}
         wanted = dict(committed)
