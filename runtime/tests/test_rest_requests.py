@@ -94,6 +94,7 @@ def test_numbers_are_native_again_where_they_are_data() -> None:
         (b'{"name": "x", "config": {"a": [1]}}', '"a" is an array; expected a text'),
         (b'{"name": {}, "config": {}}', '"name" is an object'),
         (b'{"name": "x", "config": {}, "bogus": 1}', 'Unrecognized field "bogus"'),
+        (b'{"name": "x", "topic": "t", "connector.class": "C"}', '"name"; settings stand in "config"'),
         (b'{"name": "x", "config": {}, "initial_state": "SLEEPING"}', "expected one of RUNNING, PAUSED, STOPPED"),
     ],
 )
@@ -102,6 +103,13 @@ def test_a_wrong_creation_is_the_clients_fault_and_is_told_what_would_be_right(b
         bodies.create_request(read(body))
     assert refused.value.status == 400
     assert said in refused.value.message
+
+
+def test_settings_in_the_form_of_a_creation_are_told_to_be_unwrapped() -> None:
+    with pytest.raises(RestError) as refused:
+        bodies.settings(read(b'{"name": "x", "config": {"a": "b"}}'))
+    assert refused.value.status == 400
+    assert refused.value.message.endswith('the settings stand in the body itself, without "config" around them')
 
 
 def test_an_initial_state_may_be_written_in_any_case() -> None:

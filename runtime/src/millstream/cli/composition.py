@@ -37,6 +37,7 @@ from millstream.worker.worker import Worker, WorkerSetup
 log = logging.getLogger(__name__)
 
 KAFKA_VERSION = "4.3.1"  # whose behaviour this is; tools branch on it
+VERSION = metadata.version("millstream")
 
 
 class Standalone:
@@ -118,7 +119,7 @@ class Standalone:
         self._rest.start()
         identity = WorkerIdentity(
             KAFKA_VERSION,
-            f"millstream-{metadata.version('millstream')}",
+            f"millstream-{VERSION}",
             self._broker.cluster_id,
             self._url.partition("://")[2].rstrip("/"),
         )
@@ -139,7 +140,8 @@ class Standalone:
         self._app.state.herder = self._admin_app.state.herder = self._herder
         self._herder.start(connectors)
         addresses = ", ".join(each.shown() for each in self._listeners)
-        log.info("ready after %.2f s; the REST API is at %s", monotonic() - self._began, addresses)
+        taken = monotonic() - self._began
+        log.info("millstream %s is ready after %.2f s; the REST API is at %s", VERSION, taken, addresses)
 
     def ask_to_stop(self) -> None:
         """Let `wait` return; from a signal's handler, too."""

@@ -19,7 +19,7 @@ from millstream.broker.ports import (
     Incoming,
     Start,
 )
-from millstream.cli.output import fail, harmless, json_option, json_text, print_json, print_table, write
+from millstream.cli.output import fail, harmless, json_option, json_text, print_json, print_table, warn, write
 from millstream.errors import MillstreamError, UnknownTopicError
 from millstream.settings.properties import read_properties
 from millstream.settings.reading import bootstrap_of
@@ -144,6 +144,8 @@ def consume(broker: Broker, **asked: Unpack[Reading]) -> None:
             shown += len(rows)
             if shown == most:
                 return
+        if not shown and not asked["from_beginning"]:
+            warn("no record came meanwhile; --from-beginning prints those that are there, --follow waits for more")
     except MillstreamError as error:
         fail(str(error))
 

@@ -31,7 +31,8 @@ async def body_of(request: Request, expected: str) -> Any:
 def create_request(body: Any) -> CreateConnector:
     """Read the body of `POST /connectors`."""
     expected = 'an object with "name" and "config"'
-    fields = _object(body, expected, {"name", "config", "initial_state", "initial_offsets"})
+    flat = '; settings stand in "config"' if isinstance(body, dict) and "connector.class" in body else ""
+    fields = _object(body, expected, {"name", "config", "initial_state", "initial_offsets"}, hint=flat)
     name = _text(fields.get("name"), "name") or ""
     if fields.get("config") is None:
         raise RestError(400, f'The request has no "config"; expected {expected}')
@@ -56,6 +57,11 @@ def _initial_offsets(given: Any) -> Offsets | None:
 def settings(body: Any, what: str = "The body") -> Config:
     """Read a map of settings: scalars become text, null stays."""
     fields = _object(body, "an object of settings", None, what)
+    if isinstance(fields.get("config"), dict):
+        around = 'the settings stand in the body itself, without "config" around them'
+        raise RestError(
+            400, f'Cannot deserialize value of type String: "config" is an object; expected a text: {around}'
+        )
     return {name: _text(value, name) for name, value in fields.items()}
 
 
@@ -106,13 +112,13 @@ def level(body: Any) -> str:
     return given
 
 
-def _object(body: Any, expected: str, known: set[str] | None, what: str = "The body") -> dict[str, Any]:
+def _object(body: Any, expected: str, known: set[str] | None, what: str = "The body", hint: str = "") -> dict[str, Any]:
     if not isinstance(body, dict):
         raise RestError(400, f"Cannot deserialize value: {what} is {_kind(body)}; expected {expected}")
     for name in body:
         if known is not None and name not in known:
             names = ", ".join(f'"{each}"' for each in sorted(known))
-            raise RestError(400, f'Unrecognized field "{name}"; known are {names}')
+            raise RestError(400, f'Unrecognized field "{name}"; known are {names}{hint}')
     return body
 
 
