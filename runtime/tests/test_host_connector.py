@@ -6,6 +6,8 @@ import pytest
 
 from millstream.errors import ConfigError, PluginError
 from millstream.host.connector import complete, own_configs
+from millstream.host.report import probed
+from millstream_api import Problem
 
 
 class Given:
@@ -53,3 +55,31 @@ def test_what_came_from_config_providers_is_a_variable_again_in_task_configs() -
     raw = {"password": "${file:/s:p}", "topic": "t", "odd": "$no"}
     made = complete(raw, {"password": "hunter2", "topic": "u", "task": "0"}, "a.Task")
     assert made == {"password": "${file:/s:p}", "topic": "u", "odd": "$no", "task": "0", "task.class": "a.Task"}
+
+
+class Probed:
+    def __init__(self, given: Any) -> None:
+        self.given = given
+
+    def probe(self) -> Any:
+        return self.given
+
+
+def test_problems_and_pairs_of_texts_are_what_a_probe_finds() -> None:
+    found: Any = Probed(iter([Problem("topic", "is not there"), ("url", "does not answer")]))
+    assert probed(found) == [Problem("topic", "is not there"), Problem("url", "does not answer")]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "Probed.probe gave a NoneType; yield Problem(setting, sentence), or return ()"),
+        ("bad", "Probed.probe gave a str; yield Problem(setting, sentence), or return ()"),
+        (["bad"], "Probed.probe gave a str among its problems; yield Problem(setting, sentence), or return ()"),
+    ],
+)
+def test_anything_else_that_a_probe_gives_is_refused(given: Any, said: str) -> None:
+    connector: Any = Probed(given)
+    with pytest.raises(PluginError) as raised:
+        probed(connector)
+    assert str(raised.value) == said

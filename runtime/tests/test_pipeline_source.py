@@ -291,8 +291,33 @@ def test_a_batch_form_that_is_of_no_use_is_told_of_once_and_the_record_form_does
     assert [set(value) for part in parts for value in values(part).values()] == [{b"A"}] * 3
     (warning,) = caplog.records
     assert warning.getMessage().endswith(
-        "Promising is of no use, its rows go one by one: apply_batch gave a RecordBatch; it must give a list of"
-        " RecordBatch, [] to drop all rows"
+        "Promising: apply_batch gave a RecordBatch; it must give a list of RecordBatch, [] to drop all rows. Rows go"
+        " one by one, at a fraction of the speed"
+    )
+
+
+def test_an_encoder_that_is_right_for_one_row_alone_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    class Single(Text):
+        def encoder(self, subject: Subject) -> Any:
+            return lambda values, headers: [values[0].encode()]
+
+    parts = Parts()
+    parts.converters = Converters(parts.text, Single(), parts.text, ("k", "single.Converter", "h"))
+    some = list(parts.source().slices([batch(["a", "b"] * 400)]))
+    assert [values(part)["lines"][:2] for part in some] == [[b"a", b"b"]] * 2
+    (warning,) = caplog.records
+    assert warning.getMessage() == (
+        "the encoder of single.Converter for the value of topic 'lines' gave 1 rows for 500; it must give one a row."
+        " Rows go one by one, at a fraction of the speed"
+    )
+
+
+def test_a_record_made_in_the_order_of_java_is_told_ours() -> None:
+    with pytest.raises(PluginError) as refused:
+        slices([SourceRecord({"file": "a"}, {"line": 1}, "lines", "text")])  # type: ignore[arg-type]  # that is it
+    assert str(refused.value) == (
+        "the topic of a record is a dict; it must be a text. SourceRecord takes topic, value, source_partition,"
+        " source_offset, in this order"
     )
 
 

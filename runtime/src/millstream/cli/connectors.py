@@ -14,7 +14,7 @@ import httpx
 
 from millstream.cli.connector_files import read_connector
 from millstream.cli.output import fail, harmless, json_option, json_text, print_json, print_table, say
-from millstream.errors import ConfigError
+from millstream.errors import ConfigError, headline_of
 
 Found = TypeVar("Found")
 ADDRESS = "is --url the address of a Connect worker?"
@@ -184,7 +184,7 @@ def _row(name: str, status: Mapping[str, Any]) -> Sequence[str]:
 @json_option
 @click.pass_obj
 def status(client: ConnectClient, name: str, as_json: bool) -> None:
-    """State of a connector and each task, with the first line of a failure."""
+    """State of a connector and each task, with a failure's messages and causes."""
     shown = client.shown(path_of(name, "status"))
     if as_json:
         print_json(shown.answer)
@@ -194,11 +194,11 @@ def status(client: ConnectClient, name: str, as_json: bool) -> None:
 
 def _parts(found: Mapping[str, Any]) -> Sequence[Sequence[str]]:
     parts = [("connector", found["connector"])] + [(f"task {task['id']}", task) for task in found["tasks"]]
-    return [(label, part["state"], part["worker_id"], _first_line(part.get("trace"))) for label, part in parts]
+    return [(label, part["state"], part["worker_id"], _headline(part.get("trace"))) for label, part in parts]
 
 
-def _first_line(trace: str | None) -> str:
-    return trace.splitlines()[0] if trace else ""
+def _headline(trace: str | None) -> str:
+    return headline_of(trace) if trace else ""
 
 
 @connectors.command()

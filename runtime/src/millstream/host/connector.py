@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from millstream.errors import ConfigError, PluginError, WorkerError, message_of
+from millstream.errors import ConfigError, PluginError, WorkerError, message_of, unexplained
 from millstream.host.asking import Asking
 from millstream.host.channel import (
     Aim,
@@ -170,7 +170,7 @@ class ConnectorBody:
                 except Empty:
                     if watches:
                         continue
-                    self._halt()
+                    self._halt_quietly()  # it goes on being RUNNING, and its tasks run
                     return True
                 if isinstance(thing, Stop):
                     self._halt()
@@ -178,7 +178,7 @@ class ConnectorBody:
                     return False
                 self._do(kind, thing)
                 if may_rest and isinstance(thing, Ask) and self._todo.empty():
-                    self._halt()
+                    self._halt_quietly()
                     return True
         except BaseException as error:  # noqa: BLE001 - start, stop, task_configs are the plugin's
             self.end.tell(StateChanged(State.FAILED.value, Failure.of(error)))
@@ -253,7 +253,8 @@ class ConnectorBody:
             self.end.tell(Answer(ask.number, failure=Failure.of(error)))
             if isinstance(error, TooManyTasksError) or not isinstance(error, Exception):
                 raise
-            log.exception("task_configs raised an error")
+            if unexplained(error):  # what says all in a sentence the worker tells, with when it tries again
+                log.exception("task_configs raised an error")
             return
         self.end.tell(Answer(ask.number, configs))
 

@@ -1,10 +1,10 @@
 """Everything there is to say about a connector's settings, put together in a child: all classes may be loaded here."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal, cast
 
-from millstream.errors import message_of
+from millstream.errors import PluginError, message_of
 from millstream.host.channel import RunProbe
 from millstream.host.installed import Places, inventory, parsed, plugin_class
 from millstream.host.masking import masked_report
@@ -68,12 +68,26 @@ def report(run: RunProbe, places: Places, ask: Ask) -> dict[str, Any]:
     framework, converters = _converters(framework, settings, installed)
     overrides = _overrides(kind, settings, _policy(run, places, installed, kind))
     if not _wrong(framework, connector, *converters.values(), *overrides.values()):
-        connector = with_problems(connector, [Problem(*each) for each in ask(lambda plugin: plugin.probe())])
+        connector = with_problems(connector, ask(probed))
         if kind == "source":
             framework = with_problems(framework, _transactions(settings, is_embedded(places), ask))
     name = run.settings.get("connector.class") or ""
     told = merge(Parts(name, framework, connector, overrides, converters)).to_json()
     return masked_report(told, run.settings, settings, places.veil)
+
+
+def probed(plugin: Connector[Any]) -> list[Problem]:
+    """What the connector finds outside. Raises PluginError for anything but problems."""
+    given: object = plugin.probe()
+    what, promise = f"{type(plugin).__name__}.probe gave", "yield Problem(setting, sentence), or return ()"
+    if not isinstance(given, Iterable) or isinstance(given, str):
+        raise PluginError(f"{what} a {type(given).__name__}; {promise}")
+    found = []
+    for each in given:
+        if not isinstance(each, tuple) or len(each) != 2:
+            raise PluginError(f"{what} a {type(each).__name__} among its problems; {promise}")
+        found.append(Problem(*each))
+    return found
 
 
 def _own(known: type[Config], settings: Settings) -> Part:

@@ -1,6 +1,5 @@
 """The transformations of a connector, in order: columns where a class has a batch form, records where it has none."""
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -20,10 +19,9 @@ from millstream.pipeline.form import (
     split,
 )
 from millstream.pipeline.grouping import Flow
+from millstream.pipeline.promises import BrokenPromise
 from millstream.pipeline.tolerance import LOST, Journal, Lost, Site, Stage
 from millstream_api import Predicate, Record, RecordBatch, Transformation
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +78,7 @@ class Step:
         if predicate is not None:
             own_test = type(predicate).test is not Predicate.test
             self._test = predicate.test if own_test or self._test_batch is None else self._test_of_one
-        self._complained = False
+        self._broken = BrokenPromise()
 
     def run(self, flow: Flow, journal: Journal) -> Flow:
         if self._apply_batch is None or (self._test is not None and self._test_batch is None):
@@ -90,7 +88,7 @@ class Step:
             try:
                 done: Sequence[RecordBatch] | None = self._optimistic(group)
             except PluginError as error:  # it broke its promise; whether there is an `apply` that keeps it is seen now
-                self._complain(error)
+                self._broken.tell(f"{self.site.class_name}: {error}")
                 done = None
             except Exception:  # noqa: BLE001 - plugin code; the same rows are tried one by one, and told then
                 done = None  # and not here: what a row raises would have this one as its context, and be told twice
@@ -98,12 +96,6 @@ class Step:
                 done = self._each(self._operation, flow.of_groups([group]).below(journal.limit), journal).groups()
             out.extend(done)
         return flow.of_groups(out)
-
-    def _complain(self, error: PluginError) -> None:
-        if not self._complained:
-            self._complained = True
-            text = "the batch form of %s is of no use, its rows go one by one: %s"
-            log.warning(text, self.site.class_name, error)
 
     def _optimistic(self, group: RecordBatch) -> list[RecordBatch]:
         """A group through batch forms alone."""

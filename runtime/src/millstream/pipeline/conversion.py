@@ -10,7 +10,14 @@ from millstream.broker.ports import Outgoing
 from millstream.errors import DataError, PluginError
 from millstream.pipeline.form import name_of
 from millstream.pipeline.grouping import below, joined, merged
-from millstream.pipeline.promises import Function, check_decoded, check_encoded, check_function
+from millstream.pipeline.promises import (
+    BrokenPromise,
+    Function,
+    check_decoded,
+    check_encoded,
+    check_function,
+    check_topic,
+)
 from millstream.pipeline.tolerance import Journal, Lost, Site, Stage
 from millstream_api import Converter, Decode, Decoded, Encode, Header, HeaderConverter, RecordBatch, Schema, Subject
 
@@ -134,12 +141,15 @@ class SourceConversion:
         self._header = converters.header
         self._sites = dict(zip(("key", "value", "header"), converters.sites(), strict=True))
         self._converters = converters
+        self._broken = BrokenPromise()
         self._encoders: Compiled[Encode] = Compiled(self._encoder)
         self._silent: Compiled[bool] = Compiled(self._null_is_no_bytes)
 
     def run(self, groups: Sequence[RecordBatch], journal: Journal) -> list[Routed]:
         """Encode all groups; one entry a topic, rows ascending and less than `journal.limit`."""
         done: dict[str, list[RecordBatch]] = {}
+        for group in groups:
+            check_topic(group.topic)
         for group in self._with_headers(groups, journal):
             batch = self._encoded(self._encoded(group, "key", journal), "value", journal)
             done.setdefault(batch.topic, []).append(stamped(batch, journal))
@@ -203,6 +213,9 @@ class SourceConversion:
         encoded: Sequence[bytes | None] | None
         try:
             encoded = self._call(subject, column, lists)
+        except PluginError as error:
+            encoded = None
+            self._broken.tell(error)
         except Exception:  # noqa: BLE001 - plugin code; the same rows are tried one by one, and told then
             encoded = None  # and not here: what a row raises would have this one as its context, and be told twice
         if encoded is None:
@@ -333,6 +346,7 @@ class SinkConversion:
         self._header = converters.header
         self._sites = dict(zip(("key", "value", "header"), converters.sites(), strict=True))
         self._converters = converters
+        self._broken = BrokenPromise()
         self._decoders: Compiled[Decode] = Compiled(self._decoder)
         self._nulls: Compiled[tuple[Schema | None] | None] = Compiled(self._schema_of_null)
 
@@ -375,6 +389,9 @@ class SinkConversion:
         parts: Sequence[Decoded] | None
         try:
             parts = self._call(subject, column, batch.headers)
+        except PluginError as error:
+            parts = None
+            self._broken.tell(error)
         except Exception:  # noqa: BLE001 - plugin code; the same rows are tried one by one, and told then
             parts = None  # and not here: what a row raises would have this one as its context, and be told twice
         if parts is None:

@@ -1,10 +1,25 @@
-"""What a converter promised to give, looked at once a call: without a word on what is wrong its author would guess."""
+"""What plugins promised to give, looked at once a call: without a word on what is wrong their authors would guess."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from millstream.errors import PluginError
 from millstream_api import Decoded, Schema, Subject
+
+log = logging.getLogger(__name__)
+
+
+class BrokenPromise:
+    """Told once: what takes a column does not do what it promised. Its rows go one by one then, and may do well."""
+
+    def __init__(self) -> None:
+        self._is_told = False
+
+    def tell(self, problem: object) -> None:
+        if not self._is_told:
+            self._is_told = True
+            log.warning("%s. Rows go one by one, at a fraction of the speed", problem)
 
 
 class Function(NamedTuple):
@@ -16,6 +31,13 @@ class Function(NamedTuple):
 
     def __str__(self) -> str:
         return f"the {self.part} of {self.converter} for the {self.subject.role} of topic {self.subject.topic!r}"
+
+
+def check_topic(topic: object) -> None:
+    """Raise PluginError for what is no name. Java's records begin with partition and offset, ours with the topic."""
+    if not isinstance(topic, str):
+        order = "SourceRecord takes topic, value, source_partition, source_offset, in this order"
+        raise PluginError(f"the topic of a record is a {type(topic).__name__}; it must be a text. {order}")
 
 
 def check_function(made: object, whose: Function) -> None:
