@@ -166,7 +166,11 @@ def test_a_full_name_that_two_distributions_claim_denotes_neither_and_each_keeps
     second = plugin(Kind.SOURCE, "b:Jdbc2", "io.confluent.connect.jdbc.JdbcSourceConnector", dist="b")
     with caplog.at_level(logging.WARNING):
         inventory = Inventory((first, second))
-    assert "is claimed by" in caplog.text
+    (warning,) = caplog.records
+    assert warning.getMessage() == (
+        "io.confluent.connect.jdbc.JdbcSourceConnector is claimed by a:Jdbc of a 0.1.0 and by b:Jdbc2 of b 0.1.0: it"
+        " denotes neither; write module:Class, or leave one out by plugins.disabled"
+    )
     assert inventory.find_connector("a:Jdbc") is first
     assert inventory.find_connector("b:Jdbc2") is second
     with pytest.raises(PluginError) as caught:

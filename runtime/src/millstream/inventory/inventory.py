@@ -189,6 +189,12 @@ def _of_class(plugins: Sequence[Plugin], claims: Mapping[str, set[str]]) -> dict
     return {name: by_target[next(iter(targets))] for name, targets in claims.items() if len(targets) == 1}
 
 
+def clash(claimants: Sequence[Plugin]) -> str:
+    """Say of a name who claims it, and what to write instead."""
+    who = " and by ".join(f"{each.target} of {each.distribution} {each.version}" for each in claimants)
+    return f"claimed by {who}: it denotes neither; write module:Class, or leave one out by plugins.disabled"
+
+
 def _full_names(plugins: Sequence[Plugin]) -> tuple[dict[str, list[Plugin]], dict[str, list[Plugin]]]:
     claims: dict[str, set[str]] = defaultdict(set)
     for plugin in plugins:
@@ -198,7 +204,7 @@ def _full_names(plugins: Sequence[Plugin]) -> tuple[dict[str, list[Plugin]], dic
     for name, targets in claims.items():
         if len(targets) > 1:
             refused[name] = [plugin for plugin in plugins if name in (plugin.target, *plugin.aliases)]
-            log.warning("%s is claimed by %s: it denotes neither", name, " and by ".join(map(str, refused[name])))
+            log.warning("%s is %s", name, clash(refused[name]))
     return _of_class(plugins, claims), refused
 
 
