@@ -55,22 +55,25 @@ class Lookout:
 
     def __init__(self, loop: Loop, label: str) -> None:
         self._loop = loop
-        self._standstill = Standstill(label)
+        self._label = label
         self._timer: Timer | None = None
 
     def begin(self, child: Body) -> None:
         """Of this one, and of no other any more."""
         self.over()
-        self._timer = self._loop.after(LOOK_SECONDS, lambda: self._look(child))
+        self._look_later(child, Standstill(self._label))
 
     def over(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self, child: Body) -> None:
-        self._standstill.look(child.pid, LOOK_SECONDS)
-        self.begin(child)
+    def _look_later(self, child: Body, standstill: Standstill) -> None:
+        def look() -> None:
+            standstill.look(child.pid, LOOK_SECONDS)
+            self._look_later(child, standstill)
+
+        self._timer = self._loop.after(LOOK_SECONDS, look)
 
 
 class Lookouts:
@@ -82,7 +85,7 @@ class Lookouts:
     def __init__(self, loop: Loop, views: Callable[[], Mapping[str, tuple[int, Sequence[str]]]]) -> None:
         self._loop = loop
         self._views = views
-        self._standstills: dict[str, Standstill] = {}
+        self._standstills: dict[tuple[str, int], Standstill] = {}
         self._timer: Timer | None = None
 
     def begin(self) -> None:
@@ -96,10 +99,11 @@ class Lookouts:
             self._timer = None
 
     def _look(self) -> None:
-        views = self._views()
-        self._standstills = {label: self._standstills.get(label) or Standstill(label) for label in views}
-        for label, (pid, waits) in views.items():
-            self._standstills[label].look(pid, LOOK_SECONDS, waits)
+        former, self._standstills = self._standstills, {}
+        for label, (pid, waits) in self._views().items():
+            at = (label, pid)  # another process of that name has not been said, and does not go on
+            self._standstills[at] = former.get(at) or Standstill(label)
+            self._standstills[at].look(pid, LOOK_SECONDS, waits)
         self._timer = None
         self.begin()
 

@@ -466,9 +466,9 @@ def _looked_after(templates: Sequence[Template]) -> Mapping[str, tuple[int, Sequ
         unborn = [other for other in templates if not template.name and other.process is None]
         starts = [child.run.label for each in (template, *unborn) for child in each.waiting.values()]
         ends = [child.run.label for child in template.children.values() if child.is_killed]
-        waits = [*(f"the start of {label}" for label in starts), *(f"the end of {label}" for label in ends)]
+        waits = dict.fromkeys([*(f"the start of {each}" for each in starts), *(f"the end of {each}" for each in ends)])
         pid = 0 if template.process is None else template.process.pid
-        found[f"template {template.name or 'bare'}"] = (pid, waits)
+        found[f"template {template.name or 'bare'}"] = (pid, tuple(waits))
     return found
 
 
