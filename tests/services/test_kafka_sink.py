@@ -41,6 +41,7 @@ WAIT_S = 60.0
 COUNT = 300
 LEAST_S = 6.0  # the broker's group.min.session.timeout.ms, and so the shortest max.poll.interval.ms
 ALERT = {"heartbeat.interval.ms": "500"}  # soon hears of others that come and go
+LATE_S = 8.0  # librdkafka looks twice a second whether max.poll.interval.ms is over
 HASTY = {**ALERT, "max.poll.interval.ms": "6000", "session.timeout.ms": "6000"}
 RANGE = "org.apache.kafka.clients.consumer.RangeAssignor"
 COOPERATIVE = "org.apache.kafka.clients.consumer.CooperativeStickyAssignor"
@@ -301,10 +302,11 @@ def test_a_put_that_is_too_slow_for_its_group_names_the_settings_and_its_rows_co
     broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
     def case(strategy: str) -> None:
-        topic, released = topic_of(broker), threading.Event()
+        topic, released, late = topic_of(broker), threading.Event(), []
 
         def slow(sink: Sink, batch: SinkBatch) -> None:
             if len(sink.taken) >= 100:
+                late.append(time.monotonic() + LATE_S)
                 released.wait(WAIT_S)
 
         settings = {**HASTY, "partition.assignment.strategy": strategy}
@@ -312,6 +314,7 @@ def test_a_put_that_is_too_slow_for_its_group_names_the_settings_and_its_rows_co
         until(lambda: len(one.task.taken) >= 100, "the first rows", WAIT_S)
         two = Running(broker, topic, taking, settings).start()
         until(lambda: len(two.task.context.assignment()) == 2, "the other to have all", WAIT_S)
+        until(lambda: time.monotonic() > late[0], "its own client to notice, perhaps after its group", WAIT_S)
         released.set()
         until(lambda: len(one.task.context.assignment()) == 1, "the slow one to come back", WAIT_S)
         filled(broker, topic, 10)
