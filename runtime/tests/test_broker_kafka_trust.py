@@ -1,6 +1,5 @@
 """Why a certificate is not trusted, asked of a server that is there."""
 
-import datetime
 import ssl
 import threading
 import time
@@ -10,10 +9,8 @@ from pathlib import Path
 from socketserver import BaseRequestHandler, TCPServer
 
 import pytest
+from certificates import DAY, NOW, certificate
 from confluent_kafka import KafkaError
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from millstream.broker.kafka import trust
 from millstream.broker.kafka.failures import Watch
@@ -21,9 +18,6 @@ from millstream.broker.kafka.peer import Peer
 from millstream.broker.kafka.trust import TRUSTED, Inquiry, found_out
 from millstream.errors import BrokerError
 from millstream.lifecycle import ManualClock
-
-NOW = datetime.datetime.now(datetime.UTC)
-DAY = datetime.timedelta(days=1)
 
 
 @pytest.fixture(autouse=True)
@@ -35,29 +29,6 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 class Quiet(TCPServer):
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that does not trust it ends the handshake."""
-
-
-def certificate(folder: Path, name: str, until: datetime.datetime, issuer: Path | None = None) -> Path:
-    """Key and certificate in one file, self-signed without an issuer, whose file is of the same kind."""
-    key = signing = ec.generate_private_key(ec.SECP256R1())
-    subject = signer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    if issuer is not None:
-        signer = x509.load_pem_x509_certificate(issuer.read_bytes()).subject
-        loaded = serialization.load_pem_private_key(issuer.read_bytes(), None)
-        assert isinstance(loaded, ec.EllipticCurvePrivateKey)
-        signing = loaded
-    made = (
-        x509.CertificateBuilder(signer, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(NOW - 9 * DAY)
-        .not_valid_after(until)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(signing, hashes.SHA256())
-    )
-    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    path = folder / f"{name}.pem"
-    path.write_bytes(made.public_bytes(pem) + key.private_bytes(pem, form, serialization.NoEncryption()))
-    return path
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 from starlette.requests import Request
@@ -15,7 +14,6 @@ from millstream.rest.gate import check_media_types
 from millstream.rest.json import UnreadableError, native, read
 from millstream.rest.listeners import Advertised, Listener, advertised_url, bind, parse_listener
 from millstream.rest.security import header_rules
-from millstream.rest.tls import server_context
 
 
 def request(headers: Mapping[str, str], method: str = "POST") -> Request:
@@ -207,17 +205,3 @@ def test_a_header_with_a_date_is_so_many_milliseconds_from_the_answer() -> None:
     assert rule.at(1_700_000_000_000) == "Tue, 14 Nov 2023 23:13:20 GMT"
     with pytest.raises(ConfigError, match="needs a length in milliseconds"):
         header_rules("setDate Expires: tomorrow")
-
-
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({}, "ssl.keystore.location.*needs a key and a certificate"),
-        ({"ssl.keystore.location": "store.jks"}, "JKS store.*keytool -importkeystore"),
-        ({"ssl.keystore.location": "store.p12", "ssl.keystore.type": "PKCS12"}, "PKCS12 store.*openssl pkcs12"),
-        ({"ssl.keystore.location": "/nowhere.pem"}, "ssl.keystore.location: it cannot be used"),
-    ],
-)
-def test_a_keystore_that_cannot_be_read_says_how_to_convert_it(settings: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
-        server_context(settings)

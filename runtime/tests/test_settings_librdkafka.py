@@ -291,12 +291,18 @@ def test_librdkafka_has_what_settings_of_tokens_are_translated_to(name):
 @pytest.mark.parametrize(
     ("entry", "sentence"),
     [
-        (f'{PLAIN} required username="a" password="hidden"', "no JAAS entry"),
+        (
+            f'{PLAIN} required username="a" password="hidden"',
+            "is no JAAS entry (module, flag, options, and a semicolon at the end); expected such as org.apache.kafka",
+        ),
         (
             'x.Module required username="a" password="hidden";',
             "names the login module 'x.Module', which cannot run",
         ),
-        (f'{PLAIN} required username="a";', "lacks password"),
+        (
+            f'{PLAIN} required username="a";',
+            "lacks password; expected such as org.apache.kafka.common.security.plain.PlainLoginModule required",
+        ),
         (f'{PLAIN} required username="a" = hidden;', 'something that is no option name="value" behind username'),
     ],
 )
@@ -333,18 +339,30 @@ def test_a_pkcs12_key_store_is_read(stores):
 
 
 @pytest.mark.parametrize(
-    ("setting", "kind", "remedy"),
+    ("setting", "kind", "said"),
     [
-        ("ssl_truststore_location", "jks", "keytool -list -rfc -keystore"),
-        ("ssl_truststore_location", "p12", "keytool -list -rfc -keystore"),
-        ("ssl_keystore_location", "jks", "keytool -importkeystore -srckeystore"),
+        (
+            "ssl_truststore_location",
+            "jks",
+            "is a JKS file, and a trust store is read as PEM alone; convert it: keytool -list",
+        ),
+        (
+            "ssl_truststore_location",
+            "p12",
+            "is a PKCS12 file, and a trust store is read as PEM alone; convert it: keytool",
+        ),
+        (
+            "ssl_keystore_location",
+            "jks",
+            "is a JKS file, and a key store is read as PKCS#12 or PEM; convert it: keytool -im",
+        ),
     ],
 )
-def test_other_stores_are_refused_with_the_command_that_converts_them(stores, setting, kind, remedy):
+def test_other_stores_are_refused_with_the_command_that_converts_them(stores, setting, kind, said):
+    path = str(stores / f"store.{kind}")
     with pytest.raises(ConfigError) as caught:
-        tls(**{setting: str(stores / f"store.{kind}")})
-    assert setting.replace("_", ".") in str(caught.value)
-    assert remedy in str(caught.value)
+        tls(**{setting: path})
+    assert f"{setting.replace('_', '.')} {path!r} {said}" in str(caught.value)
 
 
 def test_a_store_that_is_not_there_is_named():
@@ -365,7 +383,7 @@ def test_pem_in_the_settings_themselves_with_line_ends_as_a_properties_file_has_
 
 
 def test_a_key_without_its_certificate_is_refused():
-    with pytest.raises(ConfigError, match=r"ssl\.keystore\.certificate\.chain is missing"):
+    with pytest.raises(ConfigError, match=r"ssl\.keystore\.certificate\.chain is missing; key and cert"):
         tls(ssl_keystore_key="-----BEGIN PRIVATE KEY-----")
 
 

@@ -2,7 +2,7 @@
 
 import ssl
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from millstream.errors import ConfigError
@@ -21,7 +21,7 @@ def server_context(settings: Mapping[str, str], prefix: str = "") -> ssl.SSLCont
     _load_key(context, settings, prefix)
     _set_versions(context, settings, prefix)
     if ciphers := settings.get("ssl.cipher.suites"):
-        _wrong_unless(prefix, "ssl.cipher.suites", lambda: context.set_ciphers(ciphers.replace(",", ":")))
+        _used(prefix, "ssl.cipher.suites", repr(ciphers), lambda: context.set_ciphers(ciphers.replace(",", ":")))
     auth = settings.get("ssl.client.auth", "none").strip().lower()
     if auth not in CLIENT_AUTH:
         raise _problem(prefix, "ssl.client.auth", f"{auth!r} is not one of {', '.join(CLIENT_AUTH)}")
@@ -57,50 +57,52 @@ def _inline(settings: Mapping[str, str], store: str) -> bool:
 
 def _load_key(context: ssl.SSLContext, settings: Mapping[str, str], prefix: str) -> None:
     password = settings.get("ssl.key.password") or settings.get("ssl.keystore.password")
+
+    def asked() -> str:
+        """Called for an encrypted key without password: nobody is to be asked on a terminal."""
+        raise ValueError(f"the key is encrypted; set {prefix}ssl.key.password")
+
+    def load(path: str) -> None:
+        context.load_cert_chain(path, password=password or asked)
+
     if not _inline(settings, "keystore"):
         path = settings["ssl.keystore.location"]
-        _wrong_unless(prefix, "ssl.keystore.location", lambda: context.load_cert_chain(path, password=password or _ask))
+        _used(prefix, "ssl.keystore.location", repr(path), lambda: load(path))
         return
     text = f"{settings.get('ssl.keystore.key', '')}\n{settings['ssl.keystore.certificate.chain']}\n"
     with tempfile.TemporaryDirectory() as folder:  # the module reads keys from files alone; the folder is ours, 0700
         file = Path(folder) / "key.pem"
         file.touch(mode=0o600)
         file.write_text(text)
-        _wrong_unless(prefix, "ssl.keystore.key", lambda: context.load_cert_chain(file, password=password or _ask))
-
-
-def _ask() -> str:
-    """Called for an encrypted key without password: nobody is to be asked on a terminal."""
-    raise ValueError("the key is encrypted: set ssl.key.password")
+        _used(prefix, "ssl.keystore.key", "it, with the certificate chain,", lambda: load(str(file)))
 
 
 def _load_trust(context: ssl.SSLContext, settings: Mapping[str, str], prefix: str) -> None:
     inline = settings.get("ssl.truststore.certificates")
     location = settings.get("ssl.truststore.location")
     if inline:
-        _wrong_unless(prefix, "ssl.truststore.certificates", lambda: context.load_verify_locations(cadata=inline))
+        _used(prefix, "ssl.truststore.certificates", "it", lambda: context.load_verify_locations(cadata=inline))
     elif location:
-        _wrong_unless(prefix, "ssl.truststore.location", lambda: context.load_verify_locations(location))
+        _used(prefix, "ssl.truststore.location", repr(location), lambda: context.load_verify_locations(location))
     else:
         context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
 
 
 def _set_versions(context: ssl.SSLContext, settings: Mapping[str, str], prefix: str) -> None:
-    given = [
-        each.strip() for each in settings.get("ssl.enabled.protocols", "TLSv1.2,TLSv1.3").split(",") if each.strip()
-    ]
-    unknown = [each for each in given if each not in VERSIONS]
-    if unknown or not given:
-        raise _problem(prefix, "ssl.enabled.protocols", f"{unknown} is not among {', '.join(VERSIONS)}")
+    text = settings.get("ssl.enabled.protocols", "TLSv1.2,TLSv1.3")
+    given = [each.strip() for each in text.split(",") if each.strip()]
+    if not given or not VERSIONS.keys() >= set(given):
+        raise _problem(prefix, "ssl.enabled.protocols", f"{text!r} is not a list of {', '.join(VERSIONS)}")
     chosen = [VERSIONS[each] for each in given]
     context.minimum_version, context.maximum_version = min(chosen), max(chosen)
 
 
-def _wrong_unless(prefix: str, setting: str, load: object) -> None:
+def _used(prefix: str, setting: str, what: str, use: Callable[[], object]) -> None:
+    """Use the setting. Raises ConfigError; what: what it says, or stands for what is secret or long."""
     try:
-        load()  # type: ignore[operator]  # a thunk; its own result is of no interest
+        use()
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise _problem(prefix, setting, f"it cannot be used: {error}") from error
+        raise _problem(prefix, setting, f"{what} cannot be used: {error}") from error
 
 
 def _problem(prefix: str, setting: str, sentence: str) -> ConfigError:
