@@ -49,6 +49,7 @@ def test_an_array_that_is_referred_to_again_is_read():
         (GOLDEN.replace(b"\x04ur\x00\x02[B", b"\x04ur\x00\x02[C"), "does not begin the class of byte arrays"),
         (GOLDEN.replace(b"\x04ur", b"\x04sr"), "does not begin a byte array"),
         (GOLDEN.replace(b"uq\x00~\x00\x02", b"uq\x00~\x00\x01", 1), "not the class of byte arrays"),
+        (dump({})[: len(HEAD) + 14] + b"\0\0\0\1pp", f"the key that ends before byte {len(HEAD) + 20} is null"),
     ],
 )
 def test_anything_else_is_refused_with_the_place(data, sentence):

@@ -1,4 +1,5 @@
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -92,7 +93,7 @@ def test_what_nobody_knows_is_refused(kept):
         kept.answer("c", "weather", {}).result(WAIT_S)
 
 
-def test_what_nobody_foresaw_is_an_answer_and_the_next_question_is_answered_too(kept, monkeypatch):
+def test_what_nobody_foresaw_is_an_answer_and_the_next_question_is_answered_too(kept, monkeypatch, caplog):
     def broken(*_):
         raise MemoryError("none left")
 
@@ -100,6 +101,7 @@ def test_what_nobody_foresaw_is_an_answer_and_the_next_question_is_answered_too(
         breaking.setattr(OffsetFile, "write", broken)
         with pytest.raises(MemoryError, match="none left"):
             commit(kept, ('{"b":1,"a":2}', '{"position":99}')).result(WAIT_S)
+    assert "A question about stored offsets failed, and is answered so" in caplog.text
     with pytest.raises(ValueError, match=r".+"):
         read(kept, "no JSON")
     with pytest.raises(DataError):
@@ -125,9 +127,10 @@ def test_a_keeper_that_has_ended_is_told_to_who_waits_and_to_who_asks_later(kept
     assert "nobody writes" in caplog.text
 
 
-def test_who_asks_when_the_worker_has_let_the_file_go_is_told(kept):
+def test_who_asks_when_the_worker_has_let_the_file_go_is_told(kept, path):
     kept.close()
-    with pytest.raises(WorkerError, match="the worker has let it go"):
+    said = f"the offsets file {str(path)!r} is not read or written: the worker has let it go"
+    with pytest.raises(WorkerError, match=re.escape(said)):
         read(kept, "{}")
 
 

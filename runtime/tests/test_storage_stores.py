@@ -164,8 +164,13 @@ def test_keys_that_are_no_offsets_are_passed_over_with_a_warning(log: Log, caplo
     )
     assert log.offsets().all("c") == [({}, {"o": 1})]
     texts = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert len(texts) == 4
-    assert all("'offsets'" in text for text in texts)
+    assert sorted(text.removeprefix("Ignoring a key ") for text in texts) == [
+        "in the stored offsets of 'offsets' that is not [connector, partition]",
+        "in the stored offsets of 'offsets' whose partition is no object",
+        "in the stored offsets of 'offsets': Offsets may only contain primitive types as values, but field p contains "
+        "ARRAY; they are None, bool, int, float, str and bytes",
+        "that is not JSON in the stored offsets of 'offsets'",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -301,15 +306,29 @@ def test_requests_that_live_once_are_told_live_and_passed_over_at_start(log: Log
     assert again.snapshot().offset == store.snapshot().offset
 
 
+MEANINGLESS = [
+    ("what", "{}", "record 'what' at offset 1 of the config topic: unknown kind of key"),
+    ("connector-c", '{"a":"hidden"}', "config of connector 'c': it has no 'properties'"),
+    ("task-c-x", "{}", "task config 'c-x': its key does not end in -<number>"),
+    ("task-c-0", '["hidden"]', "config of task c-0: it has no 'properties'"),
+    ("commit-known", "[]", "commit of the tasks of connector 'known': it has no whole number 'tasks'"),
+    ("tasks-fencing-c", "{}", "task count of connector 'c': it has no whole number 'task-count'"),
+    ("target-state-c", '{"state":"NAP"}', "target state of connector 'c': 'NAP' is none of STARTED, PAUSED, STOPPED"),
+    ("session-key", '{"key":"hidden"}', "Ignoring a session key: it lacks one of key, algorithm, creation-timestamp"),
+]  # fmt: skip
+
+
 def test_records_that_mean_nothing_are_logged_and_passed_over(log: Log, caplog: pytest.LogCaptureFixture) -> None:
-    log.write(
-        "configs", ("what", "{}"), ("task-c-x", "{}"), ("commit-c", "[]"), ("connector-c", "{}"), ("connector-d", "{")
-    )
+    connector = ("connector-known", '{"properties":{}}')
+    log.write("configs", connector, *((key, text) for key, text, _ in MEANINGLESS), ("connector-d", "{"))
     state = log.configs()[0].snapshot()
-    assert state.offset == 4  # the record that is not JSON does not advance it
-    texts = "\n".join(record.getMessage() for record in caplog.records if record.levelno == logging.ERROR)
-    for part in ("'what'", "'c-x'", "'connector-d' at offset 4", "config of connector 'c'"):
-        assert part in texts
+    assert state.offset == len(MEANINGLESS) + 1  # the record that is not JSON does not advance it
+    texts = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert [text.removeprefix("Ignoring the ") for text in texts] == [
+        *(said for _, _, said in MEANINGLESS),
+        f"record 'connector-d' at offset {len(MEANINGLESS) + 1} of the config topic: it is not JSON",
+    ]
+    assert "hidden" not in "".join(texts)
 
 
 def test_a_write_that_fails_says_so_in_javas_words(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -438,11 +457,25 @@ def test_what_a_full_disk_refused_is_written_later_unless_outdated(
     assert store.all() == {"c": status(generation=2)}
 
 
+OF_NO_MEANING = [
+    ("status-connector-c", "{", "status 'status-connector-c' at offset 0: it is not JSON"),
+    ("what", "{}", "record 'what' of the status topic: unknown kind of key"),
+    ("status-connector-d", "{}", "status of d: it is not readable"),
+    ("status-topic-x", "{}", "record 'status-topic-x' of the status topic: it names no topic and connector"),
+    *(
+        (f"status-topic-t:connector-{name}", text, f"record 'status-topic-t:connector-{name}' of the status topic: "
+         "it has no 'topic' with whole numbers 'task' and 'discoverTimestamp'")
+        for name, text in (("c", "{}"), ("d", '{"topic":{"task":"x"}}'))
+    ),
+]  # fmt: skip
+
+
 def test_records_of_no_meaning_are_passed_over(log: Log, caplog: pytest.LogCaptureFixture) -> None:
-    rows = [("what", "{}"), ("status-connector-c", "{"), ("status-connector-d", "{}"), ("status-topic-x", "{}")]
-    log.write("statuses", *rows)
-    assert log.statuses().all() == {}
-    assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == 4
+    log.write("statuses", *((key, text) for key, text, _ in OF_NO_MEANING))
+    store = log.statuses()
+    assert (store.all(), store.topics("c"), store.topics("d")) == ({}, [], [])
+    texts = sorted(record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING)
+    assert texts == sorted(f"Ignoring the {said}" for _, _, said in OF_NO_MEANING)
 
 
 # topics

@@ -130,9 +130,8 @@ class Offsets:
         try:
             self._producer.send(rows, lambda delivered: failures.extend(delivered.failures.values()))
             if failures:
-                raise BrokerError(f"the offsets of connector {connector!r} were refused: {failures[0]}") from failures[
-                    0
-                ]
+                first = failures[0]
+                raise BrokerError(f"the offsets of connector {connector!r} were refused: {first}") from first
             self._producer.commit()
         except BaseException:
             self._producer.abort()

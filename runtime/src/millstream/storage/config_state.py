@@ -135,7 +135,10 @@ def _target(state: ConfigState, name: str, value: Any) -> Iterator[Event]:
     text = newest if isinstance(newest, str) else value.get("state") if isinstance(value, dict) else None
     if not isinstance(text, str) or text not in TargetState.__members__:
         log.error(
-            "Ignoring the target state of connector %r: %r is none of %s", name, text, list(TargetState.__members__)
+            "Ignoring the target state of connector %r: %r is none of %s",
+            name,
+            text,
+            ", ".join(TargetState.__members__),
         )
         return
     state.targets[name] = TargetState[text]
@@ -227,7 +230,7 @@ def _session_key(state: ConfigState, rest: str, value: Any) -> Iterator[Event]:
         state.session_key = SessionKey(key, algorithm, created)
         yield state.session_key
     else:
-        log.error("Ignoring a session key: it needs the fields key, algorithm, creation-timestamp")
+        log.error("Ignoring a session key: it lacks one of key, algorithm, creation-timestamp")
 
 
 def _logger(state: ConfigState, namespace: str, value: Any) -> Iterator[Event]:

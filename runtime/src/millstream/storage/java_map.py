@@ -53,7 +53,7 @@ def load(data: bytes) -> dict[bytes, bytes | None]:
     for _ in range(size):
         key, value = reader.array(), reader.array()
         if key is None:
-            raise NoJavaMapError(f"a null key before byte {reader.at}")
+            raise NoJavaMapError(f"the key that ends before byte {reader.at} is null")
         found[key] = value
     reader.expect(END, "the end of the map")
     return found

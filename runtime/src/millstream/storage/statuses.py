@@ -109,11 +109,15 @@ class StatusCache:
             self._topics.get(connector, {}).pop(topic, None)
             return
         found = value.get("topic") if isinstance(value, dict) else None
-        if not isinstance(found, dict):
-            log.warning("Ignoring the record %r of the status topic: it has no 'topic'", key)
+        numbers = [found.get(name, 0) for name in ("task", "discoverTimestamp")] if isinstance(found, dict) else []
+        if not numbers or not all(isinstance(number, int) for number in numbers):
+            log.warning(
+                "Ignoring the record %r of the status topic: it has no 'topic' with whole numbers 'task' and "
+                "'discoverTimestamp'",
+                key,
+            )
             return
-        status = TopicStatus(topic, connector, int(found.get("task", 0)), int(found.get("discoverTimestamp", 0)))
-        self._topics.setdefault(connector, {})[topic] = status
+        self._topics.setdefault(connector, {})[topic] = TopicStatus(topic, connector, *numbers)
 
 
 class StatusStore(StatusCache):
@@ -241,11 +245,12 @@ def _value(status: Status) -> bytes:
 
 
 def _status(value: Any) -> Status | None:
-    if not isinstance(value, dict) or value.get("state") not in State.__members__:
+    state = value.get("state") if isinstance(value, dict) else None
+    if not isinstance(state, str) or state not in State.__members__:
         return None
     generation = value.get("generation", 0)
     return Status(
-        State[value["state"]],
+        State[state],
         str(value.get("worker_id", "")),
         value.get("trace"),
         generation if isinstance(generation, int) else 0,
