@@ -1,6 +1,8 @@
-"""A worker that the tests of a module share, and how long templates may take in all of them."""
+"""What tests share: a worker, how long templates may take in all of them, an embedded log and its clock."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ sys.path.insert(0, str(Path(__file__).parent / "plugins"))
 
 from watching import setup
 
+from millstream.broker.embedded.log import EmbeddedBroker, open_embedded
+from millstream.lifecycle import ManualClock
 from millstream.worker import templates
 from millstream.worker.worker import Worker
 
@@ -27,3 +31,19 @@ def shared(tmp_path_factory):
     running.start()
     yield running
     running.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "log.db")
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def broker(path: str, clock: ManualClock) -> Iterator[EmbeddedBroker]:
+    with closing(open_embedded(f"sqlite:{path}", {}, clock)) as broker:
+        yield broker

@@ -41,6 +41,13 @@ def test_a_batch_that_was_cut_is_refused(rows: Rows, data: st.DataObject) -> Non
         decode(blob[: data.draw(st.integers(0, len(blob) - 1))], len(rows.values))
 
 
+@pytest.mark.parametrize(("length", "end"), [(4, 6), (8, 9)])
+def test_a_cut_batch_is_refused_with_what_it_lacks(length: int, end: int) -> None:
+    blob = encode(Rows([b"abc"], None, None, None))
+    with pytest.raises(BrokerError, match=f"a column would end at byte {end}, and it has {length}"):
+        decode(blob[:length], 1)
+
+
 def test_a_batch_of_a_later_format_is_refused_by_number() -> None:
     with pytest.raises(BrokerError, match="a batch of 1 rows is not readable: its format is"):
         decode(b"\x09\x00\x00\x00\x00\x00", 1)

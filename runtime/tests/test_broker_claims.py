@@ -28,11 +28,6 @@ def bootstrap(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 def broker(bootstrap: str, clock: ManualClock) -> Iterator[EmbeddedBroker]:
     """Topic t, two partitions with two rows each."""
     with closing(open_embedded(bootstrap, {}, clock)) as broker:

@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -31,23 +31,7 @@ from millstream.broker.ports import (
 )
 from millstream.errors import BrokerError, ConfigError, FencedError, IllegalStateError
 from millstream.lifecycle import ManualClock
-from millstream_api.records import TopicPartition
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    return str(tmp_path / "log.db")
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def broker(path: str, clock: ManualClock) -> Iterator[EmbeddedBroker]:
-    with closing(open_embedded(f"sqlite:{path}", {}, clock)) as broker:
-        yield broker
+from millstream_api.records import Origin, TopicPartition
 
 
 def test_a_second_worker_is_told_who_has_the_log(broker: EmbeddedBroker, path: str) -> None:
@@ -201,9 +185,16 @@ def test_wrong_settings_are_all_told_at_once() -> None:
     assert "log.retention.ms='soon' is not a whole number" in text
 
 
-def test_a_path_is_needed() -> None:
-    with pytest.raises(BrokerError, match="names no file"):
-        open_embedded("sqlite:")
+@pytest.mark.parametrize(
+    ("bootstrap", "said"),
+    [
+        ("sqlite:", "bootstrap.servers=sqlite: names no file; write sqlite:<path>, such as sqlite:./log.db"),
+        ("./log.db", "'./log.db' is not an embedded log: name its file, as bootstrap.servers=sqlite:<path>"),
+    ],
+)
+def test_a_path_is_needed(bootstrap: str, said: str) -> None:
+    with pytest.raises(BrokerError, match=re.escape(said)):
+        open_embedded(bootstrap)
 
 
 def test_a_full_disk_is_told_to_the_writer_and_nothing_is_skipped(
@@ -296,6 +287,38 @@ def test_rows_whose_writing_a_signal_ended_are_not_written_again(
     assert read(broker) == [b"a", b"b"]
 
 
+def test_rows_for_a_topic_that_is_missing_and_may_not_be_made_are_refused_with_the_remedy(
+    broker: EmbeddedBroker,
+) -> None:
+    told: list[Delivered] = []
+    with closing(broker.admin(AdminSettings("a"))) as admin:
+        producer = broker.producer(ProducerSettings("p", create_topics=False))
+        producer.send(Outgoing("t", [b"a", b"b"]), told.append)
+        said = "topic 't' does not exist, and this producer may not create it; create it first"
+        assert {row: str(error) for row, error in told[0].failures.items()} == {0: said, 1: said}
+        producer.close(1)
+        assert list(admin.names()) == []
+
+
+def test_a_member_reads_though_retention_cannot_be_told_of_it_yet(
+    broker: EmbeddedBroker, clock: ManualClock, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(broker, [b"a"])
+    consumer = broker.consumer(ConsumerSettings("c", "g", reset="earliest"))
+    consumer._catalog.data._use().execute("pragma busy_timeout=10")
+    consumer.subscribe(["t"], None, NOBODY)
+    with closing(sqlite3.connect(path, isolation_level=None)) as shell:
+        shell.execute("begin immediate")
+        assert [list(incoming.values) for incoming in consumer.poll(1, 0)] == [[b"a"]]
+        shell.execute("rollback")
+    assert "Retention does not know yet that group 'g' reads ['t'], and is told at the next look: " in caplog.text
+    clock.advance(2.0)
+    consumer.poll(1, 0)
+    with closing(sqlite3.connect(path)) as shell:
+        assert shell.execute("select * from interest").fetchall() == [("g", "t")]
+    consumer.close()
+
+
 def test_members_share_partitions_by_ranges_and_reshare() -> None:
     assert [list(groups.share(5, member, 2)) for member in range(2)] == [[0, 1, 2], [3, 4]]
     assert [list(groups.share(1, member, 3)) for member in range(3)] == [[0], [], []]
@@ -320,7 +343,7 @@ def test_a_failed_members_partitions_go_to_the_others(broker: EmbeddedBroker, cl
     consumer.reshare(1, 4)
     consumer.poll(1, 0)
     assert events == [("assigned", 2), ("assigned", 2), ("revoked", 3)]
-    with pytest.raises(ValueError, match="member 4 of 4"):
+    with pytest.raises(ValueError, match="member 4 of 4: members are numbered from 0"):
         consumer.reshare(4, 4)
     consumer.close()
 
@@ -381,6 +404,16 @@ def test_calls_out_of_turn_are_refused(broker: EmbeddedBroker) -> None:
     with pytest.raises(IllegalStateError, match="is open already"):
         producer.begin()
     producer.close(1)
+    told: list[Delivered] = []
+    reporting = broker.producer(ProducerSettings("p", report_each=True))
+    reporting.begin()
+    reporting.send(Outgoing("t", [b"a"]), told.append)
+    assert told[0].origins is not None
+    with pytest.raises(IllegalStateError, match="where a row is, is known once its transaction has been committed"):
+        told[0].origins()
+    reporting.commit()
+    assert told[0].origins() == [Origin("t", 0, 0, "CreateTime")]
+    reporting.close(1)
     consumer = broker.consumer(ConsumerSettings("c"))
     with pytest.raises(IllegalStateError, match="without a group cannot subscribe"):
         consumer.subscribe(["t"], None, NOBODY)

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
 
 from millstream.broker.kafka.admin import KafkaAdmin
 from millstream.broker.kafka.failures import Watch
+from millstream.broker.ports import NewTopic
 from millstream.errors import BrokerError
 from millstream.lifecycle import ManualClock
 from millstream_api.records import TopicPartition
@@ -103,3 +105,16 @@ def test_an_answer_that_does_not_come_is_a_broker_that_cannot_be_reached() -> No
 
 def test_a_limit_that_nobody_says_is_not_known() -> None:
     assert KafkaAdmin(Silent(), Watch("a", "b:1"), 0.01, ManualClock()).limit("t") is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("new", "said"),
+    [
+        (NewTopic(""), "cannot create the topic '': it has no name; change the setting that names it"),
+        (NewTopic("t", 100_001), "creating topic 't' with 100001 partitions: "),
+    ],
+)
+def test_a_topic_that_librdkafka_cannot_ask_for_is_refused_before_any_broker_is_asked(new: NewTopic, said: str) -> None:
+    error = admin_of(AdminClient({"bootstrap.servers": "127.0.0.1:1", "log_level": 0})).create_topics([new])[new.name]
+    assert isinstance(error, BrokerError)
+    assert str(error).startswith(said)

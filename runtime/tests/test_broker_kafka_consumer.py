@@ -1,10 +1,12 @@
 """What a Kafka consumer does when its client fails, or moves partitions, at the wrong moment."""
 
 from collections.abc import Collection
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import TopicPartition as At
 from consumer_bench import (
     AWAY,
     COUNT,
@@ -21,7 +23,7 @@ from consumer_bench import (
 from millstream.broker.kafka.consumer import KafkaConsumer
 from millstream.broker.kafka.failures import Watch
 from millstream.broker.kafka.peer import Peer
-from millstream.broker.ports import ConsumerSettings
+from millstream.broker.ports import ConsumerSettings, RebalanceListener
 from millstream.errors import BrokerError
 from millstream.lifecycle import ManualClock
 from millstream_api.records import TopicPartition
@@ -107,6 +109,30 @@ def test_each_commit_gets_its_own_answer_in_whatever_order_they_come(member: Mem
     member.consumer.close()
     assert [name for name, _ in answers] == ["third", "first", "last"]
     assert isinstance(answers[2][1], BrokerError)
+    assert "the consumer of group 'g' was closed before its commit was answered" in str(answers[2][1])
+
+
+def test_what_the_brokers_refuse_of_a_member_says_what_was_being_done(member: Member) -> None:
+    def of_one(ats: list[At]) -> list[Any]:
+        error = KafkaError(KafkaError.OFFSET_METADATA_TOO_LARGE, "too much")
+        return [SimpleNamespace(topic=at.topic, partition=at.partition, offset=at.offset, error=error) for at in ats]
+
+    def unable(*_: object, **__: object) -> None:
+        raise KafkaException(KafkaError(KafkaError._INVALID_ARG, "no such topic name"))
+
+    client: Any = member.client
+    client.commit = lambda offsets, asynchronous: of_one(offsets)
+    with pytest.raises(BrokerError, match="committing the position of t-0: too much"):
+        member.consumer.commit_now({FIRST: 1})
+    client.committed = lambda ats, seconds: of_one(ats)
+    with pytest.raises(BrokerError, match="reading the committed position of t-0: too much"):
+        member.consumer.committed([FIRST])
+    client.pause = unable
+    with pytest.raises(BrokerError, match="steering the consumer: no such topic name"):
+        member.consumer.pause([FIRST])
+    client.subscribe = unable
+    with pytest.raises(BrokerError, match="subscribing to t, u: no such topic name"):
+        member.consumer.subscribe(["t", "u"], None, RebalanceListener(print, print, print))
 
 
 DENIED = KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED, "no")

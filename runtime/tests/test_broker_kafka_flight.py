@@ -154,6 +154,8 @@ def test_the_row_of_a_refused_record_is_found_among_equal_ones_from_the_first_on
     assert pending.refuse(message(b"b", None), ERROR) == 1
     assert pending.refuse(message(b"a", b"2"), ERROR) == 4
     assert sorted(pending.failures) == [0, 1, 2, 3, 4]
+    with pytest.raises(AssertionError, match="partition 0 of topic 't', and this batch of 5 rows does not have it"):
+        pending.refuse(message(b"a", b"1"), ERROR)
 
 
 def test_of_equal_rows_for_two_partitions_the_one_of_the_refused_partition_is_meant():

@@ -36,6 +36,7 @@ def test_a_position_in_a_topic_that_is_gone_is_not_committed_for_the_one_made_an
     member.consumer.commit({FIRST: 4}, told.append)
     member.client.answer(0, ABSENT)
     assert [type(error) for error in told] == [UnknownTopicError]
+    assert str(told[0]) == "committing positions: it does not exist (unknown)"
     for commit in (member.consumer.commit, member.consumer.commit_now):
         with pytest.raises(UnknownTopicError, match="of t: deleted, and made anew or not yet"):
             commit({FIRST: 4})

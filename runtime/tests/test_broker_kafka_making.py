@@ -18,6 +18,7 @@ from millstream.broker.kafka.peer import Peer
 from millstream.broker.ports import ConsumerSettings, ProducerSettings
 from millstream.errors import BrokerError, ConfigError, FencedError
 from millstream.lifecycle import ManualClock, StopToken
+from millstream.settings.librdkafka import translate
 
 SERVERS = "127.0.0.1:1"
 
@@ -86,7 +87,13 @@ def test_what_is_not_followed_is_said_once_the_workers_by_the_worker_a_connector
     for _ in range(2):
         Terms.of(worker, ProducerSettings("p", overrides={"interceptor.classes": "x", "abc": "1"}))
     said = [record.getMessage() for record in caplog.records]
-    assert [text.partition(" ")[0] for text in said] == ["producer.interceptor.classes", "producer.override.abc"]
+    assert [text.partition(" is not followed as it is written: ")[::2] for text in said] == [
+        (
+            "producer.interceptor.classes",
+            translate("producer", {"interceptor.classes": "x"}).notes["interceptor.classes"],
+        ),
+        ("producer.override.abc", translate("producer", {"abc": "1"}).notes["abc"]),
+    ]
 
 
 def test_settings_that_librdkafka_refuses_are_a_configuration_error():
@@ -260,6 +267,20 @@ def test_the_worker_asks_its_own_brokers_again_for_longer_each_time_and_can_stil
         asked.append(seconds)
         clock.advance(seconds)
     assert asked == [1.0, 2.0, 4.0, 5.0, 5.0, 5.0, 5.0, 3.0, 0.01]
+
+
+def test_a_worker_that_waits_for_its_brokers_says_so_and_in_the_end_for_how_long(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = ManualClock()
+    monkeypatch.setattr(Making, "admin", lambda making, java, watch: Probe(clock))
+    kafka = broker.KafkaBroker(SERVERS, {"default.api.timeout.ms": "9000"})
+    kafka._clock = clock  # type: ignore[assignment]  # waiting moves it
+    with pytest.raises(BrokerError, match=r":1 could not be reached within 9 s \(default\.api\.timeout\.ms\)"):
+        _ = kafka.cluster_id
+    assert [record.getMessage().partition(":1 ")[2] for record in caplog.records] == [
+        "cannot be reached yet: no answer; security.protocol may be another than that of the brokers' listener"
+    ]
 
 
 @pytest.mark.parametrize("client", ["producer", "consumer"])

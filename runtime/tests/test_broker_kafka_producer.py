@@ -453,8 +453,39 @@ def test_a_fenced_producer_is_told_so_at_once(cluster: Cluster) -> None:
     producer = producer_on(cluster, "id")
     producer.begin()
     cluster.ends = [KafkaError(KafkaError._FENCED, "fenced")]
-    with pytest.raises(FencedError):
+    with pytest.raises(FencedError, match="committing a transaction: a newer incarnation of this producer has taken"):
         producer.commit()
+
+
+def test_calls_that_the_order_of_a_transaction_does_not_allow_are_refused(cluster: Cluster) -> None:
+    with pytest.raises(IllegalStateError, match="the producer 'test' has no transactional id"):
+        producer_on(cluster).begin()
+    with pytest.raises(IllegalStateError, match="the transactional producer 'test' sends between begin and commit"):
+        producer_on(cluster, "id").send(Outgoing("t", [b"a"]), lambda delivered: None)
+
+
+AWAY = r"bootstrap\.servers 127\.0\.0\.1:1 cannot be reached"
+
+
+def test_a_commit_whose_rows_nobody_takes_says_who_cannot_be_reached(cluster: Cluster) -> None:
+    producer = producer_on(cluster, "id")
+    producer.begin()
+    producer.send(Outgoing("t", [b"a"]), lambda delivered: None)
+    cluster.away = True
+    with pytest.raises(BrokerError, match=f"committing a transaction: {AWAY}") as caught:
+        producer.commit()
+    assert caught.value.retriable
+    producer.close(0.0)
+
+
+def test_smaller_batches_wait_for_rows_that_are_out_and_say_who_cannot_be_reached(cluster: Cluster) -> None:
+    producer = producer_on(cluster)
+    cluster.limits["small"] = 10_000
+    cluster.away = True
+    producer.send(Outgoing("t", [b"a"]), lambda delivered: None)
+    with pytest.raises(BrokerError, match=f"making batches smaller once the rows that are out are written: {AWAY}"):
+        producer.send(Outgoing("small", [b"b"]), lambda delivered: None)
+    producer.close(0.0)
 
 
 def test_a_producer_that_is_closed_ends_its_client_at_once(cluster: Cluster) -> None:
@@ -695,7 +726,9 @@ def test_what_waits_at_the_end_is_told_as_failed(cluster: Cluster) -> None:
     assert cluster.values == []
 
 
-def test_what_goes_wrong_while_nobody_calls_the_producer_is_raised_when_somebody_does(cluster: Cluster) -> None:
+def test_what_goes_wrong_while_nobody_calls_the_producer_is_raised_when_somebody_does(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
     producer, told = producer_on(cluster), []
     cluster.away = True
     producer.send(Outgoing("t", [b"a"]), told.append)
@@ -708,6 +741,7 @@ def test_what_goes_wrong_while_nobody_calls_the_producer_is_raised_when_somebody
     producer.send(Outgoing("t", [b"b"]), told.append)
     cluster.away = False
     waited(lambda: not producer._sending._rounds._thread.is_alive)  # type: ignore[union-attr]  # it was begun
+    assert "[test rounds] rows that wait for Kafka go no further: no such argument" in caplog.text
     with pytest.raises(TypeError, match="no such argument"):
         producer.poll()
     del cluster.clients[-1].produce

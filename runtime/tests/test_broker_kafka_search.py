@@ -29,11 +29,6 @@ class Client:
         return SimpleNamespace(topics=dict.fromkeys(self.topics))
 
 
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
 def test_whole_names_are_found_and_internal_ones_only_where_that_is_asked_for(clock: ManualClock) -> None:
     client, subscribed = Client(clock), []
     client.topics = ["a-1", "a-12", "__a"]

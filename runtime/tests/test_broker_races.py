@@ -6,7 +6,7 @@ import random
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -34,17 +34,6 @@ from millstream.lifecycle import ManualClock
 from millstream_api.records import TopicPartition
 
 SINK = SinkGroup("g", ["t"])
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def broker(tmp_path: Path, clock: ManualClock) -> Iterator[EmbeddedBroker]:
-    with closing(open_embedded(f"sqlite:{tmp_path / 'log.db'}", {}, clock)) as broker:
-        yield broker
 
 
 def test_a_row_committed_while_the_end_is_looked_up_is_not_skipped(

@@ -2,9 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 from embedded_bench import NOBODY, T0, ignore, read, write
@@ -21,22 +19,6 @@ from millstream.broker.ports import (
 from millstream.errors import BrokerError
 from millstream.lifecycle import ManualClock
 from millstream_api.records import TopicPartition
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    return str(tmp_path / "log.db")
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def broker(path: str, clock: ManualClock) -> Iterator[EmbeddedBroker]:
-    with closing(open_embedded(f"sqlite:{path}", {}, clock)) as broker:
-        yield broker
 
 
 def test_retention_removes_whole_batches_by_age(broker: EmbeddedBroker, clock: ManualClock) -> None:

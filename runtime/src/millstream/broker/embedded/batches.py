@@ -94,7 +94,7 @@ def _take_column(blob: bytes, at: int, count: int) -> tuple[list[bytes | None], 
         sizes[row] = 0
     ends = list(accumulate(sizes, initial=at))
     if ends[-1] > len(blob):
-        raise ValueError(f"a column ends at byte {ends[-1]} of {len(blob)}")
+        raise ValueError(f"a column would end at byte {ends[-1]}, and it has {len(blob)}")
     rows: list[bytes | None] = [blob[start:end] for start, end in pairwise(ends)]
     for row in nulls:
         rows[row] = None
@@ -105,7 +105,7 @@ def _take_array(code: Any, blob: bytes, at: int, count: int) -> tuple["array[int
     numbers: array[int] = array(code)
     end = at + count * numbers.itemsize
     if end > len(blob):
-        raise ValueError(f"a column ends at byte {end} of {len(blob)}")
+        raise ValueError(f"a column would end at byte {end}, and it has {len(blob)}")
     numbers.frombytes(blob[at:end])
     if SWAP:
         numbers.byteswap()

@@ -203,7 +203,12 @@ class EmbeddedConsumer(Seeking, Committing):
         except BrokerError as error:
             if not error.retriable:
                 raise
-            log.warning("Retention does not know yet that group %r reads %r: %s", self._group(), sorted(topics), error)
+            log.warning(
+                "Retention does not know yet that group %r reads %r, and is told at the next look: %s",
+                self._group(),
+                sorted(topics),
+                error,
+            )
         else:
             self._unregistered = set()
 

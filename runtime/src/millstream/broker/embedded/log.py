@@ -31,7 +31,7 @@ def open_embedded(
 ) -> "EmbeddedBroker":
     """Open the log, or make an empty one. Raises BrokerError or ConfigError saying what to change."""
     if not bootstrap.startswith(SCHEME):
-        raise BrokerError(f"{bootstrap!r} is not an embedded log: bootstrap.servers=sqlite:<path>")
+        raise BrokerError(f"{bootstrap!r} is not an embedded log: name its file, as bootstrap.servers=sqlite:<path>")
     files = log_files(bootstrap.removeprefix(SCHEME))
     return EmbeddedBroker(bootstrap, files, read_settings(settings or {}), clock or SystemClock())
 

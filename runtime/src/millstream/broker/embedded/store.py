@@ -207,7 +207,7 @@ class Store:
             if self._memory:
                 _leave_memory(self.path)
             elif self._lock.acquire_within(CLOSE_SECONDS):
-                _close(connection, self._lock, self.path)
+                _close(connection, self._lock)
             else:
                 ABANDONED.append(connection)
                 _tell_abandoned(self.path)
@@ -215,11 +215,9 @@ class Store:
             self._turn.release()
 
 
-def _close(connection: sqlite3.Connection, lock: Lock, path: str) -> None:
+def _close(connection: sqlite3.Connection, lock: Lock) -> None:
     try:
         connection.close()
-    except sqlite3.Error as error:
-        log.warning("closing the log did not end well: %s", explained(error, path))
     finally:
         lock.release()
         lock.close()

@@ -125,7 +125,7 @@ class Topics(Asking):
 
     def _create(self, new: NewTopic) -> Exception | None:
         if not new.name:
-            return BrokerError(f"{new.name!r} is no legal name of a topic")
+            return BrokerError("cannot create the topic '': it has no name; change the setting that names it")
         wanted = Wanted(new.name, new.partitions, new.replication, config=dict(new.config))
         try:
             future = self._client.create_topics([wanted], operation_timeout=self._seconds)[new.name]
@@ -135,7 +135,7 @@ class Topics(Asking):
         except BrokerError as error:
             return error
         except ValueError as error:  # such as more partitions than librdkafka has numbers for
-            return BrokerError(f"creating topic {new.name!r}: {error}")
+            return BrokerError(f"creating topic {new.name!r} with {new.partitions} partitions: {error}")
         except KafkaException as error:
             return explained(error, f"creating topic {new.name!r}", self._watch.peer, new.name)
         return None

@@ -63,7 +63,10 @@ class Pending:
                 self.failures[row] = error
                 self.hint = row + 1
                 return int(row)
-        raise AssertionError("librdkafka refused a record that this batch does not have")
+        raise AssertionError(
+            f"librdkafka refused a record for partition {one} of topic {self.batch.topic!r}, "
+            f"and this batch of {count} rows does not have it"
+        )
 
     def partition(self, row: int) -> int:
         return self.where if isinstance(self.where, int) else self.where[row]

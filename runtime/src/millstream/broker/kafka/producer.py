@@ -47,7 +47,9 @@ class Transacting:
     def begin(self) -> None:
         self._check()
         if not self.transactional:
-            raise IllegalStateError("this producer has no transactional id, and so no transactions")
+            raise IllegalStateError(
+                f"the producer {self._settings.client_id!r} has no transactional id, and so no transactions"
+            )
         if self._open:
             raise IllegalStateError("a transaction is open already: commit or abort it before the next begin")
         self._sending.fit()
@@ -141,7 +143,9 @@ class KafkaProducer(Transacting):
     def send(self, batch: Outgoing, done: Done) -> None:
         self._check()
         if self.transactional and not self._open:
-            raise IllegalStateError("a transactional producer sends between begin and commit alone")
+            raise IllegalStateError(
+                f"the transactional producer {self._settings.client_id!r} sends between begin and commit alone"
+            )
         self._sending.hand_over(batch, done)
 
     def poll(self) -> None:

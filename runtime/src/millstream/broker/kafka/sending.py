@@ -26,6 +26,7 @@ STALL_SECONDS = 1.0
 SLOW_SECONDS = 5.0
 STEP_SECONDS = 0.05
 OVERHEAD = 1_024  # of a batch with one record: header, varints, and what record headers add at most is counted apart
+REMAKING = "making batches smaller once the rows that are out are written"
 SMALLER = "batches have to become smaller: abort the transaction and begin another"
 IN_A_TRANSACTION = "this row, or another of its batch, so that errors.tolerance does not leave it out of a transaction"
 
@@ -223,7 +224,7 @@ class Sending(Settling):
         with self._rounds.changed:
             if self._batch_size < self.line.batch_size:
                 if self.drain(STALL_SECONDS):
-                    raise self._watch.unreachable("batches have to become smaller, and rows are out")
+                    raise self._watch.unreachable(REMAKING)
                 self.line.remake(self._batch_size)
 
     def _topic(self, name: str, done: Done, rows: int) -> Topic | None:
@@ -265,5 +266,5 @@ class Sending(Settling):
             self._batch_size = min(self._batch_size, fitting)
             raise BrokerError(SMALLER, retriable=True)
         if self.drain(STALL_SECONDS):
-            raise self._watch.unreachable("batches have to become smaller, and rows are out")
+            raise self._watch.unreachable(REMAKING)
         self.line.remake(fitting)
