@@ -8,7 +8,7 @@ import pytest
 from millstream.broker.embedded.log import open_embedded
 from millstream.broker.ports import AdminSettings, ConsumerSettings, NewTopic, ProducerSettings
 from millstream.errors import LAST_LINES
-from millstream.herder.states import States
+from millstream.herder.states import States, Told
 from millstream.identity import State, Status, TaskId
 from millstream.lifecycle import SystemClock
 from millstream.storage.statuses import StatusStore
@@ -37,10 +37,10 @@ def states(store: StatusStore) -> States:
 
 def test_each_change_of_a_state_is_told_once(states: States, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "millstream.herder.states"):
-        states.tell("orders", State.RUNNING, "1")
-        states.tell(TASK, State.RUNNING, "1")
-        states.tell(TASK, State.RUNNING, "1")
-        states.tell(TASK, State.PAUSED, "1")
+        states.tell("orders", Told(State.RUNNING, "1"))
+        states.tell(TASK, Told(State.RUNNING, "1"))
+        states.tell(TASK, Told(State.RUNNING, "1"))
+        states.tell(TASK, Told(State.PAUSED, "1"))
     assert caplog.messages == ["[orders|worker] RUNNING", "[orders|task-0] RUNNING", "[orders|task-0] PAUSED"]
 
 
@@ -53,8 +53,8 @@ def test_a_failure_is_one_line_with_its_causes_and_what_to_do_and_without_frames
     )
     with caplog.at_level(logging.INFO, "millstream.herder.states"):
         for trace in traces:
-            states.tell(TASK, State.RUNNING, "1")
-            states.tell(TASK, State.FAILED, "1", trace)
+            states.tell(TASK, Told(State.RUNNING, "1"))
+            states.tell(TASK, Told(State.FAILED, "1", trace))
     stays = "It stays so until POST /connectors/orders/tasks/0/restart"
     assert [each.message for each in caplog.records if each.levelname == "ERROR"] == [
         f"[orders|task-0] FAILED: ended by signal SIGSEGV. {stays}",
@@ -66,17 +66,17 @@ def test_a_task_that_comes_again_under_a_used_name_is_told_anew(
     states: States, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "millstream.herder.states"):
-        states.tell(TASK, State.RUNNING, "1")
+        states.tell(TASK, Told(State.RUNNING, "1"))
         states.forget(TASK)
-        states.tell(TASK, State.RUNNING, "1")
+        states.tell(TASK, Told(State.RUNNING, "1"))
     assert caplog.messages == ["[orders|task-0] RUNNING"] * 2
 
 
 @pytest.mark.parametrize("former", [State.RUNNING, State.RESTARTING, State.PAUSED])
 def test_after_a_start_nothing_runs_until_it_says_so(store: StatusStore, former: State) -> None:
     before = States(store, "host:8083", SystemClock())
-    before.tell("orders", former, "1")
-    before.tell(TASK, former, "1")
+    before.tell("orders", Told(former, "1"))
+    before.tell(TASK, Told(former, "1"))
     after = States(store, "host:8084", SystemClock())
     after.adopt({"orders": {}})
     for subject in ("orders", TASK):
@@ -85,7 +85,7 @@ def test_after_a_start_nothing_runs_until_it_says_so(store: StatusStore, former:
 
 def test_after_a_start_a_failure_is_shown_until_there_is_news(store: StatusStore) -> None:
     before = States(store, "host:8083", SystemClock())
-    before.tell(TASK, State.FAILED, "1", "a.B: exceeded")
+    before.tell(TASK, Told(State.FAILED, "1", "a.B: exceeded"))
     after = States(store, "host:8083", SystemClock())
     after.adopt({"orders": {}})
     assert after.get(TASK) == Status(State.FAILED, "host:8083", "a.B: exceeded", version="1")

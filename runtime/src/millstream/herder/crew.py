@@ -6,10 +6,9 @@ from millstream.herder.board import Board
 from millstream.herder.procedures import Agenda
 from millstream.herder.revival import Revivals
 from millstream.herder.stages import Stages
-from millstream.herder.states import States
+from millstream.herder.states import States, Told
 from millstream.herder.stores import Stores
 from millstream.herder.turns import Turns
-from millstream.identity import State
 from millstream.inventory.inventory import Inventory
 from millstream.metrics.readings import Measuring, WorkerMetrics
 from millstream.storage.configs import ConfigStore
@@ -36,16 +35,9 @@ class Crew:
     def configs(self) -> ConfigStore:
         return self.stores.configs
 
-    def tell(
-        self,
-        subject: Subject,
-        state: State,
-        version: str | None,
-        trace: str | None = None,
-        next_step: str | None = None,
-    ) -> None:
-        """Write a state down, for all to see.   next_step: what the worker itself does about a failure."""
-        self.states.tell(subject, state, version, trace, next_step)
+    def tell(self, subject: Subject, told: Told) -> None:
+        """Write a state down, for all to see."""
+        self.states.tell(subject, told)
         self.board.publish()
 
 

@@ -12,6 +12,7 @@ from millstream.herder.herder import Config
 from millstream.herder.leases import Leases
 from millstream.herder.procedures import Procedure
 from millstream.herder.stages import Stage
+from millstream.herder.states import Told
 from millstream.herder.tasks import Tasks
 from millstream.host.channel import Event, Lasting, Reconfigure, Resolved, RunConnector, StateChanged
 from millstream.identity import State, TargetState, TaskId
@@ -75,7 +76,7 @@ class Fleet:
         except MillstreamError as error:
             self._connectors.pop(name, None)
             self._crew.metrics.connectors.ended(False)
-            self._crew.tell(name, State.FAILED, None, trace_of(error))
+            self._crew.tell(name, Told(State.FAILED, None, trace_of(error)))
             done: Future[None] = Future()
             done.set_result(None)
             return done
@@ -99,7 +100,7 @@ class Fleet:
         incarnation.settle()
         with self._crew.stages.of(f"stopping connector {name}", name):
             yield self._crew.worker.stop_connector(name)
-        self._crew.tell(name, State.UNASSIGNED, incarnation.plugin.reported_version)
+        self._crew.tell(name, Told(State.UNASSIGNED, incarnation.plugin.reported_version))
 
     def restart_connector(self, name: str, revives: bool = False) -> Procedure:
         """The instance; its tasks go on. Gives what `start_connector` does."""
@@ -128,7 +129,8 @@ class Fleet:
         if failed and target is TargetState.PAUSED:
             return
         self._connectors.pop(name, None)
-        self._crew.tell(name, State[target.value], version_of(self._crew.inventory, state.connectors[name]))
+        version = version_of(self._crew.inventory, state.connectors[name])
+        self._crew.tell(name, Told(State[target.value], version))
 
     def forget(self, name: str) -> None:
         """The connector is deleted, and nothing of it runs any more."""
@@ -167,7 +169,7 @@ class Fleet:
                 name, event, incarnation.revives, lambda: self._again(name, incarnation)
             )
             incarnation.comes_back = next_step is not None
-            self._crew.tell(name, state, version, event.trace, next_step)
+            self._crew.tell(name, Told(state, version, event.trace, next_step))
             if not incarnation.settled.done() and state in (State.RUNNING, State.FAILED):
                 self._crew.metrics.connectors.ended(state is State.RUNNING)
             if state is State.RUNNING:

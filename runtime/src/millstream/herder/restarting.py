@@ -9,6 +9,7 @@ from millstream.herder.fleet import Fleet
 from millstream.herder.herder import StateView
 from millstream.herder.procedures import Procedure
 from millstream.herder.restart import announced, plan
+from millstream.herder.states import Told
 from millstream.herder.tasks import Tasks
 from millstream.identity import State, TaskId
 from millstream.storage.statuses import Subject
@@ -75,7 +76,7 @@ class Restarting:
             for subject in subjects:
                 self._revivals.forget(subject)
                 status = self._states.get(subject)
-                self._states.tell(subject, State.RESTARTING, status.version if status else None)
+                self._states.tell(subject, Told(State.RESTARTING, status.version if status else None))
             state = self._configs.snapshot()
             if connector:
                 self._fleet.start_connector(name, state)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from millstream.errors import headline_of
@@ -16,6 +17,20 @@ log = logging.getLogger(__name__)
 CAREFUL = (State.UNASSIGNED, State.FAILED)
 #: states of what has a process, or is about to
 ALIVE = (State.RUNNING, State.PAUSED, State.RESTARTING)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A state of a connector or task.
+
+    version:    of its plugin.
+    next_step:  what the worker itself does about a failure, a sentence without its end.
+    """
+
+    state: State
+    version: str | None
+    trace: str | None = None
+    next_step: str | None = None
 
 
 class States:
@@ -46,25 +61,15 @@ class States:
     def get(self, subject: Subject) -> Status | None:
         return self._known.get(subject)
 
-    def tell(
-        self,
-        subject: Subject,
-        state: State,
-        version: str | None,
-        trace: str | None = None,
-        next_step: str | None = None,
-    ) -> None:
-        """Write down a state that this worker saw.
-
-        next_step: what the worker itself does about a failure, a sentence without its end.
-        """
-        told = f"{trace}\n{next_step}." if trace and next_step else trace
-        status = Status(state, self._worker_id, told, 0, version)
-        if self._said.get(subject) is not state or state is State.FAILED:  # each failure is news
-            self._said[subject] = state
-            _log_change(subject, state, trace, next_step)
+    def tell(self, subject: Subject, told: Told) -> None:
+        """Write down a state that this worker saw."""
+        trace = f"{told.trace}\n{told.next_step}." if told.trace and told.next_step else told.trace
+        status = Status(told.state, self._worker_id, trace, 0, told.version)
+        if self._said.get(subject) is not told.state or told.state is State.FAILED:  # each failure is news
+            self._said[subject] = told.state
+            _log_change(subject, told)
         self._known[subject] = status
-        if state in CAREFUL:
+        if told.state in CAREFUL:
             self._store.put_safe(subject, status)
         else:
             self._store.put(subject, status)
@@ -105,13 +110,13 @@ class States:
         return {name: frozenset(topics) for name, topics in self._topics.items()}
 
 
-def _log_change(subject: Subject, state: State, trace: str | None, next_step: str | None) -> None:
+def _log_change(subject: Subject, told: Told) -> None:
     what = f"[{subject.connector}|task-{subject.task}]" if isinstance(subject, TaskId) else f"[{subject}|worker]"
-    if state is State.FAILED and trace:
-        then = next_step or f"It stays so until {_way_out(subject)}"
-        log.error("%s FAILED: %s. %s", what, headline_of(trace).rstrip("."), then)
+    if told.state is State.FAILED and told.trace:
+        then = told.next_step or f"It stays so until {_way_out(subject)}"
+        log.error("%s FAILED: %s. %s", what, headline_of(told.trace).rstrip("."), then)
     else:
-        log.info("%s %s", what, state.value)
+        log.info("%s %s", what, told.state.value)
 
 
 def _way_out(subject: Subject) -> str:

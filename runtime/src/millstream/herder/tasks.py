@@ -8,6 +8,7 @@ from millstream.herder.classes import plugin_of, target_of
 from millstream.herder.crew import Crew
 from millstream.herder.procedures import Procedure
 from millstream.herder.stages import Stage
+from millstream.herder.states import Told
 from millstream.host.channel import Event, Lasting, RunTask, StateChanged, TopicSeen
 from millstream.identity import State, TargetState, TaskId
 from millstream.storage.config_state import ConfigState
@@ -45,7 +46,7 @@ class Tasks:
             plugin = plugin_of(self._crew.inventory, config)
         except MillstreamError as error:
             self._crew.metrics.tasks.ended(False)
-            self._crew.tell(task, State.FAILED, None, trace_of(error))
+            self._crew.tell(task, Told(State.FAILED, None, trace_of(error)))
             return
         token = Start(self._crew.stages.begin(f"starting task {task}", task.connector, task.task), revives)
         self._running[task] = token
@@ -87,7 +88,7 @@ class Tasks:
                 token.started = True
                 self._crew.metrics.tasks.ended(state is not State.FAILED)
             next_step = self._crew.revivals.after(task, event, token.revives, lambda: self._again(task, token))
-            self._crew.tell(task, state, version, event.trace, next_step)
+            self._crew.tell(task, Told(state, version, event.trace, next_step))
         elif isinstance(event, Lasting):
             token.stage = self._crew.stages.locate(token.stage, event.stack)
         elif isinstance(event, TopicSeen) and self._crew.states.seen(task.connector, event.topic, task.task):
