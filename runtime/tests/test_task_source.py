@@ -170,8 +170,11 @@ def test_a_constructor_that_raises_fails_the_task_too(bench: Any) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("bad line"), SystemExit(1), KeyboardInterrupt()])
-def test_whatever_poll_raises_fails_the_task_and_keeps_what_was_committed(bench: Any, error: BaseException) -> None:
+def test_whatever_poll_raises_fails_the_task_and_keeps_what_was_committed(
+    bench: Any, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
     run(bench, [records("a"), error])
+    assert "The task failed by an error without an explanation; it was raised here" in caplog.text
     assert bench.states() == [State.RUNNING, State.FAILED]
     assert bench.log() == ["a"]
     assert stored(bench) == {"position": 1}
@@ -201,8 +204,12 @@ def test_an_exception_after_the_wish_to_stop_is_no_failure(bench: Any) -> None:
     assert bench.states() == [State.RUNNING, State.UNASSIGNED]
 
 
-def test_a_retriable_error_of_poll_is_taken_as_nothing_and_none_as_well(bench: Any) -> None:
-    run(bench, [RetriableError("away"), None, records("a")])
+def test_a_retriable_error_of_poll_is_taken_as_nothing_and_none_as_well(
+    bench: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(bench, [RetriableError("away"), RetriableError("away"), None, records("a")])
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [f"poll failed and is tried again in {seconds} s: away" for seconds in (0.1, 0.2)]
     assert bench.log() == ["a"]
     assert bench.states() == [State.RUNNING, State.UNASSIGNED]
 
@@ -475,7 +482,9 @@ def test_a_full_disk_is_waited_for_and_nothing_is_skipped(
     assert control.error is None
     assert bench.log() == ["a", "b", "c", "d", "e"]
     assert bench.states() == [State.RUNNING, State.UNASSIGNED]
-    if method != "flush":
+    if method == "flush":
+        assert caplog.text == "", "all that was out is acknowledged"
+    else:
         assert caplog.text.count("Writing to the log: the disk is full. Nothing is skipped") == 1
         assert stored(bench) == {"position": 5}
 
@@ -497,7 +506,9 @@ def test_stored_offsets_that_cannot_be_had_for_a_while_are_waited_for(
     assert bench.states() == [State.RUNNING, State.UNASSIGNED]
 
 
-def test_a_stop_while_the_disk_is_full_ends_the_task_and_the_rows_come_again(bench: Any) -> None:
+def test_a_stop_while_the_disk_is_full_ends_the_task_and_the_rows_come_again(
+    bench: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     control = HastyControl()
     count = 0
 
@@ -514,6 +525,8 @@ def test_a_stop_while_the_disk_is_full_ends_the_task_and_the_rows_come_again(ben
     assert bench.states() == [State.RUNNING, State.UNASSIGNED]
     assert bench.log() == []
     assert stored(bench) is None
+    said = "The task is stopping while the log cannot be written to; what it read last is read again"
+    assert caplog.text.count(said) == 1
     run(bench, [records("a")])
     assert bench.log() == ["a"]
 
@@ -524,6 +537,60 @@ def test_a_fenced_producer_fails_the_task_and_its_transaction_is_aborted(bench: 
     assert bench.states() == [State.RUNNING, State.FAILED]
     assert "epoch 3 has been taken over" in bench.trace()
     assert bench.log() == []
+
+
+def test_a_last_commit_that_fails_too_does_not_hide_what_failed_first(
+    bench: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    faults = failing({"flush": 1}, BrokerError("the producer is broken"))
+    run(bench, [records("a"), ValueError("bad line")], exactly=False, faults=faults)
+    assert bench.trace().startswith("ValueError: bad line")
+    assert "The last commit of a failing task failed too: the producer is broken" in caplog.text
+
+
+def test_rows_that_are_not_acknowledged_in_time_are_said_and_sent_again_after_a_restart(
+    bench: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    control = HastyControl()
+    parts = bench.source_parts(lambda context: Script(context, [records("a")], control), control=control, exactly=False)
+    lost = Late(parts.producer)
+    lost.flush = lambda seconds: 1
+    SourceTaskLoop(replace(parts, producer=lost)).run()
+    said = (
+        "1 batches of rows were not acknowledged within 5000 ms (offset.flush.timeout.ms); they are sent again after a"
+    )
+    assert said in caplog.text
+    assert stored(bench) is None
+    run(bench, [records("a")], exactly=False)
+    assert (bench.log(), stored(bench)) == (["a"], {"position": 1})
+
+
+class Late:
+    """A producer that says of each row only behind the commit that it was refused."""
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+        self._told: list[Callable[[Delivered], None]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._producer, name)
+
+    def send(self, batch: Outgoing, done: Callable[[Delivered], None]) -> None:
+        self._told.append(done)
+
+    def commit(self) -> None:
+        self._producer.commit()
+        while self._told:
+            self._told.pop()(Delivered({0: BrokerError("too late")}))
+
+
+def test_a_producer_that_breaks_its_word_fails_the_task(bench: Any) -> None:
+    control = HastyControl()
+    parts = bench.source_parts(lambda context: Script(context, [records("a")], control), control=control)
+    SourceTaskLoop(replace(parts, producer=Late(parts.producer))).run()
+    assert bench.states() == [State.RUNNING, State.FAILED]
+    assert "the transaction was committed without all of its rows" in bench.trace()
+    assert "too late" in bench.trace()
 
 
 def test_an_offset_that_is_not_json_fails_the_task_and_nothing_of_its_transaction_is_seen(bench: Any) -> None:
@@ -589,6 +656,16 @@ def test_the_connector_cuts_its_transactions_by_batches_and_by_request(bench: An
         (4, {"position": 6}),  # an abort commits the offsets all the same
     ]
     assert bench.log() == ["a", "b", "c", "d"], "the end of the task commits nothing the connector did not ask for"
+
+
+def test_a_wish_to_abort_what_has_not_begun_is_said(bench: Any, caplog: pytest.LogCaptureFixture) -> None:
+    class Early(Script):
+        def start(self) -> None:
+            self.context.transaction.abort()
+
+    run(bench, [[]], Early, settings={"boundary": "connector"})
+    assert "The task asked to abort a transaction, and none is open" in caplog.text
+    assert bench.states() == [State.RUNNING, State.UNASSIGNED]
 
 
 def test_a_task_that_asks_to_commit_and_to_abort_fails(bench: Any) -> None:

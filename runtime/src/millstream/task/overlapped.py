@@ -30,7 +30,7 @@ from millstream.task.delivery import (
 from millstream.task.living import StopAskedError
 from millstream.task.offsets import Newest
 from millstream.task.outlet import Outlet
-from millstream.task.transaction import Transaction, newest_places
+from millstream.task.transaction import Transaction, check_late_refusals, newest_places
 from millstream.task.transactions import check_topics
 
 log = logging.getLogger(__name__)
@@ -269,6 +269,7 @@ def write(outlet: Outlet, patience: Patience, gathered: Gathered) -> Exception |
             return error
         raise
     parts.failpoint("source.commit.after")
+    check_late_refusals(gathered.sent, parts.settings.tolerate_failures)
     return None
 
 

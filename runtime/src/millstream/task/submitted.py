@@ -94,14 +94,19 @@ class AtLeastOnce:
                 return
 
     def _flush(self, deadline: float) -> None:
+        why = ""
         try:
-            left = self._producer.flush(max(deadline - self._clock.monotonic(), 0.0))
+            self._producer.flush(max(deadline - self._clock.monotonic(), 0.0))
         except Exception as error:
             if not passing(error):
                 raise
-            left = 1
-        if left:
-            log.error("%d slices were not acknowledged in time; they are sent again after a restart", len(self._flying))
+            why = f": {error}"
+        if left := sum(1 for sent in self._flying if sent.waiting):
+            log.error(
+                "%d batches of rows were not acknowledged within %d ms (offset.flush.timeout.ms); they are sent again "
+                "after a restart%s",
+                *(left, self._settings.offset_flush_timeout_ms, why),
+            )
 
     def _land(self) -> None:
         """Take leave of what is acknowledged up to the first slice that is not; raise for a refused row."""

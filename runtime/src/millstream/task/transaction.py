@@ -168,7 +168,7 @@ class Transaction:
             self._producer.commit()
             self.open = False
             failpoint("source.commit.after")
-        _check_late_refusals(self._sent, self._tolerates)
+        check_late_refusals(self._sent, self._tolerates)
         return wrote
 
 
@@ -200,7 +200,7 @@ def _judge(at: int, sent: Sent, tolerates: bool) -> None:
         raise _RefusedError(at, row, sent.refused[row])
 
 
-def _check_late_refusals(every: list[Sent], tolerates: bool) -> None:
+def check_late_refusals(every: list[Sent], tolerates: bool) -> None:
     """A producer that commits although it refused a row, and tells only now, has broken its word."""
     for sent in every:
         if sent.waiting or (sent.refused and not tolerates):
