@@ -375,7 +375,7 @@ def test_an_envelope_that_only_starts_like_the_last_one_is_read_for_itself() -> 
             ),
             "a list cannot be the key of a map in Python",
         ),
-        (envelope({"type": "bytes"}, "*"), "Invalid bytes field"),
+        (envelope({"type": "bytes"}, "*"), "Invalid bytes field: not base64"),
         (envelope({"type": "int32", "name": "org.apache.kafka.connect.data.Date"}, 1 << 31), "Invalid type for Date"),
         (
             envelope({"type": "int32", "name": "org.apache.kafka.connect.data.Date"}, 1 << 30),

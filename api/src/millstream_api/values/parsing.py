@@ -48,9 +48,13 @@ def parse_string(text: str | None) -> Parsed:
         reader.skip_blanks()
         if reader.at == len(reader.tokens):
             return parsed
-    except (DataError, RecursionError):
+    except (_OtherwiseError, DataError, RecursionError):
         pass
     return STRING, text
+
+
+class _OtherwiseError(Exception):
+    """The text is nothing but a STRING, which `parse_string` says; nobody else is told."""
 
 
 class _Reader:
@@ -76,7 +80,7 @@ class _Reader:
 
     def next(self) -> str:
         if self.at == len(self.tokens):
-            raise DataError("The text ends within a list or map")
+            raise _OtherwiseError  # the text ends within a list or map
         self.at += 1
         return self.tokens[self.at - 1]
 
@@ -110,7 +114,7 @@ def _array(reader: _Reader) -> Parsed:
         if reader.take("]"):
             break
         if not reader.take(","):
-            raise DataError("Array elements missing ',' delimiter")
+            raise _OtherwiseError
     schema = _common(items)
     return Schema(Type.ARRAY, value_schema=schema), [_aligned(value, own, schema) for own, value in items]
 
@@ -121,9 +125,9 @@ def _map(reader: _Reader) -> Parsed:
     while not reader.take("}"):
         keys.append(_element(reader, embedded=True))
         if keys[-1][1] is None:
-            raise DataError("Map entry may not have a null key")
+            raise _OtherwiseError
         if not reader.take(":"):
-            raise DataError("Map entry is missing ':'")
+            raise _OtherwiseError
         values.append(_element(reader, embedded=True))
         reader.take(",")
     key_schema, value_schema = _common(keys), _common(values)
@@ -134,7 +138,7 @@ def _map(reader: _Reader) -> Parsed:
     for (own_key, key), (own, value) in zip(keys, values, strict=True):
         aligned = _aligned(key, own_key, key_schema)
         if isinstance(aligned, list | dict) or kinds.setdefault(aligned, type(aligned)) is not type(aligned):
-            raise DataError("A dict cannot hold these keys")
+            raise _OtherwiseError  # a dict cannot hold these keys
         out[aligned] = _aligned(value, own, value_schema)
     return Schema(Type.MAP, key_schema=key_schema, value_schema=value_schema), out
 
@@ -153,7 +157,7 @@ def _scalar(reader: _Reader) -> Parsed:
             return parsed
     if token and (token[0] in "+-" or _is_digit(token[0])):
         return _number(token)
-    raise DataError("Failed to parse embedded value")
+    raise _OtherwiseError
 
 
 def _is_digit(character: str) -> bool:
@@ -166,14 +170,14 @@ def _temporal(text: str) -> Parsed | None:
 
 def _number(token: str) -> Parsed:
     if not _NUMBER.fullmatch(token):
-        raise DataError("The text is no number")
+        raise _OtherwiseError
     try:
         exact = Decimal(token)
         scale = scale_of(exact)
     except InvalidOperation as error:
-        raise DataError("The text is no number: its exponent is too large") from error
+        raise _OtherwiseError from error  # its exponent is too large
     if not -(1 << 31) < scale < 1 << 31:
-        raise DataError("The text is no number: its exponent is too large")
+        raise _OtherwiseError
     if (whole := _whole(exact)) is not None and (fitting := _integer(whole)) is not None:
         return fitting
     if scale:
@@ -223,7 +227,7 @@ def _common(items: list[Parsed]) -> Schema | None:
         seen.values.extend(other.values)
         seen = _Seen(merged, seen.values)
     if seen.schema is not None and len(told) < len(items):
-        raise DataError("Unable to convert a null value to a schema that requires a value")
+        raise _OtherwiseError
     return seen.schema
 
 

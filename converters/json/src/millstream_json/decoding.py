@@ -53,7 +53,7 @@ class Known:
             _join_text(nodes)
         except TypeError:
             if may_exceed_64_bits(b" ".join(texts)):
-                raise Odd("a number that may need more than 64 bits") from None
+                raise Odd from None
         return nodes
 
     def one(self, text: bytes) -> Any:
@@ -71,7 +71,7 @@ def _strings(texts: Sequence[bytes]) -> Sequence[str]:
     """
     nodes: list[str] = _loads(b",\n".join([b'[""', *texts, b'""]']))
     if len(nodes) != len(texts) + 2:
-        raise Odd("a payload that is not one value")
+        raise Odd
     _join_text(nodes)  # raises unless every one is text
     del nodes[-1], nodes[0]
     return nodes
@@ -154,11 +154,11 @@ class EnvelopeDecoder:
             texts = list(map(itemgetter(slice(size, -1)), rows))
             # a row shorter than its head would make the left side longer: equal are they row by row alone
             if (b"}" + head).join([b"", *texts, b""]) != b"".join([b"}", *rows, head]):
-                raise Odd("another envelope")
+                raise Odd
         else:
             texts = [row[size:-1] for row in rows if row.startswith(head) and row[-1] == _BRACE]
             if len(texts) != len(values):
-                raise Odd("another envelope")
+                raise Odd
         return known.read(texts)
 
     def _one(self, value: bytes | None) -> tuple[Schema | None, Any]:

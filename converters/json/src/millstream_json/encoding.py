@@ -65,7 +65,7 @@ class _Schemaless:
 
     def _exact(self, whole: bytes) -> None:
         if b"null" in whole or may_exceed_64_bits(whole):  # a NaN, or an integer that a Java long cannot hold
-            raise Odd("a value that orjson may write otherwise than Java")
+            raise Odd
 
     def _patient(self, value: Any) -> bytes | None:
         if value is None:
