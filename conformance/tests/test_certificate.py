@@ -9,6 +9,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from kit_bench import PLUGIN, SOURCE, SUITE, certificate, failures, installed, run, run_apart
 
+from millstream_conformance import ConfigProviderConformance
+from millstream_conformance.suite import Conformance
+
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.timeout(240)  # each is a run of pytest, on a machine that may be busy
 
@@ -157,6 +160,21 @@ def test_a_suite_that_does_not_name_its_plugin_says_what_is_right(
     result = run(pytester, PLUGIN, f"{lines}    {suite}\n")
     assert result.ret != 0
     assert told in "\n".join(result.outlines)
+
+
+def test_what_an_author_left_out_of_a_suite_is_named() -> None:
+    class Mine(ConfigProviderConformance):
+        provider = "counting:Keys"
+
+    class Bare(Conformance):
+        """Of no kind of plugin."""
+
+    with pytest.raises(NotImplementedError, match="Mine must override known: what the provider finds under `path`"):
+        Mine().known()
+    with pytest.raises(
+        TypeError, match="Bare is no suite for a kind of plugin: derive it from SourceConformance, Sink"
+    ):
+        Bare.plugin_class()
 
 
 def test_a_start_of_pytest_without_a_suite_imports_neither_the_api_nor_the_suites(pytester: pytest.Pytester) -> None:

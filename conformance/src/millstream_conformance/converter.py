@@ -82,11 +82,6 @@ class ConverterConformance(SettingsConformance):
         """`config`, with `converter.type`, which the worker sets."""
         return {"converter.type": "value", **cls.config}
 
-    def made(self) -> Any:
-        """A converter of these settings. Raises ConfigError for settings that will not do."""
-        cls = self.plugin_class()
-        return cls(cls.config_class.parse(self.settings()))
-
     def carried(self) -> Sequence[tuple[Schema, Sequence[Any]]]:
         """A schema of each type that it claims, and values that fit it."""
         return [EXAMPLES[name] for name in sorted(self.carries)]

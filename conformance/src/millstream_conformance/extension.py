@@ -120,11 +120,6 @@ class RestExtensionConformance(SettingsConformance):
     refused: Mapping[str, str] | None = None
     paths: Sequence[str] = ("/",)
 
-    def made(self) -> Any:
-        """An extension of these settings. Raises ConfigError for settings that will not do."""
-        cls = self.plugin_class()
-        return cls(cls.config_class.parse(self.settings()))
-
     def resources(self, made: Any) -> tuple[str, App]:
         """Its path and application, on a cluster of one connector, `orders`. Skips the test when it has none."""
         found: tuple[str, App] | None = made.resources(OneConnector())

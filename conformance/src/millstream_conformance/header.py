@@ -40,11 +40,6 @@ class HeaderConverterConformance(SettingsConformance):
         """`config`, with `converter.type`, which the worker sets."""
         return {"converter.type": "header", **cls.config}
 
-    def made(self) -> Any:
-        """A header converter of these settings. Raises ConfigError for settings that will not do."""
-        cls = self.plugin_class()
-        return cls(cls.config_class.parse(self.settings()))
-
     @pytest.mark.parametrize("name", EXAMPLES)
     def test_values_of_every_type_come_back(self, name: str) -> None:
         if name not in self.carries:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 
@@ -37,11 +36,6 @@ class ConfigProviderConformance(SettingsConformance):
         Raises NotImplementedError unless it is overridden.
         """
         raise NotImplementedError(f"{type(self).__name__} must override known: what the provider finds under `path`")
-
-    def made(self) -> Any:
-        """A provider of these settings. Raises ConfigError for settings that will not do."""
-        cls = self.plugin_class()
-        return cls(cls.config_class.parse(self.settings()))
 
     def got(self, *keys: str) -> Provided:
         """What a new provider gives for keys under `path`; it is closed then.

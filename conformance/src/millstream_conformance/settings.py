@@ -3,6 +3,7 @@
 import logging
 import random
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,11 @@ class SettingsConformance(Conformance):
     def settings(cls) -> Mapping[str, str]:
         """Settings it runs with: `config`. Override it where they depend on a fixture; a test may ask again."""
         return getattr(cls, "config", {})
+
+    def made(self) -> Any:
+        """The plugin, of these settings. Raises ConfigError for settings that will not do."""
+        cls = self.plugin_class()
+        return cls(cls.config_class.parse(self.settings()))
 
     def test_the_settings_given_are_accepted(self) -> None:
         self.plugin_class().config_class.parse(self.settings())

@@ -63,11 +63,6 @@ class _LinkConformance(SettingsConformance):
             [record.headers for record in records],
         )
 
-    def made(self) -> Any:
-        """A plugin of these settings. Raises ConfigError for settings that will not do."""
-        cls = self.plugin_class()
-        return cls(cls.config_class.parse(self.settings()))
-
 
 def one_row(record: Record) -> RecordBatch:
     """The record as columns."""
