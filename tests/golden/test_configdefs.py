@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from golden.altering import others
 from golden.configdefs import FILE, SETTINGS, Ours, Steps, is_listed, of, problems, read
 from golden.counting import Count
 from golden.pinning import DIFFERENCES, Pins, moved, of_configdefs, pin, pins
@@ -55,20 +56,6 @@ def test_every_reason_is_a_row_of_the_deviations_and_no_entry_is_without_use(
     rows = (DIFFERENCES.parents[2] / "docs" / "reference" / "deviations.md").read_text().splitlines()
     assert set(listed.reasons.values()) <= {row.split(" | ")[0].removeprefix("| ") for row in rows}
     assert {difference.reason for difference in listed.differences} == set(listed.reasons)
-
-
-def others(value: Any) -> list[Any]:
-    """The field with other values: of the same type, and of another."""
-    match value:
-        case bool():
-            return [not value, str(value)]
-        case int():
-            return [value + 1, str(value), None]
-        case str():
-            return [value + "x", "x" + value, None]
-        case None:
-            return ["", "null"]
-    return [[*value, "x"], None]
 
 
 def changed(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -5,12 +5,12 @@ Every case without a transformation runs in one worker; every field of its recor
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from golden.altering import changed, others
 from golden.counting import Count
 from golden.pinning import DIFFERENCES, Pins, is_listed_case, moved, of_records, pin, pins
 from golden.records.recording import FILE, Answer, Case, Leaves, read
@@ -170,39 +170,6 @@ def test_a_case_has_one_name_and_one_connector(cases: list[Case]) -> None:
 # ---- a changed recording
 
 
-def others(value: Any) -> list[Any]:
-    """A field with other values: of the same type, and of another."""
-    match value:
-        case bool():
-            return [not value, str(value)]
-        case int():
-            return [value + 1, str(value), None]
-        case str():
-            return [value + "x", "x" + value, None]
-        case None:
-            return ["x", 0, ""]
-        case []:
-            return [["x"], None, {}]
-    return [[], None]
-
-
-def changed(value: Any, ways: int) -> Iterator[Any]:
-    """An answer with one field changed in so many ways, for each field; with one member or element less; or more."""
-    match value:
-        case dict() if value:
-            for name, each in value.items():
-                yield from ({**value, name: other} for other in changed(each, ways))
-                yield {other: value[other] for other in value if other != name}
-            yield {**value, "unheard": "of"}
-        case list() if value:
-            for number, each in enumerate(value):
-                yield from ([*value[:number], other, *value[number + 1 :]] for other in changed(each, ways))
-                yield value[:number] + value[number + 1 :]
-            yield [*value, "unheard of"]
-        case _:
-            yield from others(value)[:ways]
-
-
 def verdict(case: Case, ours: Leaves | None, listed: Listed, pinned: Pins) -> list[str]:
     """What a run says of one case: of one that is pinned, whether it is still that one; then of its fields."""
     if case.name in pinned and pin(case.answer) != pinned[case.name]:
@@ -219,7 +186,8 @@ def test_changing_any_one_field_of_any_recorded_answer_is_noticed(
     for case in cases:
         mine = case.leaves(ours.answers[case.connector]) if listed.replays(case.step) else None
         assert verdict(case, mine, listed, pinned) == []
-        for answer in changed(dict(case.answer), ways=1 if mine is None else 3):
+        ways = 1 if mine is None else 3
+        for answer in changed(dict(case.answer), lambda leaf, ways=ways: others(leaf)[:ways]):
             tried += 1
             if not verdict(replace(case, answer=answer), mine, listed, pinned):
                 unnoticed.append((case.name, answer))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from golden.altering import changed, others
 from golden.pinning import DIFFERENCES, is_listed, moved, of_rest, pin, pins
 from golden.rest.comparing import ABSENT, DOCUMENTATION, differences, leaves
 from golden.rest.differing import Listed, read_list
@@ -23,39 +24,9 @@ def listed() -> Listed:
     return read_list(DIFFERENCES)
 
 
-def others(value: Any) -> list[Any]:
-    """A leaf with other values: of the same type, and of another."""
-    match value:
-        case bool():
-            return [not value, str(value)]
-        case int() | float():
-            return [value + 1, str(value), None]
-        case str() if value == DOCUMENTATION:
-            return ["", None]
-        case str():
-            return [value + "x", "x" + value, None, value.swapcase() if value.swapcase() != value else 0]
-        case None:
-            return ["", 0, "null"]
-        case []:
-            return [["x"], None, {}]
-    return [[], None]
-
-
-def changed(body: Any) -> Iterator[Any]:
-    """The body with one leaf changed, for each leaf; with one member or element less; with one more."""
-    match body:
-        case dict() if body:
-            for name, value in body.items():
-                yield from ({**body, name: each} for each in changed(value))
-                yield {each: body[each] for each in body if each != name}
-            yield {**body, "unheard": "of"}
-        case list() if body:
-            for number, value in enumerate(body):
-                yield from ([*body[:number], each, *body[number + 1 :]] for each in changed(value))
-                yield body[:number] + body[number + 1 :]
-            yield [*body, "unheard of"]
-        case _:
-            yield from others(body)
+def other_leaves(leaf: Any) -> list[Any]:
+    """Of a documentation nothing is compared but that there is one."""
+    return ["", None] if leaf == DOCUMENTATION else others(leaf)
 
 
 def changed_answers(answer: Answer) -> Iterator[Answer]:
@@ -69,9 +40,9 @@ def changed_answers(answer: Answer) -> Iterator[Answer]:
     try:
         body = json.loads(answer.body)
     except ValueError:
-        yield from (replace(answer, body=each) for each in others(answer.body) if isinstance(each, str))
+        yield from (replace(answer, body=each) for each in other_leaves(answer.body) if isinstance(each, str))
     else:
-        yield from (replace(answer, body=json.dumps(each)) for each in changed(body))
+        yield from (replace(answer, body=json.dumps(each)) for each in changed(body, other_leaves))
 
 
 def parts(answer: Answer) -> Iterator[Answer]:
