@@ -111,6 +111,9 @@ def test_a_message_is_json_too_when_json_is_asked_for(something: str) -> None:
         ('{"value": "a", "headers": [["a"]]}', "line 2: headers are a list of pairs of name and value"),
         ('{"value": "a", "headers": [[1, "a"]]}', "line 2: headers are a list of pairs of name and value"),
         ('{"value": {"base64": "a"}}', "line 2: "),
+        ('{"value": 5}', "line 2: expected a text, null or {'base64': …}, not a int"),
+        ('{"value": "a", "key": {"base64": 5}}', "line 2: expected a text, null or {'base64': …}, not a dict"),
+        ('{"value": "a", "timestamp": -1}', "line 2: a timestamp is milliseconds since 1970, a whole number from 0"),
         ("no json", "line 2: "),
     ],
 )
@@ -129,3 +132,10 @@ def test_a_file_that_is_no_properties_file_is_said_to_be_none_before_a_log_is_co
     both = run("log", "compact", "--config", "bad.properties", "--bootstrap", "sqlite:log.db")
     assert both.exit_code == 2
     assert "--bootstrap and --config exclude each other" in both.stderr
+
+
+def test_offsets_are_forgotten_or_set_and_not_both(folder: Path) -> None:
+    (folder / "offsets.json").write_text("{}")
+    done = run("connectors", "offsets", "x", "--reset", "--alter", "offsets.json")
+    assert done.exit_code == 2
+    assert "--reset and --alter exclude each other" in done.stderr

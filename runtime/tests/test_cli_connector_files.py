@@ -46,3 +46,10 @@ def test_initial_offsets_are_refused_with_what_to_do_instead(tmp_path: Path):
     )
     assert "PATCH /connectors/copy/offsets while it is stopped" in str(refused.value)
     assert read_connector(written(tmp_path, initial_offsets=None)).name == "copy"
+
+
+def test_two_names_are_refused_with_both(tmp_path: Path):
+    with pytest.raises(ConfigError) as refused:
+        read_connector(written(tmp_path, config={**CONFIG, "name": "other"}))
+    said = "copy.json: the connector is called 'copy', and its config says 'other'; leave the name out of the config"
+    assert said in str(refused.value)

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from millstream.broker.embedded.producer import EmbeddedProducer
 from millstream.broker.ports import Delivered, Outgoing
+from millstream.cli import produce
 from millstream.cli.main import main
 from millstream.errors import BrokerError
 
@@ -167,4 +168,16 @@ def test_a_wrong_line_is_told_when_it_is_interrupted_behind_it(monkeypatch: pyte
     assert done.stderr == (
         "millstream: SIGTERM; line 2: there is no '=' between key and value;"
         " of 1 records handed over 1 are in 't', 0 were refused\n"
+    )
+
+
+def test_records_that_are_not_acknowledged_in_time_are_told_with_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(produce, "FLUSH_S", 0.0)
+    monkeypatch.setattr(EmbeddedProducer, "flush", lambda producer, timeout: 2)
+    monkeypatch.setattr(EmbeddedProducer, "poll", lambda producer: None)
+    done = produced(given="a\nb\n")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        "millstream: 2 records were not acknowledged within 0 s;"
+        " of 2 records handed over 0 are in 't', 0 were refused; of 2 it is not known\n"
     )

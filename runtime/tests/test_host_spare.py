@@ -1,6 +1,7 @@
 """The child ahead of the next request: when there is one, what becomes of a request that it does not take."""
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -11,7 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from millstream.host.spare import ATTEMPTS, KEPT_SECONDS, NAME, QUIET_SECONDS, READY, TAKE, TAKE_SECONDS, TAKEN, Spares
+from millstream.host.spare import (
+    ATTEMPTS,
+    KEPT_SECONDS,
+    NAME,
+    QUIET_SECONDS,
+    READY,
+    TAKE,
+    TAKE_SECONDS,
+    TAKEN,
+    Spares,
+    _request,
+)
 from millstream.lifecycle import ManualClock
 from millstream.worker.worker import Worker, WorkerSetup
 
@@ -119,6 +131,19 @@ def test_a_second_request_is_not_given_to_one_that_has_the_first(keeper):
     given = descriptors()
     assert not keeper.spares.give(2, given)
     keeper.lose(2, given)
+
+
+def test_one_without_room_for_its_descriptors_says_how_many_came():
+    ours, line = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    given = descriptors()
+    socket.send_fds(ours, [TAKE], given[:1])
+    with pytest.raises(OSError, match="the next child received 1 of the 2 descriptors of its request") as caught:
+        _request(line)
+    assert caught.value.errno == errno.EMFILE
+    for each in (ours, line):
+        each.close()
+    for descriptor in given:
+        os.close(descriptor)
 
 
 def test_a_request_outlives_a_spare_that_dies_before_it_took_it(keeper):

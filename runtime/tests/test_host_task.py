@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from millstream.errors import ConfigError
 from millstream.host import task
-from millstream.host.channel import PluginTarget, Reshare, RunTask
+from millstream.host.channel import PluginTarget, Reshare, RunTask, Surroundings
 
 
 def test_the_newest_share_of_the_topics_counts_though_it_comes_while_the_former_is_passed_on(
@@ -32,3 +33,24 @@ def test_the_newest_share_of_the_topics_counts_though_it_comes_while_the_former_
     body.run()
     listening[0].join(60)
     assert shares == [(0, 2), (0, 3)]
+
+
+STRINGS = dict.fromkeys(("key.converter", "value.converter"), "org.apache.kafka.connect.storage.StringConverter")
+
+
+@pytest.mark.parametrize(
+    ("worker", "said"),
+    [
+        (
+            {},
+            "neither the connector nor the worker names a key.converter; set it in one of them, such as",
+        ),
+        (STRINGS, "bootstrap.servers is missing; set it, such as sqlite:millstream.db"),
+    ],
+)
+def test_a_worker_that_lacks_a_setting_fails_its_task_with_it(worker: dict[str, str], said: str) -> None:
+    end: Any = SimpleNamespace()  # nothing is told
+    plugin = PluginTarget("hosted:Staying", kind="source", distribution="hosted", version="1")
+    body = task.TaskBody(RunTask("c", 0, plugin, around=Surroundings(dict(worker))), end)
+    with pytest.raises(ConfigError, match=said):
+        body.run()

@@ -159,6 +159,12 @@ def test_a_class_of_another_kind_is_refused_as_such():
         "Failed to find any class that implements Connector and which name matches JsonConverter, available connectors"
     )
     assert "'JsonConverter' is org.apache.kafka.connect.json.JsonConverter (converter 4.3.1 of dist 0.1.0)" in said
+    with pytest.raises(PluginError) as caught:
+        INVENTORY.find(Kind.CONVERTER, f"{FILE}.FileStreamSinkConnector")
+    assert str(caught.value) == (
+        f"Requested class: {FILE}.FileStreamSinkConnector does not extend Converter; it is "
+        f"{FILE}.FileStreamSinkConnector (sink 4.3.1 of dist 0.1.0)"
+    )
 
 
 def test_a_full_name_that_two_distributions_claim_denotes_neither_and_each_keeps_its_own(caplog):

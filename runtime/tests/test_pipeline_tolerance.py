@@ -2,9 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millstream.errors import DataError, MillstreamError, RetriableError, trace_of
+from millstream.errors import DataError, MillstreamError, PluginError, RetriableError, trace_of
 from millstream.lifecycle import ManualClock
+from millstream.pipeline import form
 from millstream.pipeline.tolerance import LOST, Handling, Journal, Site, Stage, Tolerance
+from millstream_api import RecordBatch
 
 SITE = Site(Stage.VALUE_CONVERTER, "some.Converter")
 
@@ -124,3 +126,24 @@ def test_what_is_no_exception_of_a_record_passes() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         journal.settle(1, SITE, RetriableError("away"), again)
+
+
+def test_a_method_that_raises_stop_iteration_has_failed_at_that_row_and_the_others_are_done() -> None:
+    def strange(record: int) -> int:
+        if record == 1:
+            raise StopIteration
+        return record
+
+    journal = Journal(handling(Tolerance(all=True)), 10)
+    assert form.each(strange, range(3), range(3), form.Retrying(journal, SITE, lambda row, _: row)) == [0, LOST, 2]
+    (event,) = journal.events
+    assert (event.row, event.skipped) == (1, True)
+    assert str(event.error) == "a method of the plugin raised StopIteration, which is no error in Python: raise another"
+
+
+def test_a_predicate_has_one_answer_a_row_or_one_for_all() -> None:
+    batch = RecordBatch("t", None, [b"a", b"b"])
+    assert form.answers(True, batch) is True
+    assert form.answers([True, False], batch) == [True, False]
+    with pytest.raises(PluginError, match="test_batch gave 1 answers for 2 rows; one bool, or one a row"):
+        form.answers([True], batch)

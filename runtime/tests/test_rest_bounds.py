@@ -66,3 +66,11 @@ def test_the_name_of_a_logger_may_be_percent_encoded(shared: Herding) -> None:
     matched = shared.rest.request("PUT", "/admin/loggers/a.b%24c", {"level": "DEBUG"})
     assert matched.json() == ["a.b$c"]
     assert shared.rest.get("/admin/loggers/a.b%24c").json()["level"] == "DEBUG"
+
+
+def test_a_scope_that_there_is_not_is_the_workers_and_is_said(
+    shared: Herding, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = shared.rest.request("PUT", "/admin/loggers/none.such?scope=everywhere", {"level": "WARN"})
+    assert answer.status_code == 200  # 204 for the cluster
+    assert "scope='everywhere' is not known; expected worker or cluster: taken as worker" in caplog.text

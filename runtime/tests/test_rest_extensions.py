@@ -81,10 +81,10 @@ class Broken(RestExtension[Any]):
         return guarding
 
 
-def ask(app: Any, path: str, **headers: str) -> httpx.Response:
+def ask(app: Any, path: str, method: str = "GET", **headers: str) -> httpx.Response:
     async def asked() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://worker") as client:
-            return await client.get(path, headers=headers)
+            return await client.request(method, path, headers=headers)
 
     return asyncio.run(asked())
 
@@ -99,7 +99,9 @@ def extensions() -> Extensions:
 def test_a_resource_stands_beside_the_api_and_behind_the_guards(extensions: Extensions) -> None:
     app = guarded(beside(create_app(None, RestSettings()), extensions), extensions)
     assert ask(app, "/audit/x").text == "/x"
-    assert ask(app, "/connectors").status_code == 503  # the herder is not there yet
+    early = ask(app, "/connectors")  # the herder is not there yet
+    assert (early.status_code, early.headers["retry-after"]) == (503, "1")
+    assert early.json()["message"] == "The worker is still starting; ask again."
     assert ask(app, "/audit/x", who="stranger").status_code == 401
 
 
@@ -176,3 +178,18 @@ def test_a_worker_whose_extension_cannot_give_its_resources_stops_in_order(
         worker.start([])
     worker.stop()
     assert caplog.messages[-1] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("settings", "method", "said"),
+    [
+        (RestSettings(topic_tracking_enable=False), "GET", "Topic tracking is disabled."),
+        (RestSettings(topic_tracking_enable=False), "PUT", "Topic tracking is disabled."),
+        (RestSettings(topic_tracking_allow_reset=False), "PUT", "Topic tracking reset is disabled."),
+    ],
+)
+def test_topics_that_are_not_tracked_are_neither_told_nor_forgotten(
+    settings: RestSettings, method: str, said: str
+) -> None:
+    answer = ask(create_app(None, settings), "/connectors/x/topics" + ("/reset" if method == "PUT" else ""), method)
+    assert (answer.status_code, answer.json()) == (403, {"error_code": 403, "message": said})

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from millstream.errors import RemoteError, WorkerError
+from millstream.errors import IllegalStateError, NotFoundError, RemoteError, WorkerError
 from millstream.identity import TargetState, TaskId
 from millstream.worker import children, logs, loop, runs, standstill
 from millstream.worker.runs import TaskRun
@@ -88,6 +88,8 @@ def test_a_child_that_can_no_longer_hear_its_worker_has_failed_by_itself(shared,
     failed = ears.until("FAILED")
     assert told in failed.trace
     assert not failed.from_outside
+    if deed == "deafen":
+        assert "the child can no longer hear its worker, and ends" in "".join(ears.lines())
     wait_until(lambda: not is_running(pid))
     assert ears.states() == ["RUNNING", "FAILED"]
 
@@ -303,6 +305,36 @@ def test_a_task_runs_pauses_and_stops_and_a_bad_offset_fails_it(shared):
     ears.wait(lambda: ears.states()[-1] == "RUNNING")
     shared.stop_tasks([TaskId("tasked", 0), TaskId("bad", 0)]).result(PATIENCE_S)
     assert ears.states() == ["RUNNING", "PAUSED", "RUNNING", "UNASSIGNED"]
+
+
+def test_a_boundary_of_transactions_that_there_is_not_fails_the_task_with_those_that_there_are(shared):
+    ears = Ears()
+    shared.start_task(task("bounded", transaction_boundary="sometimes"), ears)
+    assert (
+        "transaction.boundary is 'sometimes': expected one of poll, interval, connector" in ears.until("FAILED").trace
+    )
+    shared.stop_tasks([TaskId("bounded", 0)]).result(60)
+
+
+def test_task_configs_that_raise_are_an_answer_and_a_line_of_the_log_and_the_connector_runs_on(shared, tmp_path):
+    path = tmp_path / "full moon"
+    path.touch()
+    ears = started(shared, "moody", deed="raise-once-there", where="task_configs", path=str(path))
+    ears.until("RUNNING")
+    with pytest.raises(RemoteError, match="the moon is full"):
+        shared.task_configs("moody", 1).result(60)
+    ears.wait(lambda: "task_configs raised an error" in "".join(ears.lines()))
+    path.unlink()
+    assert len(shared.task_configs("moody", 1).result(60)) == 1
+    assert ears.states() == ["RUNNING"]
+
+
+def test_who_does_not_run_can_be_asked_for_no_task_configs(shared):
+    with pytest.raises(NotFoundError, match="connector 'nobody' does not run on this worker"):
+        shared.task_configs("nobody", 1).result(60)
+    started(shared, "over", deed="raise").until("FAILED")
+    with pytest.raises(IllegalStateError, match="connector 'over' cannot be asked: it is FAILED; restart it"):
+        shared.task_configs("over", 1).result(60)
 
 
 def test_a_task_that_ended_is_kept_neither_for_the_minute_of_its_silence_nor_for_that_of_its_stop(shared, monkeypatch):

@@ -3,6 +3,8 @@
 import os
 import threading
 
+import pytest
+
 from millstream.worker.loop import Loop
 
 
@@ -29,3 +31,22 @@ def test_who_is_forgotten_in_a_turn_is_not_called_in_it_although_ready() -> None
     for reading, writing in pipes:
         os.close(reading)
         os.close(writing)
+
+
+def test_what_is_raised_in_a_turn_is_said_and_the_next_is_done(caplog: pytest.LogCaptureFixture) -> None:
+    loop = Loop()
+    over = threading.Event()
+
+    def fails() -> None:
+        raise ValueError("the moon is full")
+
+    loop.post(fails)
+    loop.after(0.0, fails)
+    loop.after(0.01, over.set)
+    loop.start("loop under test")
+    assert over.wait(60)
+    loop.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        "the worker could not deal with what a child or a timer brought"
+    ] * 2
+    assert caplog.text.count("ValueError: the moon is full") == 2

@@ -184,3 +184,12 @@ def test_a_template_that_is_gone_is_told_nothing_and_its_end_is_left_to_others(t
     turning.pass_time(1)
     assert (refused, done) == ([], [1, 2])
     assert caplog.text == ""
+
+
+def test_what_nobody_waits_for_and_can_never_go_is_said_without_what_it_holds(turning, caplog):
+    outbox = Outbox(turning.loop, Short(1, errno.EBADF), "t")
+    outbox.put({"signal": 2})
+    turning.pass_time(0)
+    assert [record.getMessage() for record in caplog.records] == [
+        "template t could not be told of signal: [Errno 9] Bad file descriptor"
+    ]

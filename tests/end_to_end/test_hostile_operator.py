@@ -338,4 +338,6 @@ def test_a_worker_that_lost_a_thread_it_cannot_do_without_ends_and_says_why(
     assert worker.process.wait(PATIENCE_S) == 1
     said = f"CRITICAL the worker ends: {what} died of RuntimeError: this machine is broken (millstream.cli.run)"
     assert worker.log.count(said) == 1
+    unable = "connectors and tasks cannot be asked to stop: the thread that they hang on has died"
+    assert worker.log.count(unable) == (1 if owner == "Loop" else 0)
     until(lambda: not processes(worker), "its children to be gone")

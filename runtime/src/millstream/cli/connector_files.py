@@ -52,7 +52,12 @@ def _request(path: Path, given: dict[str, Any]) -> CreateConnector:
     config = {name: _text(path, name, value) for name, value in given["config"].items()}
     name = str(given.get("name") or "").strip()
     if config.setdefault("name", name) != name:
-        raise ConfigError({"name": f"{path}: the connector is called {name!r}, and its config says {config['name']!r}"})
+        raise ConfigError(
+            {
+                "name": f"{path}: the connector is called {name!r}, and its config says {config['name']!r}; "
+                "leave the name out of the config"
+            }
+        )
     state = given.get("initial_state")
     if state is not None and str(state).upper() not in INITIAL_STATES:
         expected = ", ".join(INITIAL_STATES)

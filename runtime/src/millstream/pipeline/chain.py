@@ -8,6 +8,7 @@ from typing import Any
 
 from millstream.errors import PluginError
 from millstream.pipeline.form import (
+    STOPPED,
     Retrying,
     answers,
     applied,
@@ -133,7 +134,7 @@ class Step:
         try:
             return self._checked(self._operation(record))
         except StopIteration as error:  # a first attempt's would end the loop over the rows, see `each`
-            raise RuntimeError("StopIteration left a plugin's method") from error
+            raise RuntimeError(STOPPED) from error
 
     def _each(self, operation: Callable[[Record], Any], flow: Flow, journal: Journal) -> Flow:
         """Once per record, in row order; while nothing is dropped no row is looked at in Python."""

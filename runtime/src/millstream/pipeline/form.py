@@ -8,6 +8,9 @@ from millstream.errors import PluginError
 from millstream.pipeline.tolerance import Journal, Site
 from millstream_api import Predicate, Record, RecordBatch, Transformation
 
+#: StopIteration, raised by a plugin, would end the loop over the rows
+STOPPED = "a method of the plugin raised StopIteration, which is no error in Python: raise another"
+
 
 def name_of(plugin: object) -> str:
     """module:Class of a plugin."""
@@ -56,7 +59,7 @@ def each(call: Callable[[Record], Any], rows: Sequence[int], records: Sequence[R
             out.extend(map(call, left))
             if len(out) == len(records):
                 break
-            raise RuntimeError("StopIteration left a plugin's method")
+            raise RuntimeError(STOPPED)
         except Exception as error:  # noqa: BLE001 - plugin code; the journal decides and tells
             failed = error
         row, record = rows[len(out)], records[len(out)]

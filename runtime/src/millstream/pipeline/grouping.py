@@ -10,10 +10,9 @@ from millstream_api import Origin, Record, RecordBatch
 Make = Callable[[RecordBatch], Iterable[Record]]
 
 
-def plain_records(batch: RecordBatch) -> Iterable[Record]:
-    """The rows of a batch one by one."""
-    return map(
-        Record,
+def cells(batch: RecordBatch) -> tuple[Iterable[Any], ...]:
+    """What `Record` is made of, row by row, in the order of its arguments."""
+    return (
         repeat(batch.topic, len(batch)),
         batch.values,
         repeat(batch.value_schema),
@@ -23,6 +22,11 @@ def plain_records(batch: RecordBatch) -> Iterable[Record]:
         repeat(None) if batch.timestamps is None else batch.timestamps,
         repeat(()) if batch.headers is None else batch.headers,
     )
+
+
+def plain_records(batch: RecordBatch) -> Iterable[Record]:
+    """The rows of a batch one by one."""
+    return map(Record, *cells(batch))
 
 
 def grouped(

@@ -8,7 +8,7 @@ from typing import Any, overload
 
 from millstream.broker.ports import Incoming
 from millstream.pipeline.conversion import Converters
-from millstream.pipeline.grouping import joined, numbered
+from millstream.pipeline.grouping import cells, joined, numbered
 from millstream.pipeline.reporting import Consumed
 from millstream_api import Header, Origin, Record, RecordBatch, SinkBatch, SinkRecord, Subject, TopicPartition
 
@@ -125,19 +125,7 @@ def sink_records(batch: SinkBatch) -> Callable[[RecordBatch], Iterable[Record]]:
     """What makes records of a group for transformations; their row is the poll's."""
 
     def make(group: RecordBatch) -> Iterable[Record]:
-        return map(
-            SinkRecord,
-            repeat(group.topic, len(group)),
-            group.values,
-            repeat(group.value_schema),
-            repeat(None) if group.keys is None else group.keys,
-            repeat(group.key_schema),
-            repeat(None) if group.partitions is None else group.partitions,
-            repeat(None) if group.timestamps is None else group.timestamps,
-            repeat(()) if group.headers is None else group.headers,
-            repeat(batch),
-            group.rows,
-        )
+        return map(SinkRecord, *cells(group), repeat(batch), group.rows)
 
     return make
 

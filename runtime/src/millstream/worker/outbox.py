@@ -7,7 +7,7 @@ import os
 import socket
 from array import array
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -77,7 +77,8 @@ class Outbox:
             done()
             return
         queue = self._bare if descriptors is _no_descriptors else self._carrying
-        queue.append(_Request(json.dumps(packet).encode(), descriptors, done, refused or self._complain))
+        told = refused or (lambda error: self._complain(packet, error))
+        queue.append(_Request(json.dumps(packet).encode(), descriptors, done, told))
         if self._again is None or queue is self._bare:
             self._flush()
 
@@ -152,5 +153,5 @@ class Outbox:
                 log.warning("template %s cannot be told anything now: %s; it is tried again", self._name, why)
         return now - self._short_since < SHORT_SECONDS
 
-    def _complain(self, error: OSError) -> None:
-        log.error("template %s could not be told something: %s", self._name, error)
+    def _complain(self, packet: Mapping[str, Any], error: OSError) -> None:
+        log.error("template %s could not be told of %s: %s", self._name, ", ".join(packet), error)

@@ -306,7 +306,9 @@ class ConnectorRun(Supervised):
         """Ask the connector; it is run again when it rests. Fails it when the answer does not come in time."""
         if self.is_over:
             refused: Future[Any] = Future()
-            refused.set_exception(IllegalStateError(f"connector {self.label!r} cannot be asked: it is {self.state}"))
+            refused.set_exception(
+                IllegalStateError(f"connector {self.label!r} cannot be asked: it is {self.state}; restart it")
+            )
             return refused
         answer = self._questions.put(what, arguments, timeout)
         if self.child is None:
