@@ -1,4 +1,4 @@
-"""What tests share: a worker, how long templates may take in all of them, an embedded log and its clock."""
+"""What tests share: a worker, the time that templates have in all of them, an embedded log and its clock, a bench."""
 
 import sys
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "plugins"))
 
+from task_bench import Bench
 from watching import setup
 
 from millstream.broker.embedded.log import EmbeddedBroker, open_embedded
@@ -47,3 +48,11 @@ def clock() -> ManualClock:
 def broker(path: str, clock: ManualClock) -> Iterator[EmbeddedBroker]:
     with closing(open_embedded(f"sqlite:{path}", {}, clock)) as broker:
         yield broker
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """Where tasks run.   By an indirect parameter: whether commits overlap with polls."""
+    bench = Bench(overlapped=getattr(request, "param", False))
+    yield bench
+    bench.close()

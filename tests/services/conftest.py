@@ -1,8 +1,14 @@
-"""How long a test of this folder may take: what fails it are its own deadlines, which are those of a busy machine."""
+"""How long a test of this folder may take, its own deadlines being those of a busy machine; a broker, a topic."""
 
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from millstream.broker.connect import open_broker
+from millstream.broker.ports import Broker
+from services.kafka import Kafka
 
 HERE = Path(__file__).parent
 LIMIT_S = 300
@@ -23,3 +29,15 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that are the task themselves, and call once: brokers may take as long as those of a busy machine do."""
     for name in IMPATIENCE:
         monkeypatch.setattr(f"millstream.broker.kafka.{name}", PATIENCE_S)
+
+
+@pytest.fixture
+def broker(kafka: Kafka) -> Iterator[Broker]:
+    broker = open_broker(kafka.address())
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def topic() -> str:
+    return f"rows-{uuid.uuid4().hex[:8]}"

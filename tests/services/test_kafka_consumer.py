@@ -13,7 +13,6 @@ from confluent_kafka import TopicPartition as At
 from confluent_kafka.admin import AdminClient
 from running import until
 
-from millstream.broker.connect import open_broker
 from millstream.broker.ports import (
     AdminSettings,
     Broker,
@@ -38,18 +37,6 @@ COOPERATIVE = {**ALERT, "partition.assignment.strategy": "org.apache.kafka.clien
 NEW_PROTOCOL = {"group.protocol": "consumer"}
 BY_NAME = {"eager": EAGER, "cooperative": COOPERATIVE, "new protocol": NEW_PROTOCOL}
 PROTOCOLS = pytest.mark.parametrize("protocol", BY_NAME.values(), ids=BY_NAME.keys())
-
-
-@pytest.fixture
-def broker(kafka: Kafka) -> Iterator[Broker]:
-    broker = open_broker(kafka.address())
-    yield broker
-    broker.close()
-
-
-@pytest.fixture
-def topic() -> str:
-    return new_topic()
 
 
 def new_topic() -> str:

@@ -1,118 +1,26 @@
-"""What becomes of rows on a real broker: where they go, how refused ones are found, what is said while it is away."""
+"""What becomes of rows on a real broker: where they go, when they are told, what is said while it is away."""
 
 import os
 import time
-import uuid
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AclOperation, AdminClient, NewPartitions, ResourceType
+from confluent_kafka.admin import AdminClient, NewPartitions
 from running import until
 
 from millstream.broker.connect import open_broker
 from millstream.broker.kafka import producer as kafka_producer
 from millstream.broker.kafka import rounds, sending
 from millstream.broker.kafka.flight import Flight
-from millstream.broker.ports import (
-    Admin,
-    AdminSettings,
-    Broker,
-    ConsumerSettings,
-    Delivered,
-    Incoming,
-    NewTopic,
-    Outgoing,
-    Producer,
-    ProducerSettings,
-)
-from millstream.errors import BrokerError, RecordTooLargeError, UnknownTopicError
+from millstream.broker.ports import Broker, Delivered, Outgoing, Producer, ProducerSettings
+from millstream.errors import BrokerError, UnknownTopicError
 from millstream.lifecycle import StopToken, spawn
 from millstream_api.records import TopicPartition
-from services import rights
 from services.kafka import Kafka
+from services.producing import WAIT_S, admin_of, made, numbered, producer_of, read, sent, values
 
 pytestmark = pytest.mark.usefixtures("patient")
-WAIT_S = 60.0
-Granting = Callable[..., None]
-SMALL, LARGE = 100, 5_000
-#: what is handed over leaves with the flush, all together however slow the machine is: of two batches of a round the
-#: second would be there before the rows of the first, when those are sent again (docs/reference/deviations.md)
-TOGETHER = {"linger_ms": "10000"}
-
-
-@pytest.fixture
-def broker(kafka: Kafka) -> Iterator[Broker]:
-    broker = open_broker(kafka.address())
-    yield broker
-    broker.close()
-
-
-@pytest.fixture
-def topic(broker: Broker) -> str:
-    return f"rows-{uuid.uuid4().hex[:8]}"
-
-
-@pytest.fixture
-def granted(kafka: Kafka) -> Iterator[Granting]:
-    """Gives rights on a topic to eve, who has none else, until the end of the test."""
-    admin, given = AdminClient(kafka.client()), []
-
-    def grant(topic: str, *operations: AclOperation) -> None:
-        rights.granted(admin, "eve", ResourceType.TOPIC, topic, operations)
-        given.append(topic)
-
-    yield grant
-    for topic in given:
-        rights.withdrawn(admin, ResourceType.TOPIC, topic)
-
-
-def made(broker: Broker, name: str, partitions: int = 1, **config: str) -> None:
-    settings = {key.replace("_", "."): text for key, text in config.items()}
-    assert admin_of(broker).create_topics([NewTopic(name, partitions, -1, settings)]) == {name: None}
-
-
-def admin_of(broker: Broker) -> Admin:
-    return broker.admin(AdminSettings("test"))
-
-
-def producer_of(broker: Broker, **overrides: str) -> Producer:
-    settings = {key.replace("_", "."): text for key, text in overrides.items()}
-    return broker.producer(ProducerSettings("test", overrides=settings))
-
-
-def sent(producer: Producer, *batches: Outgoing) -> list[Delivered]:
-    """All of them, and what became of each."""
-    told: dict[int, Delivered] = {}
-    for number, batch in enumerate(batches):
-        producer.send(batch, lambda delivered, number=number: told.setdefault(number, delivered))  # type: ignore[misc]
-    assert producer.flush(WAIT_S) == 0
-    producer.close(WAIT_S)
-    return [told[number] for number in range(len(batches))]
-
-
-def read(broker: Broker, topic: str, partitions: int = 1) -> list[Incoming]:
-    """Every row there is now."""
-    every = [TopicPartition(topic, number) for number in range(partitions)]
-    ends = admin_of(broker).end_offsets(every)
-    consumer = broker.consumer(ConsumerSettings("test"))
-    consumer.assign(dict.fromkeys(every, "beginning"))
-    found: list[Incoming] = []
-    deadline = time.monotonic() + WAIT_S
-    while any(consumer.position(partition) < end for partition, end in ends.items()):
-        assert time.monotonic() < deadline
-        found.extend(consumer.poll(1000, 0.5))
-    consumer.close()
-    return found
-
-
-def values(found: list[Incoming]) -> list[bytes | None]:
-    return [value for rows in found for value in rows.values]
-
-
-def numbered(count: int) -> list[bytes | None]:
-    return [b"%06d" % number + b"x" * SMALL for number in range(count)]
 
 
 def test_many_batches_come_in_order_and_each_is_told_once(broker: Broker, topic: str) -> None:
@@ -165,166 +73,6 @@ def test_a_buffer_that_is_full_waits_for_the_brokers(broker: Broker, topic: str)
     for partition in range(3):  # a key's rows keep their order
         mine = values([each for each in found if each.partition == partition])
         assert mine == sorted(mine)  # type: ignore[type-var]  # none is null
-
-
-@pytest.mark.parametrize("at", [0, 250, 499], ids=["first", "in the middle", "last"])
-def test_a_row_larger_than_its_topic_takes_is_refused_alone(broker: Broker, topic: str, at: int) -> None:
-    made(broker, topic, max_message_bytes="2000")
-    rows = numbered(500)
-    rows[at] = b"y" * LARGE
-    (told,) = sent(producer_of(broker), Outgoing(topic, rows))
-    assert list(told.failures) == [at]
-    assert isinstance(told.failures[at], RecordTooLargeError)
-    assert f"{LARGE} bytes for topic '{topic}'" in str(told.failures[at])
-    assert values(read(broker, topic)) == rows[:at] + rows[at + 1 :]
-
-
-def test_a_row_that_only_compression_makes_small_enough_is_taken(broker: Broker, topic: str) -> None:
-    made(broker, topic, max_message_bytes="2000")
-    rows: list[bytes | None] = [b"a", b"y" * LARGE, b"b"]
-    (told,) = sent(producer_of(broker, compression_type="gzip"), Outgoing(topic, rows))
-    assert told.failures == {}
-    assert values(read(broker, topic)) == rows
-
-
-def test_a_row_larger_than_a_request_may_be_names_the_setting(broker: Broker, topic: str) -> None:
-    made(broker, topic)
-    rows: list[bytes | None] = [b"a", b"y" * LARGE, b"b"]
-    (told,) = sent(producer_of(broker, max_request_size="2000"), Outgoing(topic, rows))
-    assert list(told.failures) == [1]
-    assert "producer.max.request.size" in str(told.failures[1])
-    assert values(read(broker, topic)) == [b"a", b"b"]
-
-
-def test_an_unknown_limit_is_found_out_by_sending_each_row_of_a_refused_batch_alone(
-    kafka: Kafka, topic: str, granted: Granting
-) -> None:
-    """A user who may not read the topic's settings: the brokers refuse a whole batch for one large row in it."""
-    plain = open_broker(kafka.address())
-    made(plain, topic, max_message_bytes="2000")
-    granted(topic, AclOperation.WRITE, AclOperation.DESCRIBE)
-    eve = kafka.java_client("SASL_PLAINTEXT", user="eve")
-    broker = open_broker(eve["bootstrap.servers"], {f"producer.{name}": text for name, text in eve.items()})
-    rows = numbered(60)
-    rows[27] = b"y" * LARGE
-    told = sent(producer_of(broker, **TOGETHER), Outgoing(topic, rows), Outgoing(topic, [b"later"]))
-    assert [list(one.failures) for one in told] == [[27], []]
-    assert isinstance(told[0].failures[27], RecordTooLargeError)
-    assert values(read(plain, topic)) == [*rows[:27], *rows[28:], b"later"]
-    broker.close()
-    plain.close()
-
-
-HOUR_MS = 3_600_000
-
-
-def with_one_at_fault(topic: str, fault: str) -> Outgoing:
-    """500 rows; the topic does not take the 77th."""
-    if fault == "too old":
-        now = int(time.time() * 1000)
-        return Outgoing(topic, numbered(500), timestamps=[now - 2 * HOUR_MS * (row == 77) for row in range(500)])
-    return Outgoing(topic, numbered(500), [None if row == 77 else b"k" for row in range(500)], partitions=[0] * 500)
-
-
-FAULTS = pytest.mark.parametrize(
-    ("fault", "config"),
-    [
-        ("too old", {"message_timestamp_before_max_ms": str(HOUR_MS)}),
-        ("no key in a compacted topic", {"cleanup_policy": "compact"}),
-    ],
-    ids=["timestamp", "record"],
-)
-
-
-@FAULTS
-def test_a_row_that_its_topic_does_not_take_is_left_out_alone_although_brokers_refuse_its_batch(
-    broker: Broker, topic: str, fault: str, config: dict[str, str], caplog: pytest.LogCaptureFixture
-) -> None:
-    made(broker, topic, **config)
-    producer = producer_of(broker, **TOGETHER)
-    told = sent(producer, with_one_at_fault(topic, fault), Outgoing(topic, [b"later"], [b"k"]))
-    assert [list(one.failures) for one in told] == [[77], []]
-    error = told[0].failures[77]
-    assert isinstance(error, BrokerError)
-    assert error.skippable
-    rows = numbered(500)
-    assert values(read(broker, topic)) == [*rows[:77], *rows[78:], b"later"]
-    assert "held a row that the topic does not take; each is sent again, alone" in caplog.text
-
-
-@FAULTS
-def test_in_a_transaction_no_row_is_left_out_for_another_of_its_batch(
-    broker: Broker, topic: str, fault: str, config: dict[str, str]
-) -> None:
-    made(broker, topic, **config)
-    producer = broker.producer(ProducerSettings("test", transactional_id=topic))
-    told: list[Delivered] = []
-    producer.begin()
-    producer.send(with_one_at_fault(topic, fault), told.append)
-    with pytest.raises(BrokerError):
-        producer.commit()
-    producer.abort()
-    producer.close(WAIT_S)
-    assert set(told[0].failures) >= set(range(77, 500))
-    assert not any(isinstance(error, BrokerError) and error.skippable for error in told[0].failures.values())
-    assert "another of its batch" in str(told[0].failures[77])
-    assert values(read(broker, topic)) == []
-
-
-def test_batches_become_smaller_until_a_topic_of_unknown_limit_takes_them(
-    kafka: Kafka, topic: str, granted: Granting, caplog: pytest.LogCaptureFixture
-) -> None:
-    plain = open_broker(kafka.address())
-    made(plain, topic, max_message_bytes="20000")
-    granted(topic, AclOperation.WRITE, AclOperation.DESCRIBE)
-    eve = kafka.java_client("SASL_PLAINTEXT", user="eve")
-    broker = open_broker(eve["bootstrap.servers"], {f"producer.{name}": text for name, text in eve.items()})
-    producer, told = producer_of(broker, batch_size="100000"), []
-    for _ in range(12):
-        producer.send(Outgoing(topic, numbered(500)), told.append)
-        assert producer.flush(WAIT_S) == 0
-    producer.close(WAIT_S)
-    assert [one.failures for one in told] == [{}] * 12
-    assert 1 <= caplog.text.count("each is sent again, alone") <= 3  # 53,000, 26,500, 13,250
-    assert sorted(values(read(plain, topic))) == sorted(numbered(500) * 12)  # type: ignore[type-var]  # none is null
-    broker.close()
-    plain.close()
-
-
-def test_a_missing_right_is_named_for_each_row(kafka: Kafka, topic: str, granted: Granting) -> None:
-    plain = open_broker(kafka.address())
-    made(plain, topic)
-    granted(topic, AclOperation.DESCRIBE)
-    eve = kafka.java_client("SASL_PLAINTEXT", user="eve")
-    broker = open_broker(eve["bootstrap.servers"], {f"producer.{name}": text for name, text in eve.items()})
-    producer = producer_of(broker, enable_idempotence="false")
-    (told,) = sent(producer, Outgoing(topic, [b"a", b"b"]))
-    assert sorted(told.failures) == [0, 1]
-    assert (
-        f"kafka-acls.sh --add --allow-principal User:eve --operation Write --operation Describe --topic {topic}"
-        in str(told.failures[0])
-    )
-    broker.close()
-    plain.close()
-
-
-def test_a_missing_right_to_write_idempotently_names_the_setting_that_does_without(kafka: Kafka, topic: str) -> None:
-    eve = kafka.java_client("SASL_PLAINTEXT", user="eve")
-    broker = open_broker(eve["bootstrap.servers"], {f"producer.{name}": text for name, text in eve.items()})
-    producer = producer_of(broker)
-
-    def refused() -> str:
-        try:
-            producer.poll()
-        except BrokerError as error:
-            return str(error)
-        return ""
-
-    said = until(refused, "the producer to hear that it may not", WAIT_S)
-    assert "--operation IdempotentWrite" in said
-    assert "producer.enable.idempotence=false" in said
-    producer.close(0.1)
-    broker.close()
 
 
 def test_keyless_batches_go_whole_and_in_turn(broker: Broker, topic: str) -> None:
