@@ -39,10 +39,13 @@ if "task_bench" not in sys.modules:
 pytestmark = pytest.mark.usefixtures("patient")
 WAIT_S = 60.0
 COUNT = 300
-LEAST_S = 6.0  # the broker's group.min.session.timeout.ms, and so the shortest max.poll.interval.ms
 ALERT = {"heartbeat.interval.ms": "500"}  # soon hears of others that come and go
 LATE_S = 8.0  # librdkafka looks twice a second whether max.poll.interval.ms is over
+#: the least that brokers let pass (group.min.session.timeout.ms)
 HASTY = {**ALERT, "max.poll.interval.ms": "6000", "session.timeout.ms": "6000"}
+#: for what is to stay a member on a machine that stands still for a moment
+GROUP_S = 9.0
+PATIENT = {**ALERT, "max.poll.interval.ms": str(int(GROUP_S * 1000)), "session.timeout.ms": str(int(GROUP_S * 1000))}
 RANGE = "org.apache.kafka.clients.consumer.RangeAssignor"
 COOPERATIVE = "org.apache.kafka.clients.consumer.CooperativeStickyAssignor"
 STRATEGIES = (RANGE, COOPERATIVE)
@@ -174,12 +177,12 @@ def test_a_put_that_is_retried_for_longer_than_the_group_waits_gets_the_same_row
             if not len(batch) or len(sink.taken) < 100:
                 return
             refused.append(time.monotonic())
-            if len(refused) <= 10 or refused[-1] - refused[0] < LEAST_S + 3.0:
+            if len(refused) <= 10 or refused[-1] - refused[0] < GROUP_S + 3.0:
                 if retry_in is not None:
                     sink.context.retry_in(retry_in)
                 raise RetriableError("the database is away")
 
-        running = Running(broker, topic, away, {**HASTY, "partition.assignment.strategy": strategy}).start()
+        running = Running(broker, topic, away, {**PATIENT, "partition.assignment.strategy": strategy}).start()
         until(lambda: len(refused) > 2, "the put to be retried", WAIT_S)
         filled(broker, topic, 10)  # nothing of it may come before
         task = running.task
@@ -236,14 +239,14 @@ def test_a_paused_partition_rests_while_the_other_is_read_and_goes_on_where_it_w
             if not sink.taken and len(batch):
                 sink.context.pause(TopicPartition(topic, batch.origins[0].partition))
 
-        running = Running(broker, topic, once, {**HASTY, "partition.assignment.strategy": strategy}).start()
+        running = Running(broker, topic, once, {**PATIENT, "partition.assignment.strategy": strategy}).start()
         until(lambda: running.task.taken, "the first rows", WAIT_S)
         task = running.task
         paused = TopicPartition(topic, task.taken[0][0])
         rested = task.of(paused.partition)
         began = time.monotonic()
         until(lambda: len(task.of(1 - paused.partition)) == COUNT, "the rows of the other", WAIT_S)
-        until(lambda: time.monotonic() - began > LEAST_S + 1.0, "the group to have had a reason", WAIT_S)
+        until(lambda: time.monotonic() - began > GROUP_S + 1.0, "the group to have had a reason", WAIT_S)
         assert task.of(paused.partition) == rested
         task.context.resume(paused)
         until(lambda: len(task.of(paused.partition)) == COUNT, "the rest", WAIT_S)
@@ -309,10 +312,10 @@ def test_a_put_that_is_too_slow_for_its_group_names_the_settings_and_its_rows_co
                 late.append(time.monotonic() + LATE_S)
                 released.wait(WAIT_S)
 
-        settings = {**HASTY, "partition.assignment.strategy": strategy}
-        one = Running(broker, topic, slow, settings).start()
+        assignor = {"partition.assignment.strategy": strategy}
+        one = Running(broker, topic, slow, {**HASTY, **assignor}).start()
         until(lambda: len(one.task.taken) >= 100, "the first rows", WAIT_S)
-        two = Running(broker, topic, taking, settings).start()
+        two = Running(broker, topic, taking, {**PATIENT, **assignor}).start()
         until(lambda: len(two.task.context.assignment()) == 2, "the other to have all", WAIT_S)
         until(lambda: time.monotonic() > late[0], "its own client to notice, perhaps after its group", WAIT_S)
         released.set()

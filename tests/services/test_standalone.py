@@ -124,8 +124,6 @@ def test_a_position_goes_from_the_java_worker_to_ours_and_back(kafka: Kafka, sta
     assert ours.stop() == 0
     java.restart()
     copied_by(java, 10)
-    java.instance.stop()
-    ours.start()
     payloads = [json.loads(line)["payload"] if line.startswith("{") else line for line in ours.consume(topic)]
     assert payloads == lines(0, 15).splitlines()
     assert len(read) == 10
