@@ -238,10 +238,12 @@ def test_the_client_settings_of_a_sink_are_followed(kafka: Kafka, worker: Worker
         file.write(lines(5, 1))
     until(lambda: text_of(copy) == lines(5, 1), "only what comes from now on", WAIT_S)
     admin = AdminClient(kafka.client())
-    groups = until(lambda: {each.group_id for each in admin.list_consumer_groups().result(WAIT_S).valid}, "groups")
-    assert group in groups
-    assert f"connect-{topic}-sink" in groups
-    assert f"connect-{topic}-late" not in groups
+
+    def groups() -> set[str]:
+        return {each.group_id for each in admin.list_consumer_groups().result(WAIT_S).valid}
+
+    until(lambda: {group, f"connect-{topic}-sink"} <= groups(), "both groups", WAIT_S)
+    assert f"connect-{topic}-late" not in groups()
 
 
 def test_a_source_makes_its_topics_by_its_creation_groups(kafka: Kafka, worker: WorkerProcess) -> None:
