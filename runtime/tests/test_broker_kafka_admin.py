@@ -18,6 +18,7 @@ from millstream_api.records import TopicPartition
 PARTITION = TopicPartition("t", 0)
 NEW = KafkaError(KafkaError.NOT_COORDINATOR, "not coordinator")
 GROWN = KafkaError(KafkaError.UNKNOWN_LEADER_EPOCH, "the leader's epoch is newer than mine")
+ENDED = KafkaError(KafkaError._TRANSPORT, "disconnected")
 FORBIDDEN = KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED, "no")
 
 
@@ -53,6 +54,19 @@ class Client:
         return _told(SimpleNamespace(topic_partitions=[at]))
 
 
+class Deleting:
+    def __init__(self, *errors: KafkaError) -> None:
+        self.errors = list(errors)
+        self.asked = 0
+
+    def delete_consumer_groups(self, groups: list[str]) -> Any:
+        self.asked += 1
+        return {groups[0]: _failed(self.errors.pop(0)) if self.errors else _told(None)}
+
+    def poll(self, seconds: float) -> int:
+        return 0
+
+
 def _told(answer: Any) -> "Future[Any]":
     future: Future[Any] = Future()
     future.set_result(answer)
@@ -76,6 +90,27 @@ def test_a_coordinator_that_is_new_is_asked_again() -> None:
     admin_of(client).alter_group_offsets("g", {PARTITION: 3})
     assert client.offset == 3
     assert admin_of(Client(NEW)).group_offsets("g") == {PARTITION: 7}
+
+
+def test_a_question_about_a_group_is_asked_again_when_its_connection_ends_under_it() -> None:
+    """As with a broker that is killed at that moment, and comes back."""
+    assert admin_of(Client(ENDED, ENDED)).group_offsets("g") == {PARTITION: 7}
+    client = Client(ENDED)
+    admin_of(client).alter_group_offsets("g", {PARTITION: 3})
+    assert client.offset == 3
+    deleted = Deleting(ENDED)
+    admin_of(deleted).delete_group("g")
+    assert deleted.asked == 2
+
+
+def test_a_question_about_a_group_is_asked_again_no_longer_than_the_setting_says() -> None:
+    clock = ManualClock()
+    admin = KafkaAdmin(Client(*[ENDED] * 2_000), Watch("a", "broker:9092"), 10.0, clock)  # type: ignore[arg-type]
+    admin._rest = clock  # type: ignore[assignment]  # waiting moves the clock
+    with pytest.raises(BrokerError, match=r"of group 'g': bootstrap\.servers broker:9092 cannot be reached") as caught:
+        admin.group_offsets("g")
+    assert caught.value.retriable
+    assert 10.0 <= clock.monotonic() < 11.0
 
 
 def test_a_partition_whose_leaders_change_is_asked_again_for_its_end() -> None:

@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 VISIBLE_SECONDS = 5.0
 AGAIN_SECONDS = 0.02
+CUT = NEW | {KafkaError._TRANSPORT}
+"""Of a question that a connection ended under, too: librdkafka asks again by itself only while none is there."""
 ABSENT = frozenset({KafkaError.GROUP_ID_NOT_FOUND, *UNKNOWN})
 
 
@@ -40,8 +42,11 @@ class Asking:
         self._clock = clock
         self._rest = StopToken()  # never set: to wait on
 
-    def _asked(self, doing: str, question: Callable[[], T], topic: str | None = None) -> T:
-        """Ask, again while a topic is so new that its brokers do not know it.   topic: what rights may lack for."""
+    def _asked(self, doing: str, question: Callable[[], T], topic: str | None = None, again: frozenset[int] = NEW) -> T:
+        """Ask, again while a topic is so new that its brokers do not know it.
+
+        topic: what rights may lack for.   again: answers behind which a question can be asked once more.
+        """
         deadline = self._clock.monotonic() + self._seconds
         while True:
             try:
@@ -50,7 +55,7 @@ class Asking:
                 self._client.poll(0)  # what is wrong with the connection is told there
                 self._watch.check()
                 code = error_of(error).code()
-                if code not in NEW or self._clock.monotonic() >= deadline:
+                if code not in again or self._clock.monotonic() >= deadline:
                     raise self._why(error, doing, topic) from error
             except TimeoutError as error:  # of the future: librdkafka's own limit came later still
                 self._watch.check()
@@ -188,7 +193,7 @@ class KafkaAdmin(Topics):
             return _each(next(iter(future.values())).result(self._seconds).topic_partitions)
 
         try:
-            found = self._asked(f"reading the positions of group {group!r}", ask)
+            found = self._asked(f"reading the positions of group {group!r}", ask, again=CUT)
         except UnknownTopicError:
             return {}
         return {TopicPartition(at.topic, at.partition): at.offset for at in found if at.offset >= 0}
@@ -206,7 +211,7 @@ class KafkaAdmin(Topics):
             future = self._client.alter_consumer_group_offsets([wanted])
             return _each(next(iter(future.values())).result(self._seconds).topic_partitions)
 
-        self._asked(f"setting positions of group {group!r}", ask)
+        self._asked(f"setting positions of group {group!r}", ask, again=CUT)
 
     def delete_group_offsets(self, group: str, partitions: Iterable[TopicPartition]) -> None:
         """librdkafka's binding cannot delete some: the group, which has no members, is made anew without them."""
@@ -224,7 +229,7 @@ class KafkaAdmin(Topics):
             return self._client.delete_consumer_groups([group])[group].result(self._seconds)
 
         try:
-            self._asked(f"deleting group {group!r}", ask)
+            self._asked(f"deleting group {group!r}", ask, again=CUT)
         except UnknownTopicError:
             return
 
