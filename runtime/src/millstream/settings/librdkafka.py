@@ -218,13 +218,19 @@ def translate(client: Client, given: Mapping[str, str]) -> Translation:
         elif name in UNUSED:
             found.notes[name] = UNUSED[name]
         elif name not in OWN and name not in TLS and name not in LOGIN:
-            found.notes[name] = f"Kafka's {client} has no such setting; it is not used"
+            found.notes[name] = f"Kafka's {client} has no such setting; it is not used{_meant(client, name)}"
     _secure(protocol, java, found)
     if client == "producer":
         _promise(given, found)
     elif client == "consumer":
         _fetching(found.settings)
     return found
+
+
+def _meant(client: str, name: str) -> str:
+    """`producer.override.x` is of a connector; the worker's own is `producer.x`."""
+    own = name.removeprefix("override.")
+    return "" if own == name else f": in a worker's file it is {client}.{own}"
 
 
 def _rename(client: Client, name: str, text: str, found: Translation) -> None:
