@@ -17,7 +17,7 @@ hear()
 kept = Kept()
 seen = weakref.ref(kept, lambda _: signal.raise_signal({number}))
 del kept
-threading.Event().wait(60)
+threading.Event().wait(600)
 """
 DELETED = """
 from millstream.cli.interrupts import hear
@@ -33,17 +33,15 @@ del kept
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=55)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_in_a_callback_ends_the_command_a_moment_later(number: signal.Signals) -> None:
     done = run(CALLED_BACK.format(number=int(number)))
     assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", "")
 
 
-@pytest.mark.timeout(60)
 def test_other_errors_in_callbacks_are_printed_as_ever() -> None:
     done = run(DELETED)
     assert done.returncode == 0

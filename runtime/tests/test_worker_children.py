@@ -197,11 +197,11 @@ def test_a_connector_without_start_and_monitor_rests_and_is_run_again_when_asked
 
 def test_a_connector_whose_stop_raises_when_it_goes_to_rest_goes_on_running(shared, caplog):
     ears = started(shared, "unwilling", "Resting", deed="unspeakable", where="stop")
-    shared.task_configs("unwilling", 1).result(10)
+    shared.task_configs("unwilling", 1).result(PATIENCE_S)
     wait_until(lambda: pid_of(shared, "unwilling") == 0)
     wait_until(lambda: "the connector's stop raised an error" in caplog.text)
     assert ears.states() == ["RUNNING"]
-    shared.stop_connector("unwilling").result(5)
+    shared.stop_connector("unwilling").result(PATIENCE_S)
 
 
 def test_a_connector_that_rested_and_dies_when_it_is_asked_again_has_failed(shared, tmp_path):

@@ -268,12 +268,12 @@ def test_a_connector_that_gets_no_process_in_time_has_failed_from_outside_and_sa
 def test_a_probe_that_waited_for_a_template_which_is_killed_is_asked_of_another(attentive):
     for _ in range(2):
         template = template_of(attentive, "hosted")
-        os.kill(template, signal.SIGSTOP)
+        kill(template, signal.SIGSTOP)
         answer = attentive.probe(probe("report", topic="haunted"))
-        wait_until(lambda: any(view.kind == "probe" for view in attentive.describe()), PATIENCE_S)
-        os.kill(template, signal.SIGKILL)
+        wait_until(lambda: any(view.kind == "probe" for view in attentive.describe()))
+        kill(template)
         assert answer.result(PATIENCE_S)["error_count"] >= 1
-    wait_until(lambda: not any(view.kind == "probe" for view in attentive.describe()), PATIENCE_S)
+    wait_until(lambda: not any(view.kind == "probe" for view in attentive.describe()))
 
 
 def test_starts_that_wait_for_a_template_which_the_stopped_bare_one_is_to_fork_are_said(attentive, caplog):
