@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 from producer_bench import AWAY, Cluster, producer_on, transacted
 
 from millstream.broker.ports import Outgoing
@@ -207,6 +207,27 @@ def test_a_broken_client_fails_the_producer_and_no_row_may_be_left_out_for_it(cl
     producer.close(0.0)
     assert [sorted(one.failures) for one in told] == [[0, 1]]
     assert not any(error.skippable for error in told[0].failures.values())
+
+
+def test_a_client_that_fails_while_reports_are_taken_says_what_was_being_done_and_nothing_is_lost(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producer, told = producer_on(cluster), []
+    cluster.away = True
+    producer.send(Outgoing("t", [b"a"]), told.append)
+    cluster.away = False
+
+    def fails(*_: object) -> int:
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT, "the connection is gone"))
+
+    with monkeypatch.context() as failing:
+        failing.setattr(cluster.clients[0], "poll", fails)
+        with pytest.raises(BrokerError, match="writing rows: the connection is gone") as caught:
+            producer.poll()
+    assert caught.value.retriable
+    assert producer.flush(1.0) == 0
+    assert ([one.failures for one in told], cluster.values) == ([{}], [b"a"])
+    producer.close(1.0)
 
 
 def test_reports_that_do_not_come_at_the_end_are_not_waited_for_for_ever(cluster: Cluster) -> None:
