@@ -122,6 +122,19 @@ def test_a_batch_that_is_too_large_costs_one_client_and_those_that_follow_are_ha
     assert 300 < producer._sending.line.batch_size < 700
 
 
+def test_a_topic_whose_limit_is_known_gets_no_larger_batch_of_a_client_that_is_given_less(cluster: Cluster) -> None:
+    cluster.takes = 600
+    cluster.limits = {"known": 2_000}
+    producer, told = producer_on(cluster, batch_size="5000"), []
+    rows: list[bytes | None] = [b"%099d" % number for number in range(10)]
+    producer.send(Outgoing("t", rows), told.append)
+    assert producer.flush(1.0) == 0
+    producer.send(Outgoing("known", [b"a"]), told.append)
+    assert producer.flush(1.0) == 0
+    assert [one.failures for one in told] == [{}] * 2
+    assert [client.batch_size for client in cluster.clients] == [5000, 1, 495]
+
+
 def test_a_row_as_large_as_a_batch_is_known_to_be_the_one_that_is_too_large(cluster: Cluster) -> None:
     cluster.takes = 5_000
     producer, told = producer_on(cluster, batch_size="2000"), []

@@ -51,7 +51,8 @@ class Terms:
 class Line:
     """One librdkafka producer after the other: another is made when its batches have to become smaller.
 
-    batch_size: of what may be handed to it at once for a partition; its own `batch.size` may be larger.
+    widest:     its `batch.size`.
+    batch_size: of what may be handed to it at once for a partition, which may be less.
     """
 
     def __init__(self, making: Making, settings: ProducerSettings, terms: Terms, watch: Watch) -> None:
@@ -61,7 +62,7 @@ class Line:
         self._watch = watch
         self.batch_size = terms.batch_size
         self.ready = False  # transactions are initialised
-        self._widest = self.batch_size  # `batch.size` of the client
+        self.widest = self.batch_size
         self._client: Producer | None = self._make(self.batch_size)
         self._resting: Producer | None = None  # while another one sends each row alone
 
@@ -78,7 +79,7 @@ class Line:
 
     def alone(self, size: int) -> bool:
         """Whether a row of so many bytes was a batch of its own: one as large as a batch takes no other beside it."""
-        return self._resting is not None or size >= self._widest or self._widest <= 1
+        return self._resting is not None or size >= self.widest or self.widest <= 1
 
     def release(self) -> None:
         """End the client now, not when Python finds it: alive, it asks for its topics, and makes deleted ones anew."""
@@ -87,7 +88,7 @@ class Line:
     def remake(self, batch_size: int) -> None:
         """Only while nothing is out. What it raises leaves the client as it is."""
         self._client = self._make(batch_size)
-        self.batch_size = self._widest = batch_size
+        self.batch_size = self.widest = batch_size
         self.ready = False
 
     def part(self) -> None:

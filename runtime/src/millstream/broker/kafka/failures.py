@@ -242,9 +242,8 @@ class Watch:
                 "advertised.listeners, or have a certificate made for this name "
                 f"({self.peer.setting('ssl.endpoint.identification.algorithm')}= switches the check off)"
             )
-        why = inquiry.said.partition(", verify that ssl.ca.location")[0] + (
-            told and f" ({told})"
-        )  # its own name for it
+        said = inquiry.said.partition(", verify that ssl.ca.location")[0]  # its own name for it
+        why = said + (told and f" ({told})")
         store = self.peer.setting("ssl.truststore.location")
         instead = self.peer.setting("ssl.truststore.certificates")
         return f"{why}; check {store} (or {instead}): it must hold the CA of the brokers' certificates"

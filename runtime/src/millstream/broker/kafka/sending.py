@@ -165,7 +165,8 @@ class Settling:
             if large or error.code() in OF_A_BATCH:
                 if self.line.alone(payload(pending.batch, row)):
                     if large:
-                        self._refusals.clear()  # that is why
+                        if self._resent:
+                            self._refusals.clear()  # that is why
                         pending.failures[row] = too_large(pending.batch, row, "the topic or its brokers take")
                 elif self._settings.transactional_id is None:
                     if large:
@@ -259,9 +260,9 @@ class Sending(Settling):
 
     def _fit(self, topic: Topic) -> None:
         """librdkafka never splits a batch: none may become larger than the topic takes."""
-        if topic.limit is None or self.line.batch_size <= max(topic.limit - OVERHEAD, 1):
+        if topic.limit is None or self.line.widest <= max(topic.limit - OVERHEAD, 1):
             return
-        fitting = max(topic.limit - OVERHEAD, 1)
+        fitting = min(max(topic.limit - OVERHEAD, 1), self.line.batch_size)
         if self._settings.transactional_id is not None:  # another client cannot go on in this one's transaction
             self._batch_size = min(self._batch_size, fitting)
             raise BrokerError(SMALLER, retriable=True)
