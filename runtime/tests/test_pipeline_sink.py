@@ -129,7 +129,7 @@ def test_a_decoder_that_loses_rows_is_named() -> None:
         ),
         (
             lambda data, headers: [Decoded("string", None, data)],
-            "gave the schema 'string'; it must be a Schema, such as STRING, or None",
+            "gave a str as schema; it must be a Schema, such as STRING, or None",
         ),
     ],
 )

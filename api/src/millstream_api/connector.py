@@ -96,7 +96,8 @@ class Connector(Generic[C]):
     def stop(self) -> None:
         """Called once, last: at the end, also after a `start` that failed, and to pause.
 
-        What it raises fails a connector that is to pause; it is logged of one that is to be STOPPED or has failed.
+        What it raises fails a connector that is to pause; it is logged of one that is to be STOPPED or has failed, or
+        whose process is let go.
         A connector that is to end and does not within five seconds is killed. Source: Connector.stop.
         """
 

@@ -68,4 +68,6 @@ def check_decoded(parts: Any, whose: Function) -> None:
             raise PluginError(f"{whose} gave a list with a {kind}; it must be of Decoded(schema, at, values)")
         schema: object = part.schema
         if schema is not None and not isinstance(schema, Schema):
-            raise PluginError(f"{whose} gave the schema {schema!r}; it must be a Schema, such as STRING, or None")
+            raise PluginError(
+                f"{whose} gave a {type(schema).__name__} as schema; it must be a Schema, such as STRING, or None"
+            )
