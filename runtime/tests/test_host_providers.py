@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from millstream.cli import interrupts
 from millstream.errors import ConfigError
 from millstream.host import installed
 from millstream.host.channel import RunConnector, RunProbe, RunTask, Surroundings
@@ -56,6 +57,12 @@ def test_providers_that_were_made_before_one_that_cannot_be_are_closed() -> None
 def test_the_provider_of_the_workers_own_settings_is_closed_when_they_are_resolved() -> None:
     assert worker_settings({**WORKER, "topic": VARIABLE, "none": None})["topic"] == "the topic of it"
     assert len(noting.OPENED) == 1
+    assert noting.CLOSED == noting.OPENED
+
+
+def test_a_signal_that_comes_while_the_provider_of_the_workers_own_settings_is_closed_ends_the_command() -> None:
+    with interrupts.heard(), pytest.raises(interrupts.Interrupted):
+        worker_settings({**WORKER, "config.providers.one.param.deed": "linger", "topic": VARIABLE})
     assert noting.CLOSED == noting.OPENED
 
 

@@ -1,5 +1,7 @@
 """A config provider that notes what becomes of it, in the test's process (thread isolation)."""
 
+import signal
+
 from millstream_api import Config, ConfigError, ConfigProvider, Provided, key
 
 OPENED: list["NotingProvider"] = []
@@ -7,7 +9,7 @@ CLOSED: list["NotingProvider"] = []
 
 
 class NotingConfig(Config):
-    deed: str = key("", doc="`refuse`: it cannot be made. `break`: it cannot be closed.")
+    deed: str = key("", doc="`refuse`: it cannot be made. `break`: it cannot be closed. `linger`: nor at once.")
 
 
 class NotingProvider(ConfigProvider[NotingConfig]):
@@ -26,3 +28,5 @@ class NotingProvider(ConfigProvider[NotingConfig]):
         CLOSED.append(self)
         if self.config.deed == "break":
             raise SystemExit("it does not want to be closed")
+        if self.config.deed == "linger":
+            signal.raise_signal(signal.SIGTERM)  # as from an operator who waits for that

@@ -71,10 +71,10 @@ class Places:
         self.veil.hide(resolution.given)
         return resolution
 
-    def close(self) -> None:
-        """Close the providers. What one raises is logged. Source: Utils.closeQuietly."""
+    def close(self, quietly: type[BaseException] = BaseException) -> None:
+        """Close the providers. What one raises is logged where it is of this kind. Source: Utils.closeQuietly."""
         providers, self._providers = self._providers, None
-        _close(providers or {})
+        _close(providers or {}, quietly)
 
 
 def worker_settings(raw: Settings) -> dict[str, str]:
@@ -86,7 +86,7 @@ def worker_settings(raw: Settings) -> dict[str, str]:
     try:
         return {name: value for name, value in places.worker.items() if value is not None}
     finally:
-        places.close()
+        places.close(Exception)  # a signal that comes meanwhile ends the command that this is done for
 
 
 def parsed(kind: type[Any], settings: Settings, raw: Settings | None = None) -> Any:
@@ -123,9 +123,9 @@ def _made(around: Surroundings) -> dict[str, ConfigProvider[Any]]:
     return found
 
 
-def _close(providers: Mapping[str, ConfigProvider[Any]]) -> None:
+def _close(providers: Mapping[str, ConfigProvider[Any]], quietly: type[BaseException] = BaseException) -> None:
     for name, provider in providers.items():
         try:
             provider.close()
-        except BaseException:
+        except quietly:
             log.exception("the config provider %r raised an error when it was closed", name)
