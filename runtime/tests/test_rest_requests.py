@@ -108,6 +108,9 @@ def test_settings_in_the_form_of_a_creation_are_told_to_be_unwrapped() -> None:
         bodies.settings(read(b'{"name": "x", "config": {"a": "b"}}'))
     assert refused.value.status == 400
     assert refused.value.message.endswith('the settings stand in the body itself, without "config" around them')
+    with pytest.raises(RestError) as refused:
+        bodies.create_request(read(b'{"name": "x", "config": {"config": {"a": "b"}}}'))
+    assert refused.value.message.endswith('the settings stand in "config" itself, without "config" around them')
 
 
 def test_an_initial_state_may_be_written_in_any_case() -> None:

@@ -15,6 +15,7 @@ from millstream.rest.errors import RestError
 from millstream.rest.json import Number, UnreadableError, native, read
 
 Config = dict[str, str | None]
+BODY = "The body"
 
 
 async def body_of(request: Request, expected: str) -> Any:
@@ -54,14 +55,13 @@ def _initial_offsets(given: Any) -> Offsets | None:
     return None if given is None else _pairs(given, "initial_offsets")
 
 
-def settings(body: Any, what: str = "The body") -> Config:
+def settings(body: Any, what: str = BODY) -> Config:
     """Read a map of settings: scalars become text, null stays."""
     fields = _object(body, "an object of settings", None, what)
     if isinstance(fields.get("config"), dict):
-        around = 'the settings stand in the body itself, without "config" around them'
-        raise RestError(
-            400, f'Cannot deserialize value of type String: "config" is an object; expected a text: {around}'
-        )
+        problem = 'Cannot deserialize value of type String: "config" is an object; expected a text'
+        where = "in the body" if what == BODY else f"in {what}"
+        raise RestError(400, f'{problem}: the settings stand {where} itself, without "config" around them')
     return {name: _text(value, name) for name, value in fields.items()}
 
 
@@ -112,7 +112,7 @@ def level(body: Any) -> str:
     return given
 
 
-def _object(body: Any, expected: str, known: set[str] | None, what: str = "The body", hint: str = "") -> dict[str, Any]:
+def _object(body: Any, expected: str, known: set[str] | None, what: str = BODY, hint: str = "") -> dict[str, Any]:
     if not isinstance(body, dict):
         raise RestError(400, f"Cannot deserialize value: {what} is {_kind(body)}; expected {expected}")
     for name in body:
