@@ -434,7 +434,8 @@ class ProbeRun:
 
     def ended(self, ending: Ending) -> None:
         self._lookout.over()
-        if ending.from_outside and not self._lived and self._others and not self._answer.done():
+        is_anothers = ending.from_outside and not self._lived and not self.child.is_killed
+        if is_anothers and self._others and not self._answer.done():
             self._others -= 1
             try:
                 self.child = Child(self._facilities.loop, self._request, self)
