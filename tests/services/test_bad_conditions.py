@@ -167,7 +167,7 @@ def test_a_line_that_is_too_large_among_small_ones(kafka: Kafka, worker: WorkerP
     worker.create(sink, **{"connector.class": SINK, "file": str(copy), "topics": topic})
     if tolerance == "all":
         until(lambda: text_of(copy) == lines(0, 200), "all lines but the large one", WAIT_S)
-        assert worker.states(source) == ["RUNNING", "RUNNING"]
+        until(lambda: worker.states(source) == ["RUNNING", "RUNNING"], "its state to be told", WAIT_S)
         size = len(original.read_text())
         until(lambda: [each["offset"] for each in worker.offsets(source)] == [{"position": size}], "the position")
     else:
@@ -205,7 +205,7 @@ def test_topics_that_the_brokers_will_not_make(strict_kafka: Kafka, tmp_path: Pa
         assert f"topic '{topic}' does not exist" in trace
         assert "topic.creation.default.partitions" in trace
         until(lambda: f"topic '{topic}' does not exist; it is waited for" in worker.log, "the sink to say it", WAIT_S)
-        assert worker.states(f"{topic}-sink") == ["RUNNING", "RUNNING"]
+        until(lambda: worker.states(f"{topic}-sink") == ["RUNNING", "RUNNING"], "the sink to run", WAIT_S)
         make(topic)
         assert worker.call("POST", f"/connectors/{topic}-source/tasks/0/restart").status == 204
         until(lambda: text_of(copy) == lines(0, 3), "the copy, once the topic is there", WAIT_S)
