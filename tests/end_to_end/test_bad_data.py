@@ -317,8 +317,10 @@ def test_a_full_disk_of_the_log_is_waited_for_and_nothing_is_lost(worker: Worker
     worker.start()
     these = Connectors(worker, "full")
     text = "".join(f"{number:08d} {'x' * 90}\n" for number in range(100_000))
-    these.original.write_text(text)
+    these.original.touch()
     source, sink = these.source(), these.sink()
+    until(lambda: worker.states(source) == worker.states(sink) == ["RUNNING", "RUNNING"], "both to run")
+    these.original.write_text(text)  # not before: a status finds no room on a full disk
     these.said("the disk is full", f"[{source}|task-0]")
     stands_still(worker, source)
     errors = these.lines(" ERROR ", f"[{source}|task-0]")
