@@ -7,7 +7,7 @@ import pytest
 
 from millstream.broker.embedded.log import open_embedded
 from millstream.broker.ports import AdminSettings, ConsumerSettings, NewTopic, ProducerSettings
-from millstream.errors import LAST_LINES
+from millstream.errors import LAST_LINES, headline_of
 from millstream.herder.states import States, Told
 from millstream.identity import State, Status, TaskId
 from millstream.lifecycle import SystemClock
@@ -42,6 +42,18 @@ def test_each_change_of_a_state_is_told_once(states: States, caplog: pytest.LogC
         states.tell(TASK, Told(State.RUNNING, "1"))
         states.tell(TASK, Told(State.PAUSED, "1"))
     assert caplog.messages == ["[orders|worker] RUNNING", "[orders|task-0] RUNNING", "[orders|task-0] PAUSED"]
+
+
+@pytest.mark.parametrize("rest", ["", f"\n{LAST_LINES}\n\tabc", "\n\tat x.py:1 in f"])
+def test_what_the_worker_does_about_a_failure_is_in_the_status_where_its_headline_has_it(
+    states: States, caplog: pytest.LogCaptureFixture, rest: str
+) -> None:
+    states.tell(TASK, Told(State.FAILED, "1", f"a.B: killed{rest}", "Started again in 2 s"))
+    status = states.get(TASK)
+    assert status is not None
+    assert status.trace == f"a.B: killed\nStarted again in 2 s.{rest}"
+    assert headline_of(status.trace) == "a.B: killed; Started again in 2 s."
+    assert caplog.messages == ["[orders|task-0] FAILED: a.B: killed. Started again in 2 s"]
 
 
 def test_a_failure_is_one_line_with_its_causes_and_what_to_do_and_without_frames(

@@ -32,6 +32,14 @@ class Told:
     trace: str | None = None
     next_step: str | None = None
 
+    @property
+    def shown_trace(self) -> str | None:
+        """With the next step below its headline: behind frames and output it would look like one of their lines."""
+        if not self.trace or not self.next_step:
+            return self.trace
+        headline, newline, rest = self.trace.partition("\n")
+        return f"{headline}\n{self.next_step}.{newline}{rest}"
+
 
 class States:
     """Used by the herder's thread alone."""
@@ -63,8 +71,7 @@ class States:
 
     def tell(self, subject: Subject, told: Told) -> None:
         """Write down a state that this worker saw."""
-        trace = f"{told.trace}\n{told.next_step}." if told.trace and told.next_step else told.trace
-        status = Status(told.state, self._worker_id, trace, 0, told.version)
+        status = Status(told.state, self._worker_id, told.shown_trace, 0, told.version)
         if self._said.get(subject) is not told.state or told.state is State.FAILED:  # each failure is news
             self._said[subject] = told.state
             _log_change(subject, told)
