@@ -19,12 +19,15 @@ from pipeline_bench import (
 )
 
 from millstream.errors import DataError, MillstreamError, PluginError, RetriableError, trace_of
+from millstream.pipeline.chain import Chain, Link
 from millstream.pipeline.conversion import Converters
 from millstream.pipeline.ledger import split
+from millstream.pipeline.poll import SourcePipeline
 from millstream.pipeline.tolerance import Tolerance
 from millstream_api import (
     Config,
     Header,
+    Predicate,
     RecordBatch,
     Schema,
     SourceBatch,
@@ -312,9 +315,42 @@ def test_an_encoder_that_is_right_for_one_row_alone_is_told_of_once(caplog: pyte
     )
 
 
-def test_a_record_made_in_the_order_of_java_is_told_ours() -> None:
+class Silent(Predicate[Any]):
+    """Its record form does what its batch form, which lacks a return, should."""
+
+    def test(self, record: Any) -> bool:
+        return bool(record.value == "a")
+
+    def test_batch(self, batch: RecordBatch) -> Any:
+        [value == "a" for value in batch.values]
+
+
+@pytest.mark.parametrize("transformation", [Calling(lambda record: None), CallingBatches(lambda rows: [])])
+def test_a_predicate_that_answers_nothing_for_columns_is_told_of_once_by_its_name(
+    caplog: pytest.LogCaptureFixture, transformation: Transformation[Any]
+) -> None:
+    parts = Parts()
+    links = Chain([Link(transformation, Silent(Config()))])
+    pipeline = SourcePipeline(links, parts.converters, parts.handling, parts.reporting)
+    for _ in range(2):
+        (part,) = pipeline.slices([batch(["a", "b"])])
+        assert values(part) == {"lines": [b"b"]}
+    (warning,) = caplog.records
+    assert "Silent gave a NoneType; it must give one bool, or one a row. Rows go one by one" in warning.getMessage()
+
+
+@pytest.mark.parametrize(
+    "polled",
+    [
+        [SourceRecord({"file": "a"}, {"line": 1}, "lines", "text")],  # type: ignore[arg-type]  # that is it
+        [SourceRecord({"file": name}, {"line": 1}, "lines", "text") for name in "ab"],  # type: ignore[arg-type]  # too
+        [batch(["a"], topic={"file": name}) for name in "ab"],
+    ],
+    ids=["a record", "of several partitions", "columns"],
+)
+def test_a_record_made_in_the_order_of_java_is_told_ours(polled: Any) -> None:
     with pytest.raises(PluginError) as refused:
-        slices([SourceRecord({"file": "a"}, {"line": 1}, "lines", "text")])  # type: ignore[arg-type]  # that is it
+        slices(polled)
     assert str(refused.value) == (
         "the topic of a record is a dict; it must be a text. SourceRecord takes topic, value, source_partition,"
         " source_offset, in this order"

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +8,7 @@ from millstream.errors import DataError, MillstreamError, PluginError, Retriable
 from millstream.lifecycle import ManualClock
 from millstream.pipeline import form
 from millstream.pipeline.tolerance import LOST, Handling, Journal, Site, Stage, Tolerance
-from millstream_api import RecordBatch
+from millstream_api import Config, Predicate, RecordBatch
 
 SITE = Site(Stage.VALUE_CONVERTER, "some.Converter")
 
@@ -142,8 +144,17 @@ def test_a_method_that_raises_stop_iteration_has_failed_at_that_row_and_the_othe
 
 
 def test_a_predicate_has_one_answer_a_row_or_one_for_all() -> None:
+    class Answering(Predicate[Config]):
+        def __init__(self, said: Any) -> None:
+            self.said = said
+
+        def test_batch(self, batch: RecordBatch) -> Any:
+            return self.said
+
     batch = RecordBatch("t", None, [b"a", b"b"])
-    assert form.answers(True, batch) is True
-    assert form.answers([True, False], batch) == [True, False]
-    with pytest.raises(PluginError, match="test_batch gave 1 answers for 2 rows; one bool, or one a row"):
-        form.answers([True], batch)
+    assert form.answers(Answering(True), batch) is True
+    assert form.answers(Answering([True, False]), batch) == [True, False]
+    with pytest.raises(PluginError, match="Answering gave 1 answers for 2 rows; it must give one bool, or one a row"):
+        form.answers(Answering([True]), batch)
+    with pytest.raises(PluginError, match="Answering gave a NoneType; it must give one bool, or one a row"):
+        form.answers(Answering(None), batch)

@@ -153,6 +153,16 @@ def test_an_unknown_setting_that_belongs_elsewhere_is_said_to(setting, meant):
     assert unknown_settings({**LEAST, setting: "x"}) == {setting: meant}
 
 
+@pytest.mark.parametrize("listeners", ["listeners", "admin.listeners"])
+def test_tls_settings_that_a_listener_has_are_not_said_to_change_nothing(listeners, caplog):
+    settings = {**LEAST, listeners: "https://127.0.0.1:0", "ssl.keystore.location": "a.pem", "sasl.mechanism": "PLAIN"}
+    with caplog.at_level(logging.INFO):
+        worker_config(settings)
+    assert [record.getMessage() for record in caplog.records] == [
+        "these settings are for clients of Kafka, and change nothing on the embedded log: sasl.mechanism"
+    ]
+
+
 def test_a_complete_worker_file_of_java_is_read_with_a_line_for_each_thing_not_followed(caplog):
     settings = {
         **LEAST,

@@ -42,7 +42,7 @@ def connect_distributed() -> None:
 def _files() -> list[Path]:
     """The arguments that are no options; those are for the scripts around a JVM, and who gave one is told."""
     files = [Path(each) for each in sys.argv[1:] if not each.startswith("-")]
-    options = [each for each in sys.argv[1:] if each.startswith("-")]
+    options = [each.partition("=")[0] for each in sys.argv[1:] if each.startswith("-")]  # -D… may have a password
     if files and options:
         told = "not followed, as there is no JVM; the worker stays in the foreground"
         sys.stderr.write(f"millstream: {' '.join(options)}: {told}\n")

@@ -24,6 +24,7 @@ def list_(kind: str | None, as_json: bool) -> None:
     found = discover()
     rows = found.of(*(Kind if kind is None else [Kind(kind)]))
     failures = {name: f"{type(error).__name__}: {error}" for name, error in found.failures.items()}
+    failures |= {name: clash(claimants) for name, claimants in found.refused.items()}
     if as_json:
         listed = [
             {
@@ -46,7 +47,6 @@ def list_(kind: str | None, as_json: bool) -> None:
         )
         for row in rows
     ]
-    failures |= {name: clash(claimants) for name, claimants in found.refused.items()}
     print_table(["type", "class", "version", "distribution"], cells)
     if failures:
         say("")

@@ -74,15 +74,15 @@ class Step:
         own_apply = type(link.transformation).apply is not Transformation.apply
         self._apply = link.transformation.apply if own_apply or self._apply_batch is None else self._apply_to_one
         predicate = link.predicate
-        self._test_batch = predicate.test_batch if predicate is not None and has_batch_form(predicate) else None
+        self._asked_whole = predicate if predicate is not None and has_batch_form(predicate) else None
         self._test: Callable[[Record], Any] | None = None
         if predicate is not None:
             own_test = type(predicate).test is not Predicate.test
-            self._test = predicate.test if own_test or self._test_batch is None else self._test_of_one
+            self._test = predicate.test if own_test or self._asked_whole is None else self._test_of_one
         self._broken = BrokenPromise()
 
     def run(self, flow: Flow, journal: Journal) -> Flow:
-        if self._apply_batch is None or (self._test is not None and self._test_batch is None):
+        if self._apply_batch is None or (self._test is not None and self._asked_whole is None):
             return self._run_records(flow, journal)
         out: list[RecordBatch] = []
         for group in flow.groups():
@@ -101,22 +101,24 @@ class Step:
     def _optimistic(self, group: RecordBatch) -> list[RecordBatch]:
         """A group through batch forms alone."""
         assert self._apply_batch is not None
-        if self._test_batch is None:
+        if self._asked_whole is None:
             return applied(self._apply_batch, group)
-        chosen, spared = split(group, answers(self._test_batch(group), group), self._link.negate)
+        chosen, spared = split(group, answers(self._asked_whole, group), self._link.negate)
         done = applied(self._apply_batch, chosen) if len(chosen) else []
         return [*done, spared] if len(spared) else done
 
     def _run_records(self, flow: Flow, journal: Journal) -> Flow:
-        if self._test_batch is None:
+        if self._asked_whole is None:
             return self._each(self._apply if self._test is None else self._operation, flow, journal)
         spared: list[RecordBatch] = []
         chosen: list[RecordBatch] = []
         operation = self._apply
         for group in flow.groups():
             try:
-                some, others = split(group, answers(self._test_batch(group), group), self._link.negate)
-            except Exception:  # noqa: BLE001 - plugin code; the predicate is asked again, row by row, below
+                some, others = split(group, answers(self._asked_whole, group), self._link.negate)
+            except Exception as error:  # noqa: BLE001 - plugin code; the predicate is asked again, row by row, below
+                if isinstance(error, PluginError):
+                    self._broken.tell(f"{self.site.class_name}: {error}")
                 some, others, operation = group, group.take(()), self._operation
             chosen.append(some)
             spared.append(others)
@@ -186,7 +188,7 @@ class Step:
         )
 
     def _test_of_one(self, record: Record) -> bool:
-        assert self._test_batch is not None
+        assert self._asked_whole is not None
         batch = one_row(record)
-        said = answers(self._test_batch(batch), batch)
+        said = answers(self._asked_whole, batch)
         return said if isinstance(said, bool) else bool(said[0])

@@ -103,12 +103,17 @@ def applied(form: Callable[[RecordBatch], Sequence[RecordBatch]], batch: RecordB
     return out
 
 
-def answers(said: bool | Sequence[bool], batch: RecordBatch) -> bool | Sequence[bool]:
-    """Check what a predicate's batch form said."""
+def answers(predicate: Predicate[Any], batch: RecordBatch) -> bool | Sequence[bool]:
+    """Ask a predicate's batch form, and check what it says."""
+    said: bool | Sequence[bool] = predicate.test_batch(batch)
     if isinstance(said, bool):
         return said
+    if not hasattr(said, "__len__"):
+        whose = f"test_batch of {name_of(predicate)} gave a {type(said).__name__}"
+        raise PluginError(f"{whose}; it must give one bool, or one a row")
     if len(said) != len(batch):
-        raise PluginError(f"test_batch gave {len(said)} answers for {len(batch)} rows; one bool, or one a row")
+        whose = f"test_batch of {name_of(predicate)} gave {len(said)} answers for {len(batch)} rows"
+        raise PluginError(f"{whose}; it must give one bool, or one a row")
     return said
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, repeat
 from typing import Any
 
+from millstream.pipeline.promises import check_topics
 from millstream_api import Origin, Record, RecordBatch
 
 Make = Callable[[RecordBatch], Iterable[Record]]
@@ -41,8 +42,12 @@ def grouped(
     if _uniform(topics) and _uniform(value_schemas) and _uniform(key_schemas):
         return [_columns(records, rows, origins)]
     found: dict[Any, list[int]] = {}
-    for at, name in enumerate(zip(topics, map(id, key_schemas), map(id, value_schemas), strict=True)):
-        found.setdefault(name, []).append(at)
+    try:
+        for at, name in enumerate(zip(topics, map(id, key_schemas), map(id, value_schemas), strict=True)):
+            found.setdefault(name, []).append(at)
+    except TypeError:  # no name of a topic, such as a dict
+        check_topics(topics)
+        raise
     return [
         _columns(list(map(records.__getitem__, at)), list(map(rows.__getitem__, at)), origins) for at in found.values()
     ]
@@ -79,8 +84,12 @@ def merged(groups: Sequence[RecordBatch]) -> list[RecordBatch]:
     if len(groups) < 2:
         return list(groups)
     found: dict[Any, list[RecordBatch]] = {}
-    for group in groups:
-        found.setdefault((group.topic, id(group.key_schema), id(group.value_schema)), []).append(group)
+    try:
+        for group in groups:
+            found.setdefault((group.topic, id(group.key_schema), id(group.value_schema)), []).append(group)
+    except TypeError:
+        check_topics(group.topic for group in groups)
+        raise
     return [joined(alike) for alike in found.values()]
 
 

@@ -1,7 +1,7 @@
 """What plugins promised to give, looked at once a call: without a word on what is wrong their authors would guess."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from millstream.errors import PluginError
@@ -38,6 +38,12 @@ def check_topic(topic: object) -> None:
     if not isinstance(topic, str):
         order = "SourceRecord takes topic, value, source_partition, source_offset, in this order"
         raise PluginError(f"the topic of a record is a {type(topic).__name__}; it must be a text. {order}")
+
+
+def check_topics(topics: Iterable[object]) -> None:
+    """Raise PluginError if one of them is no name."""
+    for topic in topics:
+        check_topic(topic)
 
 
 def check_function(made: object, whose: Function) -> None:

@@ -93,11 +93,17 @@ def _tell(settings: Mapping[str, str | None], embedded: bool) -> None:
         )
     standalone = {one.name for one in StandaloneConfig.definitions()}
     client = {one.name for one in client_definitions("admin")} - standalone
-    if embedded and (idle := [name for name in settings if name in client]):
+    served = {name for name in client if name.startswith("ssl.") and _has_tls(settings)}  # the listeners have them
+    if embedded and (idle := [name for name in settings if name in client - served]):
         log.info("these settings are for clients of Kafka, and change nothing on the embedded log: %s", ", ".join(idle))
     distributed = {one.name for one in DistributedConfig.definitions()} - standalone - client
     if elsewhere := [name for name in settings if name in distributed]:
         log.info("these settings are for distributed mode, and change nothing in standalone: %s", ", ".join(elsewhere))
+
+
+def _has_tls(settings: Mapping[str, str | None]) -> bool:
+    """Whether a listener of the REST API is https."""
+    return any("https:" in (settings.get(name) or "").lower() for name in ("listeners", "admin.listeners"))
 
 
 def bootstrap_of(settings: Mapping[str, str | None], folder: Path | None = None) -> str:
