@@ -122,6 +122,35 @@ def test_a_batch_that_is_too_large_costs_one_client_and_those_that_follow_are_ha
     assert 300 < producer._sending.line.batch_size < 700
 
 
+def test_batches_of_rows_of_very_different_lengths_become_no_smaller_than_half_of_what_a_topic_takes(
+    cluster: Cluster,
+) -> None:
+    """Large ones first: as many rows as fit by their mean are more than the topic takes, however few they are."""
+    cluster.takes = 20_000
+    producer, told = producer_on(cluster, batch_size="100000"), []
+    rows: list[bytes | None] = [*(b"%05000d" % row for row in range(10)), *(b"%010d" % row for row in range(490))]
+    for _ in range(12):
+        producer.send(Outgoing("t", rows), told.append)
+        assert producer.flush(60.0) == 0
+    assert [one.failures for one in told] == [{}] * 12
+    assert cluster.values == rows * 12
+    assert producer._sending.line.batch_size >= 10_000
+    assert [client.batch_size for client in cluster.clients] == [100_000, 1, 1]
+
+
+@pytest.mark.parametrize("keys", [None, [b"k"] * 500], ids=["without keys", "with keys"])
+def test_rows_behind_those_of_a_refused_batch_stay_behind_them_however_long_the_first_ones_are(
+    cluster: Cluster, keys: list[bytes | None] | None
+) -> None:
+    """As many as fit by their mean would be several batches, of which a later one is written before the first again."""
+    producer, told = producer_on(cluster, batch_size="2000"), []
+    rows: list[bytes | None] = [b"x", *(b"%0500d" % row for row in range(20)), *(b"%05d" % row for row in range(479))]
+    producer.send(Outgoing("t", rows, keys, partitions=[0] * 500), told.append)
+    assert producer.flush(60.0) == 0
+    assert [list(one.failures) for one in told] == [[0]]
+    assert cluster.values == rows[1:]
+
+
 def test_a_topic_whose_limit_is_known_gets_no_larger_batch_of_a_client_that_is_given_less(cluster: Cluster) -> None:
     cluster.takes = 600
     cluster.limits = {"known": 2_000}

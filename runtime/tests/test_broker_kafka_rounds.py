@@ -30,6 +30,20 @@ def test_a_row_larger_than_a_batch_goes_alone() -> None:
     assert room.take(large, 10_000) == 0
 
 
+def test_of_rows_that_are_longer_than_the_mean_no_more_go_out_than_a_batch_takes() -> None:
+    rows: list[bytes | None] = [b"-" * 964] * 20 + [None, b""] * 240
+    uneven = Pending(Outgoing("t", rows, [b"key" * 12] * 500), lambda _: None, 20 * 964 + 500 * 36, lane=("t", 0))
+    room = Room()
+    assert room.take(pending(10, 100), 10_000) == 10
+    assert room.take(uneven, 10_000) == 8  # of 1,036 bytes
+    assert room.take(uneven, 10_000) == 0
+    room.clear()
+    uneven.handed = 15
+    taken = room.take(uneven, 10_000)
+    assert 5 * 1036 + (taken - 5) * 72 <= 10_000
+    assert taken >= 60
+
+
 def test_each_partition_has_a_batch_of_its_own() -> None:
     room = Room()
     assert room.take(pending(200, 100, ("t", 0)), 10_000) == 100

@@ -177,6 +177,13 @@ def size_of(batch: Outgoing) -> int:
     return size
 
 
+def part_size(batch: Outgoing, start: int, stop: int) -> int:
+    """As `size_of`, of some of its rows."""
+    if batch.headers is not None:
+        return sum(payload(batch, row) for row in range(start, stop))
+    return _bytes(batch.values[start:stop]) + (0 if batch.keys is None else _bytes(batch.keys[start:stop]))
+
+
 def payload(batch: Outgoing, row: int) -> int:
     """Bytes of one row."""
     size = len(batch.values[row] or b"")

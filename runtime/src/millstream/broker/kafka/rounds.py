@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from millstream.broker.kafka.flight import BY_KEY, Flight, Lane, Pending
+from millstream.broker.kafka.handing import part_size
 from millstream.errors import message_of
 from millstream.lifecycle import Clock, Spawned, StopToken, spawn
 
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 QUICK_SECONDS = 0.025  # beside linger.ms: an answer for which it may be burned
 MOST_ROWS = 10_000  # librdkafka's batch.num.messages
 ROW_OVERHEAD = 36  # rd_kafka_msg_wire_size: RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD
+ROUNDING = 1e-9  # of shares
 OPEN_SHARE = 0.8  # of linger.ms, for which librdkafka waits for more
 LEAST_ROWS = 2_500  # of those that waited: 1.4 ms of a processor, which may take long where others want it, too
 LEAST_SECONDS = 0.001
@@ -42,8 +44,11 @@ class Room:
         share = _share(pending, batch_bytes)
         free = 1.0 - self._of(pending.lane)
         fit = max(int(free / share), 1 if free == 1.0 else 0)
-        rows = min(len(pending.batch.values) - pending.handed, fit)
-        self._taken[pending.lane] += rows * share
+        every = len(pending.batch.values)
+        rows, taken = min(every - pending.handed, fit), 0.0
+        if 0 < rows < every:
+            rows, taken = _part(pending, rows, batch_bytes, free)
+        self._taken[pending.lane] += max(rows * share, taken)
         return rows
 
     def clear(self) -> None:
@@ -66,6 +71,16 @@ def _share(pending: Pending, batch_bytes: int) -> float:
     """Of a batch that one of its rows takes."""
     row = pending.size / max(len(pending.batch.values), 1) + ROW_OVERHEAD
     return max(1 / MOST_ROWS, row / batch_bytes) * min(1.0, 2 / pending.spread)
+
+
+def _part(pending: Pending, rows: int, batch_bytes: int, free: float) -> tuple[int, float]:
+    """How many of its next rows are no more than what is free, and what they take: they may be longer than the mean."""
+    start, scale, least = pending.handed, min(1.0, 2 / pending.spread) / batch_bytes, 1 if free == 1.0 else 0
+    while True:
+        taken = (part_size(pending.batch, start, start + rows) + rows * ROW_OVERHEAD) * scale
+        if rows <= least or taken <= free + ROUNDING:
+            return rows, taken
+        rows = max(min(int(rows * free / taken), rows - 1), least)
 
 
 class Rounds:
