@@ -181,7 +181,9 @@ def test_a_full_name_that_two_distributions_claim_denotes_neither_and_each_keeps
     assert inventory.find_connector("b:Jdbc2") is second
     with pytest.raises(PluginError) as caught:
         inventory.find_connector("io.confluent.connect.jdbc.JdbcSourceConnector")
-    assert "is claimed by a:Jdbc and b:Jdbc2: use one of these names" in str(caught.value)
+    assert str(caught.value).endswith(
+        "; 'io.confluent.connect.jdbc.JdbcSourceConnector' is claimed by a:Jdbc and b:Jdbc2: use one of these names"
+    )
 
 
 def said_of(distribution):
@@ -220,6 +222,13 @@ def test_a_name_that_is_nearly_one_of_those_there_are_is_asked_about(kind, wante
     with pytest.raises(PluginError) as caught:
         INVENTORY.find(kind, wanted)
     assert str(caught.value).endswith(f"; did you mean {meant}?")
+
+
+def test_nobody_is_sent_for_a_distribution_that_is_installed():
+    ours = plugin(Kind.SOURCE, "millstream_file.source:FileStreamSource", dist="millstream-file")
+    with pytest.raises(PluginError) as caught:
+        Inventory((ours,)).find_connector("millstream_file:FileStreamSource")
+    assert str(caught.value).endswith("; did you mean millstream_file.source:FileStreamSource?")
 
 
 def test_a_name_that_may_be_of_a_java_class_is_said_to_need_a_plugin():

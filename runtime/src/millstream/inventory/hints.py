@@ -1,5 +1,7 @@
 """Which first-party distribution has, or is to have, a class that is not here. Names only; nothing is imported."""
 
+from collections.abc import Container
+
 CONNECT = "org.apache.kafka.connect"
 
 FIRST_PARTY: dict[str, tuple[str, ...]] = {
@@ -32,11 +34,16 @@ BUILT = frozenset({"millstream-file", "millstream-json"})
 """Those that there are. The others are planned: nobody shall look for them at a package index."""
 
 
-def hint(name: str) -> str:
+def hint(name: str, installed: Container[str] = ()) -> str:
     """Give `; DISTRIBUTION has it: pip install DISTRIBUTION`, or that it is not built yet, or nothing, for a class name
-    or short name."""
+    or short name.
+
+    installed: distributions that are here, and do not have it under this name.
+    """
     wanted = name.strip()
     for distribution, classes in FIRST_PARTY.items():
+        if distribution in installed:
+            continue
         module = distribution.replace("-", "_")
         if wanted.partition(":")[0].partition(".")[0] == module and ":" in wanted:
             return _sentence(distribution)

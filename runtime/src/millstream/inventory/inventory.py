@@ -106,9 +106,13 @@ class Inventory:
     def absent(self, name: str, *kinds: Kind) -> str:
         """Say, to be put behind a sentence, what a name that denotes nothing is nearly, or who has it; may be empty."""
         wanted = name.strip()
+        if wanted in self.refused:
+            claimants = " and ".join(str(plugin.target) for plugin in self.refused[wanted])
+            return f"; {wanted!r} is claimed by {claimants}: use one of these names"
         known = {each for row in self.of(*kinds) for each in (row.name, row.target, *row.short_names)}
         near = get_close_matches(wanted, sorted(known & self._by_name.keys()), 1, NEAR)
-        return hint(wanted) or (f"; did you mean {near[0]}?" if near else "")
+        installed = {plugin.distribution for plugin in self.plugins}
+        return hint(wanted, installed) or (f"; did you mean {near[0]}?" if near else "")
 
     def version_problem(self, plugin: Plugin, wanted: str) -> str | None:
         """Say why `*.plugin.version` is not satisfied by the Java version it stands for or by ours; None: it is."""
@@ -160,9 +164,6 @@ class Inventory:
             f"Failed to find any class that implements {interface} and which name matches {wanted},"
             f" available {words} are: {available}"
         )
-        if wanted in self.refused:
-            claimants = " and ".join(str(plugin.target) for plugin in self.refused[wanted])
-            message += f"; {wanted!r} is claimed by {claimants}: use one of these names"
         others = self.lookup(wanted)
         message += f"; {wanted!r} is {others[0]}" if others else self.absent(wanted, *kinds) or _of_java(wanted)
         if self.failures:
