@@ -156,9 +156,10 @@ def test_what_a_thread_logs_that_a_plugin_has_left_behind(worker, variable, capl
     hush(all_of(ears, caplog))
 
 
-def test_what_a_plugin_prints_in_its_process(worker, variable, caplog, request):
-    if request.node.callspec.params["worker"] == "thread":
-        return  # it prints past the worker, which isolation.md says
+@pytest.mark.parametrize(
+    "worker", ["process"], indirect=True
+)  # a thread prints past the worker, which isolation.md says
+def test_what_a_plugin_prints_in_its_process(worker, variable, caplog):
     ears = Ears()
     settings = given(variable, "print")
     with caplog.at_level(logging.INFO):
@@ -167,12 +168,13 @@ def test_what_a_plugin_prints_in_its_process(worker, variable, caplog, request):
         wait_until(lambda: "could not log out" in caplog.text)
         worker.stop_tasks([TaskId("leak", 2)]).result(PATIENCE_S)
     assert f"logged in with {variable}" in ears.lines()
+    assert f"logged in again with {variable}" in ears.lines()
+    assert f"could not log out with {variable}" in ears.lines()
     hush(all_of(ears, caplog))
 
 
-def test_what_a_plugin_prints_in_pieces_in_its_process(worker, variable, caplog, request):
-    if request.node.callspec.params["worker"] == "thread":
-        return
+@pytest.mark.parametrize("worker", ["process"], indirect=True)
+def test_what_a_plugin_prints_in_pieces_in_its_process(worker, variable, caplog):
     ears = Ears()
     settings = given(variable, "pieces")
     with caplog.at_level(logging.INFO):

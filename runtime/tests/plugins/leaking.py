@@ -75,7 +75,9 @@ class LeakingTask(SourceTask[LeakingConfig]):
             threading.Thread(target=leak_late, args=(self.config.password,), name="late reader").start()
         elif where == "task-start" and self.config.where == "print":
             print(f"logged in with {self.config.password}")
-            print(f"could not log out with {self.config.password}", file=sys.stderr)
+            sys.stdout = sys.__stdout__  # as one does who had redirected it
+            print(f"logged in again with {self.config.password}")
+            print(f"could not log out with {self.config.password}", file=sys.__stderr__)
         elif where == "task-start" and self.config.where == "pieces":
             print_in_pieces(self.config.password)
         elif self.config.where == where:

@@ -75,6 +75,8 @@ class Prepared:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the process
         self._printed = output.Printed(1, self._part), output.Printed(2, self._part)
         sys.stdout, sys.stderr = self._printed
+        # whoever puts back what he had redirected takes it from here
+        sys.__stdout__, sys.__stderr__ = self._printed  # type: ignore[misc]  # Python's own, of which there are no more
         self._end: ChildEnd | None = None
         gc.set_threshold(YOUNG_OBJECTS)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
