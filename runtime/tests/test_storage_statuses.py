@@ -125,6 +125,11 @@ def test_records_of_no_meaning_are_passed_over(log: Log, caplog: pytest.LogCaptu
     assert texts == sorted(f"Ignoring the {said}" for _, _, said in OF_NO_MEANING)
 
 
+def test_of_a_status_with_a_trace_or_version_that_is_no_text_the_state_is_kept(log: Log) -> None:
+    log.write("statuses", ("status-connector-c", '{"state":"FAILED","trace":{"a":1},"worker_id":"w:1","version":[1]}'))
+    assert log.statuses().all() == {"c": Status(State.FAILED, "w:1")}
+
+
 def test_a_status_that_cannot_be_read_back_in_time_is_told_and_written_again(
     log: Log, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -249,10 +249,6 @@ def _status(value: Any) -> Status | None:
     if not isinstance(state, str) or state not in State.__members__:
         return None
     generation = value.get("generation", 0)
-    return Status(
-        State[state],
-        str(value.get("worker_id", "")),
-        value.get("trace"),
-        generation if isinstance(generation, int) else 0,
-        value.get("version"),
-    )
+    trace, version = (text if isinstance(text, str) else None for text in (value.get("trace"), value.get("version")))
+    worker_id = str(value.get("worker_id", ""))
+    return Status(State[state], worker_id, trace, generation if isinstance(generation, int) else 0, version)
