@@ -11,6 +11,8 @@ from pathlib import Path
 
 from running import PROPERTIES, WorkerProcess, processes, until
 
+from millstream_file.mark import Mark, Writing
+
 PATIENCE_S = 90.0
 SURVIVAL_S = 15.0  # a thousandth of it on a quiet machine; the table of crash_rounds.py has how long it was
 FIRST, LAST = 0.05, 0.95
@@ -72,12 +74,13 @@ def run_round(folder: Path, done: Round, data: bytes) -> Round:
     """Do one round in an empty folder; a kill outside of 5 to 95 % of the data is not counted, and tried again."""
     dice = random.Random(done.seed)
     wanted = dice.uniform(0.12, 0.8)
+    torn = dice.random() < 0.5
     aim = wanted
     started = time.monotonic()
     for attempt in range(TRIES):
         crash = Crash(folder / f"{done.number}-{attempt}", done, data)
         try:
-            crash.run(aim, dice)
+            crash.run(aim, torn)
             break
         except MissedError as missed:
             done.misses += 1
@@ -99,11 +102,12 @@ class Crash:
         self.data = data
         self.lines = data.count(b"\n")
         self.rest = b""  # of the data, not in the source's file yet
+        self.torn = False
         self.original, self.copy = folder / "in.txt", folder / "out.txt"
         self.worker = WorkerProcess(folder, dict(PROPERTIES))
         folder.mkdir(parents=True)
 
-    def run(self, aim: float, dice: random.Random) -> None:
+    def run(self, aim: float, torn: bool) -> None:
         victim, worker = self.round.victim, self.worker
         if victim == "worker of threads":
             worker.properties["task.isolation"] = "thread"
@@ -132,7 +136,7 @@ class Crash:
             worker.stop()
             with self.original.open("ab") as file:
                 file.write(self.rest)
-        if dice.random() < 0.5 and victim != "template" and not victim.startswith("source"):
+        if torn and victim != "template" and not victim.startswith("source"):
             self.tear()
         self.restart(victim)
         self.judge()
@@ -229,9 +233,13 @@ class Crash:
             return 0
 
     def tear(self) -> None:
-        """A torn write is rare, as the kernel ends most writes before it ends their process: so one is made."""
+        """A torn write is rare, as the kernel ends most writes before it ends their process: so one is made, with the
+        mark that the sink gives the file before it writes."""
         with self.copy.open("ab") as file:
+            size = file.tell()
+            Mark(file.fileno()).put(Writing(size, size + len(self.data) // self.lines))
             file.write(TORN)
+        self.torn = True
 
     def restart(self, victim: str) -> None:
         """A worker's supervisor would do it; what was killed of a worker comes back by itself."""
@@ -268,6 +276,8 @@ class Crash:
                 found.cut = int(line.split("cut its last ")[1].split()[0])
             if "Traceback" in line:
                 problem(f"a traceback in the worker's log, behind {self.worker.log.splitlines()[-3:]}")
+        if self.torn and not found.cut:
+            problem("the line that was torn was not cut")
 
     def end(self) -> None:
         process = self.worker.process
