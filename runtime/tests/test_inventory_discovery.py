@@ -9,6 +9,7 @@ from millstream.errors import PluginError
 from millstream.inventory.discovery import discover
 from millstream.inventory.inventory import Plugin
 from millstream.inventory.loading import load
+from millstream.lifecycle import Interrupted
 from millstream.settings.plugins import Kind
 
 HEADER = "from millstream_api.hookspecs import PluginRef, hookimpl\n"
@@ -139,6 +140,29 @@ def test_a_broken_distribution_is_a_row_and_one_line_in_the_log_and_the_others_g
     assert reason in str(inventory.failures[f"{name} 1.2"])
     (record,) = caplog.records
     assert record.getMessage().startswith(f"the plugins of {name} 1.2 cannot be used: ")
+
+
+IN_AN_IMPORT = "from millstream.lifecycle import Interrupted\nraise Interrupted(15)\n"
+
+
+def test_a_signal_that_comes_while_a_distribution_is_imported_is_no_failure_of_it(environment):
+    environment.add("interrupted-import", IN_AN_IMPORT)
+    with pytest.raises(Interrupted):
+        environment.discover()
+
+
+def test_a_signal_that_comes_while_hooks_are_asked_ends_the_command(environment):
+    environment.add(
+        "interrupted-hook", HEADER + "@hookimpl\ndef register_sources():\n    " + IN_AN_IMPORT.replace("\n", "\n    ")
+    )
+    with pytest.raises(Interrupted):
+        environment.discover()
+
+
+def test_a_signal_that_comes_while_a_class_is_loaded_ends_the_command(environment):
+    environment.write("x_code", IN_AN_IMPORT)
+    with pytest.raises(Interrupted):
+        load(source("x_code:Source"))
 
 
 @pytest.mark.parametrize(

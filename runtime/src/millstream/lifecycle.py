@@ -1,6 +1,7 @@
 """Threads, the token that stops them, and the clock: the only module that may touch any of the three."""
 
 import logging
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -9,6 +10,16 @@ from typing import Protocol
 log = logging.getLogger(__name__)
 
 LONGEST_WAIT = threading.TIMEOUT_MAX
+
+
+class Interrupted(SystemExit):
+    """A signal that asks the command to end; its exit code is that of a shell for a program that died of it. Whoever
+    takes a plugin's SystemExit for a failure of the plugin lets it pass."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.number = number
+        self.name = signal.Signals(number).name
 
 
 class Clock(Protocol):

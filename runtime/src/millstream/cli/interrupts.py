@@ -7,20 +7,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from millstream.lifecycle import Interrupted
+
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AGAIN_S = 0.01
-
-
-class Interrupted(SystemExit):
-    """A signal that asks the command to end; its exit code is that of a shell for a program that died of it."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(128 + number)
-        self.number = number
-        self.name = signal.Signals(number).name
 
 
 class _Interrupts:

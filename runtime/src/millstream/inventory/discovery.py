@@ -13,6 +13,7 @@ import pluggy
 from millstream.errors import PluginError, message_of
 from millstream.inventory.inventory import Inventory, Plugin
 from millstream.inventory.versions import plainly_within
+from millstream.lifecycle import Interrupted
 from millstream.settings.plugins import Kind
 from millstream_api import hookspecs
 
@@ -101,6 +102,8 @@ class _Search:
             self.manager.register(module, name=name)
             for plugin in _collect(self.manager, module, dist):
                 self.plugins.setdefault((plugin.kind, plugin.target), plugin)
+        except Interrupted:
+            raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a third party's module does on import
             self._fail(f"{dist.name} {_version_of(dist)}", error)
             if self.manager.has_plugin(name):
@@ -155,6 +158,8 @@ def _loaded(entry_point: EntryPoint) -> ModuleType:
     line = f"the entry point `{entry_point.name} = {entry_point.value}`"
     try:
         module = entry_point.load()
+    except Interrupted:
+        raise
     except (Exception, SystemExit) as error:
         why = f"{type(error).__name__}: {message_of(error)}"
         if isinstance(error, ModuleNotFoundError) and error.name == entry_point.module:

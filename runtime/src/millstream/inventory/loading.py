@@ -6,6 +6,7 @@ from typing import Any
 import millstream_api as api
 from millstream.errors import PluginError, message_of
 from millstream.inventory.inventory import Plugin
+from millstream.lifecycle import Interrupted
 from millstream.settings.plugins import Kind
 
 
@@ -16,6 +17,8 @@ def load(plugin: Plugin) -> type[Any]:
         found: Any = import_module(module_name)
         for part in path.split("."):
             found = getattr(found, part)
+    except Interrupted:
+        raise
     except (Exception, SystemExit) as error:
         raise PluginError(f"cannot load {_who(plugin)}: {_reason(error)}") from error
     expected = interface(plugin.kind)
