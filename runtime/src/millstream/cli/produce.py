@@ -11,11 +11,11 @@ from typing import Any, TypeVar, cast
 import click
 
 from millstream.broker.ports import Broker, Delivered, Outgoing, Producer, ProducerSettings
-from millstream.cli.interrupts import Interrupted, held
+from millstream.cli.interrupts import held
 from millstream.cli.output import fail, warn
 from millstream.cli.records import CLIENT_ID, POLL_S, ROWS, with_log
 from millstream.errors import BrokerError, MillstreamError
-from millstream.lifecycle import StopToken, SystemClock
+from millstream.lifecycle import Interrupted, StopToken, SystemClock
 
 Found = TypeVar("Found")
 FLUSH_S = 60.0
