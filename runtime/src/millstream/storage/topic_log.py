@@ -112,8 +112,8 @@ class TopicLog:
                     raise self._late(timeout)
                 if left <= 0:
                     log.warning("Topic %r is still being read to its end after %g s; it goes on", self.topic, timeout)
-                    deadline = math.inf
-                self._read(min(max(left, 0.0) or POLL_SECONDS, POLL_SECONDS))
+                    deadline = left = math.inf
+                self._read(min(left, POLL_SECONDS))
         return True
 
     @contextmanager
