@@ -290,30 +290,33 @@ def test_a_dead_spare_is_replaced_and_no_request_fails(worker):
     assert {view.state for view in worker.describe() if view.kind == "connector"} == {"RUNNING"}
 
 
-def test_a_request_is_forked_anew_when_its_spare_dies_with_it_in_its_hands(worker):
+def begun_with_a_stopped_spare(worker):
+    """The spare, and two connectors that are started: one of them is given to it, or, as it was not ready, none."""
     running(worker, "first")
     spare = awaited(template_of(worker))
-    kill(spare, signal.SIGSTOP)  # ready or not: one of the next requests is given to it, or all are forked
+    kill(spare, signal.SIGSTOP)
     waits = [Ears(), Ears()]
     for number, ears in enumerate(waits):
         worker.start_connector(connector(f"waits-{number}", "Staying"), ears)
-    running(worker, "goes on")
-    kill(spare)
+    return spare, waits
+
+
+def run_without(worker, spare, waits):
     for number, ears in enumerate(waits):
         ears.until("RUNNING")
         assert pid_of(worker, f"waits-{number}") not in (0, spare)
+
+
+def test_a_request_is_forked_anew_when_its_spare_dies_with_it_in_its_hands(worker):
+    spare, waits = begun_with_a_stopped_spare(worker)
+    running(worker, "goes on")
+    kill(spare)
+    run_without(worker, spare, waits)
 
 
 def test_requests_that_meet_a_stopped_spare_are_forked_without_it(worker):
-    running(worker, "first")
-    spare = awaited(template_of(worker))
-    kill(spare, signal.SIGSTOP)  # ready or not: one of the next requests is given to it, or all are forked
-    waits = [Ears(), Ears()]
-    for number, ears in enumerate(waits):
-        worker.start_connector(connector(f"waits-{number}", "Staying"), ears)
-    for number, ears in enumerate(waits):
-        ears.until("RUNNING")
-        assert pid_of(worker, f"waits-{number}") not in (0, spare)
+    spare, waits = begun_with_a_stopped_spare(worker)
+    run_without(worker, spare, waits)
 
 
 def test_a_spare_dies_with_its_template(worker):
