@@ -32,6 +32,11 @@ def granted(kafka: Kafka) -> Iterator[Granting]:
         rights.withdrawn(admin, ResourceType.TOPIC, topic)
 
 
+def opened_by_eve(kafka: Kafka) -> Broker:
+    eve = kafka.java_client("SASL_PLAINTEXT", user="eve")
+    return open_broker(eve["bootstrap.servers"], {f"producer.{name}": text for name, text in eve.items()})
+
+
 @pytest.mark.parametrize("at", [0, 250, 499], ids=["first", "in the middle", "last"])
 def test_a_row_larger_than_its_topic_takes_is_refused_alone(broker: Broker, topic: str, at: int) -> None:
     made(broker, topic, max_message_bytes="2000")
@@ -68,8 +73,7 @@ def test_an_unknown_limit_is_found_out_by_sending_each_row_of_a_refused_batch_al
     plain = open_broker(kafka.address())
     made(plain, topic, max_message_bytes="2000")
     granted(topic, AclOperation.WRITE, AclOperation.DESCRIBE)
-    eve = kafka.java_client("SASL_PLAINTEXT", user="eve")
-    broker = open_broker(eve["bootstrap.servers"], {f"producer.{name}": text for name, text in eve.items()})
+    broker = opened_by_eve(kafka)
     rows = numbered(60)
     rows[27] = b"y" * LARGE
     told = sent(producer_of(broker, **TOGETHER), Outgoing(topic, rows), Outgoing(topic, [b"later"]))
@@ -142,8 +146,7 @@ def test_batches_become_smaller_until_a_topic_of_unknown_limit_takes_them(
     plain = open_broker(kafka.address())
     made(plain, topic, max_message_bytes="20000")
     granted(topic, AclOperation.WRITE, AclOperation.DESCRIBE)
-    eve = kafka.java_client("SASL_PLAINTEXT", user="eve")
-    broker = open_broker(eve["bootstrap.servers"], {f"producer.{name}": text for name, text in eve.items()})
+    broker = opened_by_eve(kafka)
     producer, told = producer_of(broker, batch_size="100000"), []
     for _ in range(12):
         producer.send(Outgoing(topic, numbered(500)), told.append)
@@ -160,8 +163,7 @@ def test_a_missing_right_is_named_for_each_row(kafka: Kafka, topic: str, granted
     plain = open_broker(kafka.address())
     made(plain, topic)
     granted(topic, AclOperation.DESCRIBE)
-    eve = kafka.java_client("SASL_PLAINTEXT", user="eve")
-    broker = open_broker(eve["bootstrap.servers"], {f"producer.{name}": text for name, text in eve.items()})
+    broker = opened_by_eve(kafka)
     producer = producer_of(broker, enable_idempotence="false")
     (told,) = sent(producer, Outgoing(topic, [b"a", b"b"]))
     assert sorted(told.failures) == [0, 1]
@@ -174,8 +176,7 @@ def test_a_missing_right_is_named_for_each_row(kafka: Kafka, topic: str, granted
 
 
 def test_a_missing_right_to_write_idempotently_names_the_setting_that_does_without(kafka: Kafka, topic: str) -> None:
-    eve = kafka.java_client("SASL_PLAINTEXT", user="eve")
-    broker = open_broker(eve["bootstrap.servers"], {f"producer.{name}": text for name, text in eve.items()})
+    broker = opened_by_eve(kafka)
     producer = producer_of(broker)
 
     def refused() -> str:
