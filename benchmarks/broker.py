@@ -1,5 +1,6 @@
 """The broker that both workers share, and how far a copy on it is."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from memory import Memory
 from services.form import AsProcess
 from services.kafka import Kafka
 
@@ -30,6 +32,7 @@ class Bench:
         settings = self.kafka.client()
         self.admin = AdminClient({**settings})
         self.consumer = Consumer({**settings, "group.id": "watching", "enable.auto.commit": "false"})
+        self.memory = Memory(self.folder)
         self._made = 0
 
     @classmethod
@@ -42,6 +45,7 @@ class Bench:
             bench._warm()
             yield bench
             bench.consumer.close()
+            bench.memory.close()
         finally:
             kafka.stop()
 
@@ -51,6 +55,11 @@ class Bench:
         name = f"lines-{self._made}"
         self.admin.create_topics([NewTopic(name, partitions, 1, config=RETAINED)])[name].result(30)
         return name
+
+    def settle(self) -> None:
+        """What was written before is not written meanwhile, and memory is in use."""
+        os.sync()
+        self.memory.use()
 
     def delete(self, topic: str) -> None:
         self.admin.delete_topics([topic])[topic].result(30)
@@ -68,6 +77,7 @@ class Bench:
 
     def write(self, name: str, records: int, line_bytes: int) -> Path:
         """A file of so many lines; `line_bytes` counts the line end."""
+        self.memory.use()
         path = self.folder / name
         filler = "abcdefghij" * (line_bytes // 10)
         with path.open("w") as file:

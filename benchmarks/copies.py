@@ -158,7 +158,7 @@ class Copying:
     def _timed(self, work: Work) -> dict[str, Any]:
         """The time counts from the first records to the last, so that no start is in it; CPU time is of the whole."""
         bench, records = self.bench, work.records
-        os.sync()  # what was written before is not written meanwhile
+        bench.settle()
         load, before, broker = os.getloadavg()[0], self.worker.usage(), bench.kafka.instance.usage()
         work.begin()
         began = moment(work.done, "the first records")

@@ -294,6 +294,7 @@ def profiled(bench: Bench, converters: Sequence[str], records: int, line_bytes: 
         topic = bench.topic()
         for way, file in (("source", original), ("sink", target)):
             print(f"profile of a {way}, {converter}", flush=True)
+            bench.settle()
             what = (way, converter, str(line_bytes), bench.kafka.address(), topic, str(file), str(records))
             done = subprocess.run(
                 [sys.executable, __file__, "--alone", *what],
