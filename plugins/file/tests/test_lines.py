@@ -2,11 +2,13 @@
 
 import re
 from itertools import pairwise
+from unittest import mock
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millstream_file.lines import Lines, LineSplitter
+from millstream_file.lines import LONG_LINE, Lines, LineSplitter
 
 ENDS = re.compile(rb"\r\n|\n|\r")
 
@@ -27,12 +29,16 @@ PIECES = st.lists(
 )
 
 
+@pytest.mark.parametrize("long_line", [LONG_LINE, 0])
 @given(PIECES, st.lists(st.integers(0, 200)))
-def test_however_the_bytes_are_cut_the_lines_and_their_ends_are_the_same(pieces: list[bytes], cuts: list[int]) -> None:
+def test_however_the_bytes_are_cut_the_lines_and_their_ends_are_the_same(
+    long_line: int, pieces: list[bytes], cuts: list[int]
+) -> None:
     data = b"".join(pieces)
     at = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     splitter = LineSplitter(0)
-    parts = [splitter.feed(data[start:end]) for start, end in pairwise(at)]
+    with mock.patch("millstream_file.lines.LONG_LINE", long_line):
+        parts = [splitter.feed(data[start:end]) for start, end in pairwise(at)]
     wanted = [(text.decode(errors="replace"), end) for text, end in expected(data)]
     assert found(parts) == wanted or "\ufffd" in str(wanted)
     assert splitter.position == (wanted[-1][1] if wanted else 0)
@@ -67,6 +73,14 @@ def test_what_is_not_utf8_is_replaced_and_its_place_is_told() -> None:
     assert lines is not None
     assert (lines.texts, lines.faulty) == (["good", "b\ufffdd", "\ufffd"], 16)
     assert [lines.end_of(row) for row in range(3)] == [15, 19, 21]
+
+
+def test_behind_long_lines_what_is_not_utf8_is_replaced_too() -> None:
+    splitter, long = LineSplitter(0), b"x" * (LONG_LINE + 1) + b"\n"
+    assert splitter.feed(long) is not None
+    lines = splitter.feed(long + b"b\xffd\n")
+    assert lines is not None
+    assert (lines.texts[1], lines.faulty, lines.plain) == ("b\ufffdd", 2 * len(long) + 1, False)
 
 
 def test_the_rest_is_given_once_when_the_input_is_over() -> None:
