@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from machine import keep, machine, said
+from memory import Memory
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
@@ -91,7 +92,8 @@ def main() -> None:
 
 
 def measure(folder: Path, lines: int) -> list[dict[str, Any]]:
-    original, plugins = folder / "in.txt", folder / "plugins"
+    original, plugins, memory = folder / "in.txt", folder / "plugins", Memory(folder)
+    memory.use()
     with original.open("w") as file:
         file.writelines(f"{number:08d} {LINE}\n" for number in range(lines))
     size = original.stat().st_size
@@ -103,29 +105,34 @@ def measure(folder: Path, lines: int) -> list[dict[str, Any]]:
     def position(name: str, key: str, end: int) -> Callable[[], bool]:
         return lambda: bool(found := worker.offsets(name)) and found[0]["offset"].get(key) == end
 
+    def row(what: str, does: Does) -> dict[str, Any]:
+        memory.use()
+        return timed(worker, what, lines, does)
+
     def dump(name: str, topic: str) -> dict[str, Any]:
         copy = folder / f"{name}.txt"
         sink = {"connector.class": "FileStreamSink", "file": str(copy), "topics": topic}
         written = lambda: copy.exists() and copy.stat().st_size >= size  # noqa: E731
-        row = timed(worker, "log -> JSON -> file", lines, (lambda: worker.create(name, **sink), written))
+        found = row("log -> JSON -> file", (lambda: worker.create(name, **sink), written))
         if not filecmp.cmp(original, copy, shallow=False):
             sys.exit(f"what is in topic {topic} is not what was made")
         worker.call("DELETE", f"/connectors/{name}")
-        return row
+        return found
 
     try:
         source = {"connector.class": "FileStreamSource", "file": str(original), "topic": "lines"}
         load = (lambda: worker.create("source", **source), position("source", "position", size))
-        rows = [timed(worker, "file -> JSON -> log", lines, load)]
+        rows = [row("file -> JSON -> log", load)]
         worker.call("DELETE", "/connectors/source")
         rows.append(dump("sink", "lines"))
         plain = {"connector.class": "millstream_bench_lines:Lines", "topic": "plain", "lines": str(lines)}
         make = (lambda: worker.create("plain", **plain), position("plain", "number", lines))
-        rows.append(timed(worker, "plain plugin -> JSON -> log", lines, make))
+        rows.append(row("plain plugin -> JSON -> log", make))
         worker.call("DELETE", "/connectors/plain")
         dump("check", "plain")
     finally:
         worker.stop()
+        memory.close()
     return rows
 
 
