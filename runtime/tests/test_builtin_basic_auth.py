@@ -1,6 +1,9 @@
 """Where the passwords of basic authentication are looked for, and what is said when they are not there."""
 
+import asyncio
+import base64
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,3 +48,31 @@ def test_a_password_file_that_is_not_there_is_named() -> None:
     config = BasicAuthConfig.parse({"rest.basic.auth.file": "/nowhere/passwords"})
     with pytest.raises(ConfigError, match="the password file '/nowhere/passwords' cannot be read: No such file"):
         BasicAuthSecurityRestExtension(config)
+
+
+def answered(extension: BasicAuthSecurityRestExtension, user: str, password: str) -> int:
+    """The status that a guarded resource answers with."""
+    told: list[int] = []
+
+    async def resource(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            told.append(message["status"])
+
+    credentials = base64.b64encode(f"{user}:{password}".encode())
+    headers = [(b"authorization", b"Basic " + credentials)]
+    scope = {"type": "http", "method": "GET", "path": "/connectors", "headers": headers}
+    asyncio.run(extension.guard(resource)(scope, None, send))
+    return told[0]
+
+
+def test_a_password_file_is_read_as_javas_login_reads_it(tmp_path: Path) -> None:
+    """PropertyFileLoginModule of 4.3.1 knows these passwords; what clients send is UTF-8."""
+    path = tmp_path / "passwords"
+    path.write_bytes(b"ada=gr\xfcn\nbob = \\u20ac 5\\\n  0\n")
+    extension = BasicAuthSecurityRestExtension(BasicAuthConfig.parse({"rest.basic.auth.file": str(path)}))
+    assert answered(extension, "ada", "gr\u00fcn") == 200
+    assert answered(extension, "bob", "\u20ac 50") == 200
+    assert answered(extension, "ada", "gr\u00c3\u00bcn") == 401

@@ -30,7 +30,7 @@ def test_an_initial_state_is_taken_in_any_letter_case(tmp_path: Path, given: str
     assert made == CreateConnector("copy", config, target)
 
 
-@pytest.mark.parametrize("given", ["", "STARTED", 3, ["PAUSED"], True])
+@pytest.mark.parametrize("given", ["", "STARTED", "3", ["PAUSED"], True])
 def test_an_initial_state_that_is_none_is_refused_with_the_file_and_what_there_is(tmp_path: Path, given: object):
     with pytest.raises(ConfigError) as refused:
         read_connector(written(tmp_path, initial_state=given))
@@ -53,3 +53,19 @@ def test_two_names_are_refused_with_both(tmp_path: Path):
         read_connector(written(tmp_path, config={**CONFIG, "name": "other"}))
     said = "copy.json: the connector is called 'copy', and its config says 'other'; leave the name out of the config"
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("form", ['{"name": "c", %s}', '{"name": "c", "config": {%s}}'])
+def test_scalars_become_texts_and_numbers_as_they_are_written(tmp_path: Path, form: str):
+    path = tmp_path / "c.json"
+    path.write_text(
+        form % '"a": 1.10, "b": 1e5, "c": 12345678901234567890.50, "d": 1E400, "e": -0, "f": true, "g": null'
+    )
+    texts = {"a": "1.10", "b": "1e5", "c": "12345678901234567890.50", "d": "1E400", "e": "-0", "f": "true", "g": None}
+    assert read_connector(path).config == {"name": "c", **texts}
+
+
+def test_what_is_no_number_of_json_is_refused(tmp_path: Path):
+    (tmp_path / "c.json").write_text('{"name": "c", "a": NaN}')
+    with pytest.raises(ConfigError, match="no valid JSON: NaN is no number of JSON"):
+        read_connector(tmp_path / "c.json")

@@ -34,13 +34,15 @@ STATUS = {
 
 
 class Worker(BaseHTTPRequestHandler):
-    """Answers as Connect does; what it was asked stands in the server's `asked`."""
+    """Answers as Connect does; what it was asked stands in `asked`, the bodies in `bodies`."""
 
     asked: list[tuple[str, str, object]]
+    bodies: list[bytes]
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.asked.append((self.command, self.path, json.loads(body) if body else None))
+        self.bodies.append(body)
         prefix = "/" + self.path.split("/")[1]
         if prefix in REFUSALS:
             self.answer(*REFUSALS[prefix])
@@ -70,7 +72,9 @@ class Serving:
 
     def __init__(self, certificate: tuple[Path, Path] | None = None) -> None:
         self.asked: list[tuple[str, str, object]] = []
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Here", (Worker,), {"asked": self.asked}))
+        self.bodies: list[bytes] = []
+        kept = {"asked": self.asked, "bodies": self.bodies}
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Here", (Worker,), kept))
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*certificate)
@@ -204,6 +208,19 @@ def test_a_properties_file_of_a_connector_is_created_too(worker: Serving, folder
     assert run(worker.url, "create", "c.properties").stdout == "created source x\n"
     config = {"name": "c", "connector.class": "FileStreamSource", "tasks.max": "1"}
     assert worker.asked == [("POST", "/connectors", {"name": "c", "config": config})]
+
+
+def test_a_number_is_sent_as_it_is_written(worker: Serving, folder: Path) -> None:
+    flat, whole, offsets = folder / "flat.json", folder / "whole.json", folder / "offsets.json"
+    flat.write_text('{"name": "c", "ratio": 1.10, "most": 1e5, "on": true}')
+    whole.write_text('{"name": "c", "config": {"ratio": 1.10}, "initial_offsets": [{"offset": {"at": 12e3}}]}')
+    offsets.write_bytes('{"offsets": [{"partition": {"ä": 1}, "offset": {"at": 1.10}}]}'.encode("utf-16"))
+    for arguments in [("create", "flat.json"), ("create", "whole.json"), ("offsets", "x", "--alter", "offsets.json")]:
+        assert run(worker.url, *arguments).exit_code == 0
+    config = {"name": "c", "ratio": "1.10", "most": "1e5", "on": True}
+    assert json.loads(worker.bodies[0]) == {"name": "c", "config": config}
+    assert worker.bodies[1] == whole.read_bytes()
+    assert worker.bodies[2] == '{"offsets": [{"partition": {"ä": 1}, "offset": {"at": 1.10}}]}'.encode()
 
 
 @pytest.mark.parametrize("text", ["{", "[" * 100_000, '{"name": "x", "config": {"a": 1e999}}', "\x00", ""])

@@ -29,6 +29,8 @@ from millstream.settings.properties import read_properties
         ("a=x\\", {"a": "x"}),
         ("\\\n  a=1", {"a": "1"}),
         ("\\\n\na=1", {"a": "1"}),
+        ("\\\n# c=1\na=1", {"a": "1"}),
+        ("\\\n  ! \\u12\na=1", {"a": "1"}),
         ("# c\\\na=1", {"a": "1"}),
         (r"a\ b\=c\:d=1", {"a b=c:d": "1"}),
         (r"a=\t\n\r\f\q\:\"", {"a": '\t\n\r\fq:"'}),

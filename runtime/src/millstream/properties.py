@@ -37,7 +37,7 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
     first = 0
     for number, natural in enumerate(_natural_lines(text), 1):
         line = natural.lstrip(BLANK)
-        if not pending:
+        if not any(pending):  # behind a backslash that stands alone a comment is one, too
             if not line or line[0] in "#!":
                 continue
             first = number

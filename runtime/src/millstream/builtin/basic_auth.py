@@ -25,8 +25,9 @@ INTERNAL = (("POST", re.compile(r"^/connectors/[^/]+/tasks/?$")), ("PUT", re.com
 class BasicAuthConfig(Config):
     rest_basic_auth_file: str | None = key(
         None,
-        doc="File of user=password lines. Unset: the file that the entry KafkaConnect of the JAAS file names, which is"
-        " the one of -Djava.security.auth.login.config in KAFKA_OPTS, as with the Java worker.",
+        doc="File of user=password lines, in Latin-1 with \\uXXXX for the rest. Unset: the file that the entry"
+        " KafkaConnect of the JAAS file names, which is the one of -Djava.security.auth.login.config in KAFKA_OPTS, as"
+        " with the Java worker.",
     )
 
 
@@ -39,7 +40,7 @@ class BasicAuthSecurityRestExtension(RestExtension[BasicAuthConfig]):
         super().__init__(config)
         self._path = Path(config.rest_basic_auth_file or password_file(os.environ))
         try:
-            text = self._path.read_text()
+            text = self._path.read_bytes().decode("iso-8859-1")  # as every properties file of Java, others by \uXXXX
         except OSError as error:
             raise ConfigError(
                 {"rest.basic.auth.file": f"the password file {str(self._path)!r} cannot be read: {error.strerror}"}

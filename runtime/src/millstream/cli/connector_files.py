@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from millstream.errors import ConfigError
 from millstream.herder.requests import INITIAL_STATES, CreateConnector
@@ -34,7 +34,7 @@ def read_connector(path: Path) -> CreateConnector:
     Tried in Java's order: a JSON object of scalars with a name; `{"name", "config", "initial_state"}`; properties.
     """
     try:
-        given = json.loads(path.read_bytes())
+        given = json_of_settings(path.read_bytes())
     except (ValueError, RecursionError) as error:
         if path.suffix == ".json":
             raise ConfigError({"": f"{path}: the connector file is no valid JSON: {error}"}) from error
@@ -46,6 +46,16 @@ def read_connector(path: Path) -> CreateConnector:
     if isinstance(given, dict):
         return _named(path, {name: _text(path, name, value) for name, value in given.items()})
     return _named(path, dict(read_properties(path)))
+
+
+def json_of_settings(data: bytes) -> Any:
+    """The value of a text in JSON, numbers as texts that are spelled as there: `1.10` stays that as a setting, as in
+    Java. Raises ValueError, and RecursionError for one that is nested too deep."""
+    return json.loads(data, parse_int=str, parse_float=str, parse_constant=_no_constant)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _request(path: Path, given: dict[str, Any]) -> CreateConnector:
@@ -83,6 +93,6 @@ def _text(path: Path, name: str, value: Any) -> str | None:
             return None
         case bool():
             return "true" if value else "false"
-        case str() | int() | float():
-            return str(value)
+        case str():
+            return value
     raise ConfigError({name: f"{path}: the setting {name!r} is {type(value).__name__}; expected a text"})

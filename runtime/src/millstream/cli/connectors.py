@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import click
 import httpx
 
-from millstream.cli.connector_files import read_connector
+from millstream.cli.connector_files import json_of_settings, read_connector
 from millstream.cli.output import fail, harmless, json_option, json_text, print_json, print_table, say
 from millstream.errors import ConfigError, headline_of
 
@@ -37,9 +37,8 @@ class ConnectClient:
             what = f"--cacert {str(cacert)!r}" if cacert else "SSL_CERT_FILE, SSL_CERT_DIR or a proxy's variable"
             fail(f"{what} cannot be used: {error}")
 
-    def call(self, method: str, path: str, body: object = None, query: Mapping[str, str] | None = None) -> Any:
-        """The answer's JSON, None when it has no body."""
-        content = None if body is None else json.dumps(body).encode()
+    def call(self, method: str, path: str, content: bytes | None = None, query: Mapping[str, str] | None = None) -> Any:
+        """The answer's JSON, None when it has no body. content: the request's, in JSON."""
         headers = {} if content is None else {"Content-Type": "application/json"}
         try:
             answer = self._client.request(
@@ -68,10 +67,10 @@ class ConnectClient:
         return f"no worker answered at {self._told!r}: {why}. Is it running, and {ADDRESS}"
 
     def shown(
-        self, path: str, query: Mapping[str, str] | None = None, method: str = "GET", body: object = None
+        self, path: str, query: Mapping[str, str] | None = None, method: str = "GET", content: bytes | None = None
     ) -> "Shown":
         """Ask for an object of which some fields will be shown."""
-        return Shown(self.call(method, path, body, query), f"{self._told!r} answered {method} {path}")
+        return Shown(self.call(method, path, content, query), f"{self._told!r} answered {method} {path}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,31 +206,34 @@ def _headline(trace: str | None) -> str:
 @click.pass_obj
 def create(client: ConnectClient, file: Path, as_json: bool) -> None:
     """Create the connector of FILE: {"name": …, "config": {…}}, a flat map with a name, or a properties file."""
-    shown = client.shown("/connectors", method="POST", body=_creation(file))
+    shown = client.shown("/connectors", method="POST", content=_creation(file))
     if as_json:
         print_json(shown.answer)
     else:
         say(shown.found(lambda made: harmless(f"created {made['type']} {made['name']}")))
 
 
-def _creation(file: Path) -> Any:
+def _creation(file: Path) -> bytes:
+    """The body that creates the connector of a file."""
     if file.suffix == ".properties":
         try:
             made = read_connector(file)
         except (ConfigError, OSError) as error:
             fail(str(error))
-        return {"name": made.name, "config": dict(made.config)}
-    body = _read_json(file)
+        return json.dumps({"name": made.name, "config": dict(made.config)}).encode()
+    content = _json_in(file)
+    body = json_of_settings(content)
     if isinstance(body, dict) and "config" not in body and "name" in body:
-        return {"name": body["name"], "config": body}
-    return body
+        return json.dumps({"name": body["name"], "config": body}).encode()
+    return content
 
 
-def _read_json(file: Path) -> Any:
+def _json_in(file: Path) -> bytes:
+    """What stands in a file, as it is spelled there, in UTF-8. Ends the command where that is no JSON."""
     try:
-        value = json.loads(file.read_bytes())
-        json.dumps(value, allow_nan=False)
-        return value
+        data = file.read_bytes()
+        json.dumps(json.loads(data), allow_nan=False)
+        return data.decode(json.detect_encoding(data)).encode()
     except (ValueError, RecursionError) as error:
         fail(f"{file}: not JSON: {error}")
     except OSError as error:
@@ -302,7 +304,7 @@ def offsets(client: ConnectClient, name: str, reset: bool, alter: Path | None, a
         _tell(client.call("DELETE", path_of(name, "offsets")), "done", as_json)
         return
     if alter:
-        _tell(client.call("PATCH", path_of(name, "offsets"), _read_json(alter)), "done", as_json)
+        _tell(client.call("PATCH", path_of(name, "offsets"), _json_in(alter)), "done", as_json)
         return
     shown = client.shown(path_of(name, "offsets"))
     if as_json:

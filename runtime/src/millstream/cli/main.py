@@ -66,7 +66,7 @@ def main() -> None:
     """Kafka Connect for Python.
 
     Exit codes: 0 done; 1 it could not be done, and the message says why; 2 the command line is wrong, or the worker
-    could not be set up; 3 the worker could not start or a connector given to it could not be created (as Java's);
-    130, 143 or 129 ended by Ctrl-C, SIGTERM or SIGHUP (a worker that has been set up: 0). Errors are a sentence on
-    standard error, with --json, too.
+    could not be set up; 3 the worker could not start or a connector given to it could not be read or created (as
+    Java's); 130, 143 or 129 ended by Ctrl-C, SIGTERM or SIGHUP (a worker that has been set up: 0). Errors are a
+    sentence on standard error, with --json, too.
     """

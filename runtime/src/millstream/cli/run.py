@@ -70,13 +70,14 @@ def run_worker(worker_file: Path | None, connector_files: Sequence[Path]) -> Non
     try:
         connectors = read_connectors(connector_files)
     except (MillstreamError, OSError, ValueError) as error:
-        _refuse(bare, message_of(error) + _order(worker_file, given))
+        wrong_order = _order(worker_file, given)
+        _refuse(bare, message_of(error) + wrong_order, EXIT_SETUP if wrong_order else EXIT_START)
     from millstream.cli.composition import Standalone
 
     try:
         worker = Standalone(given if worker_file is not None else dict(WITHOUT_A_FILE), bare)
     except (MillstreamError, OSError, ValueError) as error:
-        _refuse(bare, _sentence(worker_file, error) + _order(worker_file, given))
+        _refuse(bare, _sentence(worker_file, error) + _order(worker_file, given), EXIT_SETUP)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # first, as REST answers before all has started
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, as a JVM takes it
             signal.signal(number, lambda *_: worker.ask_to_stop())
@@ -98,10 +99,10 @@ def run_worker(worker_file: Path | None, connector_files: Sequence[Path]) -> Non
     _leave(EXIT_DIED if failure is not None else 0)
 
 
-def _refuse(bare: Begun | None, sentence: str) -> NoReturn:
+def _refuse(bare: Begun | None, sentence: str, code: int) -> NoReturn:
     if bare is not None:
         bare.end()
-    fail(sentence, EXIT_SETUP)
+    fail(sentence, code)
 
 
 def _leave(code: int) -> None:
