@@ -39,6 +39,19 @@ def test_a_file_that_cannot_be_read_is_an_error_that_names_it(tmp_path):
     assert str(caught.value) == f"Could not read properties from file {tmp_path / 'gone'}: No such file or directory"
 
 
+def test_a_secret_that_is_no_utf_8_is_refused_and_not_told(tmp_path):
+    file = tmp_path / "secrets"
+    file.write_bytes(b"password=h\xf6chst")
+    with pytest.raises(ConfigError) as caught:
+        make(FileConfigProvider).get(str(file), frozenset({"password"}))
+    said = f"Could not read properties from file {file}: it is not UTF-8 at byte 10; store it as UTF-8"
+    assert (str(caught.value), caught.value.__cause__, caught.value.__suppress_context__) == (said, None, True)
+    with pytest.raises(ConfigError) as caught:
+        make(DirectoryConfigProvider).get(str(tmp_path), frozenset({"secrets"}))
+    said = f"Could not read file {file} for property secrets: it is not UTF-8 at byte 10; store it as UTF-8"
+    assert (str(caught.value), caught.value.__cause__, caught.value.__suppress_context__) == (said, None, True)
+
+
 @pytest.mark.parametrize("provider", [FileConfigProvider, DirectoryConfigProvider])
 def test_what_is_outside_of_the_allowed_paths_is_not_read(provider, secrets, caplog):
     made = make(provider, allowed_paths=f"{secrets.parent}/sub/..,/etc")

@@ -244,6 +244,14 @@ def test_a_cache_of_any_size_only_costs_time(size: int) -> None:
     assert [made.to_bytes("t", "h", "x", STRING), made.to_bytes("t", "h", 1, INT32)] == messages
 
 
+def test_no_more_schemas_of_headers_are_kept_than_the_setting_allows() -> None:
+    made = converter(schemas_cache_size=3)
+    for version in [*range(9), 0]:
+        schema = Schema(Type.INT32, version=version)
+        assert made.from_bytes("t", "h", made.to_bytes("t", "h", 1, schema)) == (schema, 1)
+    assert len(made._headers_out) == 3
+
+
 def test_settings_are_judged_together() -> None:
     with pytest.raises(ConfigError) as caught:
         JsonConverterConfig.parse({"converter.type": "both", "decimal.format": "hex", "schemas.cache.size": "many"})

@@ -261,6 +261,9 @@ def test_a_schema_given_in_the_settings_makes_every_message_a_payload() -> None:
 def test_a_schema_in_the_settings_counts_only_with_schemas_and_must_be_one() -> None:
     assert read(plain(schema_content=CONTENT), b'{"a":1}') == [(None, {"a": 1})]
     assert read(converter(schema_content=""), envelope(None, 1)) == [(None, 1)]
+    for made in (converter, plain):
+        with pytest.raises(DataError, match="Unknown schema type: nope"):
+            made(schema_content='{"type":"nope"}')
     with pytest.raises(DataError) as caught:
         converter(schema_content="{")
     assert str(caught.value).startswith("Failed to parse schema in converter config due to serialization error: ")

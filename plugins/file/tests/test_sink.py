@@ -1,6 +1,7 @@
 """The file sink, put by put."""
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -60,10 +61,11 @@ def test_each_value_is_a_line_in_the_order_consumed(tmp_path: Path, started: Sta
     task = started(file)
     task.put(batch("a", "", "ünï €😀", schema=STRING))
     task.put(batch())
+    task.put(batch("half a pair: \ud800"))
     task.put(batch(None, "b"))
     mixed = [RecordBatch("t", STRING, ["one", "three"], rows=[0, 2]), RecordBatch("u", None, [b"\xfftwo"], rows=[1])]
     task.put(SinkBatch(mixed, [Origin("t", 0, row, "CreateTime") for row in range(3)]))
-    assert file.read_bytes() == "a\n\nünï €😀\nnull\nb\none\n".encode() + b"\xfftwo\nthree\n"
+    assert file.read_bytes() == "a\n\nünï €😀\nhalf a pair: ?\nnull\nb\none\n".encode() + b"\xfftwo\nthree\n"
 
 
 def test_values_have_javas_text_form(tmp_path: Path, started: Started) -> None:
@@ -289,8 +291,9 @@ def test_what_is_committed_is_on_disk(tmp_path: Path, started: Started, monkeypa
     assert len(synced) == 1
 
 
+@pytest.mark.parametrize("full", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG], ids=lambda number: errno.errorcode[number])
 def test_a_disk_that_is_full_is_waited_for_and_no_part_of_the_batch_is_left(
-    tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch, full: int
 ) -> None:
     file = tmp_path / "out.txt"
     task = started(file)
@@ -299,12 +302,12 @@ def test_a_disk_that_is_full_is_waited_for_and_no_part_of_the_batch_is_left(
 
     def short(handle: int, data: memoryview) -> int:
         if len(data) < 5:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(full, "there is no room")
         return write(handle, data[:3])
 
     with monkeypatch.context() as patched:
         patched.setattr(sink.os, "write", short)
-        with pytest.raises(RetriableError, match=r"cannot write to '.*out.txt': No space left on device; free some"):
+        with pytest.raises(RetriableError, match=r"cannot write to '.*out.txt': there is no room; free some"):
             task.put(batch("a long line"))
     assert file.read_text() == "a\n"
     task.put(batch("b"))
@@ -406,6 +409,41 @@ def test_two_tasks_may_append_to_one_file(tmp_path: Path, started: Started) -> N
     for number in range(10):
         tasks[number % 2].put(batch(f"{number}", "x"))
     assert sorted(file.read_text().split()) == sorted([*map(str, range(10)), *["x"] * 10])
+
+
+def test_a_task_writes_while_no_other_may(tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "out.txt"
+    task = started(file)
+    write, refused = os.write, []
+
+    def watched(handle: int, data: memoryview) -> int:
+        with file.open() as other:
+            try:
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                refused.append(True)
+        return write(handle, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sink.os, "write", watched)
+        task.put(batch("a"))
+    assert refused == [True]
+    with file.open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_named_pipe_that_nobody_reads_any_more_is_told(tmp_path: Path, started: Started) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    task = started(pipe)
+    task.put(batch("a"))
+    task.pre_commit({})
+    read = os.read(reader, 10)
+    os.close(reader)
+    assert read == b"a\n"
+    with pytest.raises(FileError, match=r"cannot write to '.*pipe': Broken pipe"):
+        task.put(batch("b"))
 
 
 def test_every_task_has_the_connectors_settings_and_any_offset_may_be_set() -> None:

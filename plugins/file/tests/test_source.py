@@ -59,14 +59,14 @@ def test_a_growing_file_is_read_on_and_an_unfinished_line_waits_for_its_end(tmp_
     assert lines(task) == [("two", 8), ("three", 14)]
 
 
-@pytest.mark.parametrize("position", [4, 0, None])
+@pytest.mark.parametrize("position", [4, 0, None, -1])
 def test_reading_goes_on_behind_the_last_committed_line(
     tmp_path: Path, started: Started, context: Any, position: int | None
 ) -> None:
     file = tmp_path / "in.txt"
     file.write_text("one\ntwo\n")
     context.stored[str(file)] = {"position": position}
-    assert lines(started(file)) == ([("two", 8)] if position else [("one", 4), ("two", 8)])
+    assert lines(started(file)) == ([("two", 8)] if position == 4 else [("one", 4), ("two", 8)])
 
 
 @pytest.mark.parametrize("position", ["4", 4.0, True, 1 << 63])

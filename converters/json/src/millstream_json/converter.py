@@ -65,7 +65,7 @@ class JsonConverter(Converter[JsonConverterConfig], HeaderConverter[JsonConverte
 
     def _content(self) -> Known | None:
         content = self.config.schema_content
-        if not self.config.schemas_enable or not content:
+        if not content:
             return None
         try:
             schema = from_json(parse(content.encode()), self._reader.read)

@@ -40,10 +40,10 @@ class FileConfigProvider(ConfigProvider[PathConfig]):
         if allowed is None:
             return NOTHING
         try:
-            text = allowed.read_bytes().decode("utf-8", "replace")
+            data = allowed.read_bytes()
         except OSError as error:
             raise ConfigError({"": f"Could not read properties from file {path}: {error.strerror}"}) from error
-        found = parse_properties(text, path)
+        found = parse_properties(_text(data, f"Could not read properties from file {path}"), path)
         return Provided({name: found[name] for name in keys if name in found})
 
 
@@ -68,9 +68,10 @@ class DirectoryConfigProvider(ConfigProvider[PathConfig]):
     @staticmethod
     def _content(file: Path, name: str) -> str:
         try:
-            return file.read_bytes().decode("utf-8", "replace")
+            data = file.read_bytes()
         except OSError as error:
             raise ConfigError({"": f"Could not read file {file} for property {name}: {error.strerror}"}) from error
+        return _text(data, f"Could not read file {file} for property {name}")
 
 
 class EnvironmentConfig(Config):
@@ -99,6 +100,15 @@ class EnvVarConfigProvider(ConfigProvider[EnvironmentConfig]):
         if path:
             raise ConfigError({"": f"Path is not supported for EnvVarConfigProvider, invalid value '{path}'"})
         return Provided({name: self._variables[name] for name in keys if name in self._variables})
+
+
+def _text(data: bytes, sentence: str) -> str:
+    """Raises ConfigError, as Java does, for what is no UTF-8: a password would be another one in silence."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        problem = f"{sentence}: it is not UTF-8 at byte {error.start}; store it as UTF-8"
+        raise ConfigError({"": problem}) from None  # the cause has the bytes, which may be a secret
 
 
 def _allowed(path: str, allowed: Sequence[str]) -> Path | None:
