@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -17,6 +18,7 @@ from millstream.errors import PluginError
 from millstream.inventory.inventory import Inventory, Plugin
 from millstream.rest.app import RestSettings, create_admin_app, create_app
 from millstream.rest.extensions import Extensions, beside, guarded, load_extensions
+from millstream.rest.listeners import Listener, bind
 from millstream.settings.plugins import Kind
 from millstream_api import Cluster, RestExtension
 
@@ -81,6 +83,24 @@ class Broken(RestExtension[Any]):
         return guarding
 
 
+class Told(RestExtension[Any]):
+    """Says when it is asked, and when it is closed."""
+
+    def __init__(self, name: str, heard: list[str]) -> None:
+        self._name = name
+        self._heard = heard
+
+    def guard(self, app: Any) -> Any:
+        async def guarding(scope: Scope, receive: Receive, send: Send) -> None:
+            self._heard.append(self._name)
+            await app(scope, receive, send)
+
+        return guarding
+
+    def close(self) -> None:
+        self._heard.append(f"{self._name} closed")
+
+
 def ask(app: Any, path: str, method: str = "GET", **headers: str) -> httpx.Response:
     async def asked() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://worker") as client:
@@ -137,6 +157,13 @@ def test_admin_listeners_have_the_guards_and_no_resources(extensions: Extensions
     assert ask(app, "/admin/loggers", who="stranger").status_code == 401
 
 
+def test_the_first_extension_named_is_the_first_one_asked() -> None:
+    heard: list[str] = []
+    extensions = Extensions([Told("first", heard), Told("second", heard)])
+    ask(guarded(create_app(None, RestSettings()), extensions), "/connectors")
+    assert heard == ["first", "second"]
+
+
 @pytest.mark.parametrize("method", ["__init__", "resources", "guard"])
 def test_an_extension_that_raises_at_the_start_hinders_it_and_is_said_with_the_method(
     method: str, monkeypatch: pytest.MonkeyPatch
@@ -157,23 +184,59 @@ def test_an_extension_that_raises_at_the_start_hinders_it_and_is_said_with_the_m
     assert said.endswith("OSError: the directory of users is away")
 
 
+def standalone(folder: Path, **settings: str) -> Standalone:
+    strings = "org.apache.kafka.connect.storage.StringConverter"
+    return Standalone(
+        {
+            "bootstrap.servers": f"sqlite:{folder}/log.db",
+            "listeners": "http://127.0.0.1:0",
+            "key.converter": strings,
+            "value.converter": strings,
+            "task.isolation": "thread",
+            **{name.replace("_", "."): text for name, text in settings.items()},
+        },
+        None,
+    )
+
+
+def test_extensions_of_a_worker_guard_each_listener_and_are_closed_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+    ports: dict[str, int] = {}
+
+    def bound(listener: Listener, setting: str = "listeners") -> socket.socket:
+        listening = bind(listener, setting)
+        ports[setting] = listening.getsockname()[1]
+        return listening
+
+    monkeypatch.setattr(composition, "bind", bound)
+    monkeypatch.setattr(composition, "load_extensions", lambda *_: Extensions([Told("guard", heard), Audit()]))
+    worker = standalone(tmp_path, admin_listeners="http://127.0.0.1:0")
+    worker.start([])
+    try:
+        with httpx.Client(timeout=60) as client:
+
+            def status(setting: str, path: str, **headers: str) -> int:
+                return client.get(f"http://127.0.0.1:{ports[setting]}{path}", headers=headers).status_code
+
+            for setting, path in (("listeners", "/connectors"), ("admin.listeners", "/admin/loggers")):
+                assert status(setting, path) == 200
+                assert status(setting, path, who="stranger") == 401
+            assert (status("listeners", "/audit/x"), status("admin.listeners", "/audit/x")) == (200, 404)
+        assert heard == ["guard"] * 6
+    finally:
+        worker.stop()
+    assert heard[6:] == ["guard closed"]
+
+
 def test_a_worker_whose_extension_cannot_give_its_resources_stops_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(Sulking, "sulks", "resources")
     monkeypatch.setattr(composition, "load_extensions", lambda *_: Extensions([Sulking()]))
-    strings = "org.apache.kafka.connect.storage.StringConverter"
-    worker = Standalone(
-        {
-            "bootstrap.servers": f"sqlite:{tmp_path}/log.db",
-            "listeners": "http://127.0.0.1:0",
-            "key.converter": strings,
-            "value.converter": strings,
-            "task.isolation": "thread",
-        },
-        None,
-    )
+    worker = standalone(tmp_path)
     with pytest.raises(PluginError, match="failed in resources"):
         worker.start([])
     worker.stop()
