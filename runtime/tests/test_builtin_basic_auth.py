@@ -76,3 +76,10 @@ def test_a_password_file_is_read_as_javas_login_reads_it(tmp_path: Path) -> None
     assert answered(extension, "ada", "gr\u00fcn") == 200
     assert answered(extension, "bob", "\u20ac 50") == 200
     assert answered(extension, "ada", "gr\u00c3\u00bcn") == 401
+
+
+def test_with_an_empty_password_file_everybody_is_let_in(tmp_path: Path) -> None:
+    path = tmp_path / "passwords"
+    path.write_text("# nobody yet\n")
+    extension = BasicAuthSecurityRestExtension(BasicAuthConfig.parse({"rest.basic.auth.file": str(path)}))
+    assert answered(extension, "eve", "guess") == 200

@@ -54,3 +54,25 @@ def test_a_worker_that_lacks_a_setting_fails_its_task_with_it(worker: dict[str, 
     body = task.TaskBody(RunTask("c", 0, plugin, around=Surroundings(dict(worker))), end)
     with pytest.raises(ConfigError, match=said):
         body.run()
+
+
+@pytest.mark.parametrize(
+    ("worker", "interval_ms"),
+    [
+        ({"bootstrap.servers": "sqlite:log.db"}, 1_000),
+        ({"bootstrap.servers": "127.0.0.1:9092"}, 60_000),
+        ({"bootstrap.servers": "sqlite:log.db", "offset.flush.interval.ms": "250"}, 250),
+        ({"bootstrap.servers": "127.0.0.1:9092", "offset.flush.interval.ms": "250"}, 250),
+    ],
+)
+def test_offsets_are_committed_each_second_on_the_embedded_log_and_each_minute_on_kafka_unless_told_otherwise(
+    worker: dict[str, str], interval_ms: int
+) -> None:
+    bench: Any = task.Workbench(
+        RunTask("c", 0, PluginTarget("hosted:Sink", "sink", "hosted", "1")),
+        task.Places(Surroundings({"bootstrap.servers": "127.0.0.1:9092", **worker})),
+        *(SimpleNamespace(),) * 3,
+    )
+    bench._broker = SimpleNamespace(shared=True)
+    assert bench._sink_settings({"topics": "t"}, {}).offset_flush_interval_ms == interval_ms
+    assert bench._source_settings({}).offset_flush_interval_ms == interval_ms

@@ -8,6 +8,7 @@ import pytest
 from certificates import DAY, NOW, certificate, encrypted
 
 from millstream.errors import ConfigError
+from millstream.rest.listeners import settings_of
 from millstream.rest.tls import server_context
 
 
@@ -46,7 +47,11 @@ def test_a_key_that_cannot_be_read_says_which_and_how_to_convert_it(settings: di
         ("ssl.client.auth", "maybe", "'maybe' is not one of none, requested, required"),
         ("ssl.enabled.protocols", "TLSv1.1,TLSv1.2", "'TLSv1.1,TLSv1.2' is not a list of TLSv1.2, TLSv1.3"),
         ("ssl.enabled.protocols", " , ", "' , ' is not a list of TLSv1.2, TLSv1.3"),
-        ("ssl.cipher.suites", "NONE_SUCH", "'NONE_SUCH' cannot be used: "),
+        (
+            "ssl.cipher.suites",
+            "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+            "'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256' cannot be used; expected OpenSSL's names, such as ECDHE-",
+        ),
         ("ssl.truststore.location", "/nowhere.pem", "'/nowhere.pem' cannot be used: "),
         ("ssl.truststore.certificates", "nonsense", "it cannot be used: "),
     ],
@@ -55,6 +60,36 @@ def test_a_setting_of_tls_that_cannot_be_meant_is_named(own: Path, setting: str,
     settings = {"ssl.keystore.location": str(own), "ssl.client.auth": "required", setting: text}
     with pytest.raises(ConfigError, match=re.escape(f"listeners.https.{setting}: {said}")):
         server_context(settings, "listeners.https.")
+
+
+@pytest.mark.parametrize(
+    ("auth", "mode"), [("none", ssl.CERT_NONE), ("requested", ssl.CERT_OPTIONAL), ("Required", ssl.CERT_REQUIRED)]
+)
+def test_a_client_is_asked_for_a_certificate_as_the_setting_says(own: Path, auth: str, mode: ssl.VerifyMode) -> None:
+    settings = {"ssl.keystore.location": str(own), "ssl.truststore.location": str(own), "ssl.client.auth": auth}
+    context = server_context(settings)
+    assert context.verify_mode is mode
+    assert len(context.get_ca_certs()) == (mode is not ssl.CERT_NONE)
+
+
+def test_versions_and_ciphers_are_those_of_the_settings(own: Path) -> None:
+    suites = ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"]
+    settings = {"ssl.keystore.location": str(own), "ssl.cipher.suites": ",".join(suites)}
+    context = server_context({**settings, "ssl.enabled.protocols": "TLSv1.2"})
+    assert (context.minimum_version, context.maximum_version) == (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2)
+    assert [each["name"] for each in context.get_ciphers() if each["protocol"] == "TLSv1.2"] == suites
+    context = server_context(settings)
+    assert (context.minimum_version, context.maximum_version) == (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
+
+
+def test_settings_of_a_kind_of_listener_stand_in_place_of_the_plain_ones() -> None:
+    plain = {"ssl.keystore.location": "plain.pem", "ssl.client.auth": "required", "listeners": "https://:1"}
+    own = {"listeners.https.ssl.keystore.location": "own.pem"}
+    assert settings_of({**plain, **own}, "listeners.https.") == {"ssl.keystore.location": "own.pem"}
+    assert settings_of({**plain, **own}, "admin.listeners.https.") == {
+        "ssl.keystore.location": "plain.pem",
+        "ssl.client.auth": "required",
+    }
 
 
 def test_an_encrypted_key_needs_its_password_and_nobody_is_asked_for_it(own: Path) -> None:

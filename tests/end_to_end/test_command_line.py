@@ -28,6 +28,7 @@ def test_produce_and_consume_give_back_what_was_written(tmp_path: Path) -> None:
         "value": "1",
         "headers": [],
     }
+    assert run(tmp_path, "consume", "t", "--from-beginning", "--follow", "--max", "3", *log).stdout == "1\n2\n3\n"
     every = run(tmp_path, "consume", "t", "--from-beginning", "--json", *log).stdout
     assert run(tmp_path, "produce", "copy", "--json", *log, given=every).returncode == 0
     assert run(tmp_path, "consume", "copy", "--from-beginning", *log).stdout == "1\n2\n3\n"

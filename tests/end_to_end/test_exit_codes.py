@@ -141,6 +141,20 @@ def test_a_worker_that_is_told_to_stop_ends_with_0(worker: WorkerProcess, number
     assert worker.process.wait(PATIENCE_S) == 0
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc: run it on Linux")
+@pytest.mark.parametrize("program", [("millstream", "run"), ("connect-standalone",)], ids=lambda words: words[0])
+def test_a_worker_under_nohup_outlives_its_terminal(worker: WorkerProcess, program: tuple[str, ...]) -> None:
+    worker.prefix, worker.program = ["nohup"], program
+    worker.start()
+    assert worker.process is not None
+    status = Path(f"/proc/{worker.process.pid}/status").read_text()
+    ignored = int(re.findall(r"^SigIgn:\s(\w+)", status, re.MULTILINE)[0], 16)
+    assert ignored & 1 << signal.SIGHUP - 1
+    worker.process.send_signal(signal.SIGHUP)
+    assert worker.call("GET", "/connectors").status == 200
+    assert worker.stop() == 0
+
+
 @pytest.mark.parametrize(
     ("command", "code", "said"),
     [

@@ -46,7 +46,7 @@ from millstream_api import SinkConnector, SourceTask
 
 log = logging.getLogger(__name__)
 
-EMBEDDED_SINK_INTERVAL_MS = 1_000
+EMBEDDED_INTERVAL_MS = 1_000
 KAFKA_INTERVAL_MS = 60_000
 BOUNDARIES = ("poll", "interval", "connector")
 
@@ -235,7 +235,7 @@ class Workbench:
                                                        f"{', '.join(BOUNDARIES)}"})  # fmt: skip
         interval = connector.get("transaction.boundary.interval.ms")
         return SourceSettings(
-            offset_flush_interval_ms=number(worker, "offset.flush.interval.ms", KAFKA_INTERVAL_MS),
+            offset_flush_interval_ms=self._flush_interval_ms(),
             offset_flush_timeout_ms=number(worker, "offset.flush.timeout.ms", 5_000),
             tolerate_failures=(connector.get("errors.tolerance") or "none").strip().lower() == "all",
             boundary=boundary,  # type: ignore[arg-type]  # one of BOUNDARIES
@@ -281,14 +281,17 @@ class Workbench:
                 else "Must configure one of topics or topics.regex"
             )
             raise ConfigError({"topics": sentence, "topics.regex": sentence})
-        interval = EMBEDDED_SINK_INTERVAL_MS if is_embedded(self._places) else KAFKA_INTERVAL_MS
         return SinkSettings(
             topics=list(dict.fromkeys(topics)) or None,
             pattern=_pattern(regex) if regex else None,
-            offset_flush_interval_ms=number(self._places.worker, "offset.flush.interval.ms", interval),
+            offset_flush_interval_ms=self._flush_interval_ms(),
             offset_flush_timeout_ms=number(self._places.worker, "offset.flush.timeout.ms", 5_000),
             max_poll_rows=number(overrides, "max.poll.records", 500),
         )
+
+    def _flush_interval_ms(self) -> int:
+        unset = EMBEDDED_INTERVAL_MS if is_embedded(self._places) else KAFKA_INTERVAL_MS
+        return number(self._places.worker, "offset.flush.interval.ms", unset)
 
     def _opened(self) -> Broker:
         assert self._broker is not None

@@ -21,7 +21,7 @@ def server_context(settings: Mapping[str, str], prefix: str = "") -> ssl.SSLCont
     _load_key(context, settings, prefix)
     _set_versions(context, settings, prefix)
     if ciphers := settings.get("ssl.cipher.suites"):
-        _used(prefix, "ssl.cipher.suites", repr(ciphers), lambda: context.set_ciphers(ciphers.replace(",", ":")))
+        _set_ciphers(context, ciphers, prefix)
     auth = settings.get("ssl.client.auth", "none").strip().lower()
     if auth not in CLIENT_AUTH:
         raise _problem(prefix, "ssl.client.auth", f"{auth!r} is not one of {', '.join(CLIENT_AUTH)}")
@@ -95,6 +95,14 @@ def _set_versions(context: ssl.SSLContext, settings: Mapping[str, str], prefix: 
         raise _problem(prefix, "ssl.enabled.protocols", f"{text!r} is not a list of {', '.join(VERSIONS)}")
     chosen = [VERSIONS[each] for each in given]
     context.minimum_version, context.maximum_version = min(chosen), max(chosen)
+
+
+def _set_ciphers(context: ssl.SSLContext, ciphers: str, prefix: str) -> None:
+    try:
+        context.set_ciphers(ciphers.replace(",", ":"))
+    except ssl.SSLError as error:
+        expected = "expected OpenSSL's names, such as ECDHE-RSA-AES128-GCM-SHA256, comma separated"
+        raise _problem(prefix, "ssl.cipher.suites", f"{ciphers!r} cannot be used; {expected}") from error
 
 
 def _used(prefix: str, setting: str, what: str, use: Callable[[], object]) -> None:
