@@ -2,13 +2,14 @@
 
 import logging
 from concurrent.futures import Future
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
 from millstream.errors import NotFoundError
 from millstream.herder.herder import StateView
-from millstream.herder.levels import level_name, ours
+from millstream.herder.levels import JAVA_PREFIXES, level_name, ours
 from millstream.herder.offsets import OffsetsError, as_json, outcome, sink_offsets
 from millstream.herder.procedures import Agenda, Procedure
 from millstream.herder.restart import announced, plan
@@ -224,7 +225,9 @@ def test_one_procedure_at_a_time_has_a_connector() -> None:
 def test_java_loggers_have_their_like_here() -> None:
     assert ours("org.apache.kafka.connect") == "millstream"
     assert ours("org.apache.kafka.connect.runtime.rest.RestServer") == "millstream.rest.RestServer"
+    assert ours("org.apache.kafka.connect.file.FileStreamSourceTask") == "millstream_file.FileStreamSourceTask"
     assert ours("my.own") == "my.own"
+    assert [name for name in JAVA_PREFIXES.values() if find_spec(name) is None] == []
     assert level_name(logging.WARNING) == "WARN"
     assert level_name(35) == "WARN"
     assert level_name(100) == "OFF"

@@ -235,7 +235,7 @@ class Workbench:
                                                        f"{', '.join(BOUNDARIES)}"})  # fmt: skip
         interval = connector.get("transaction.boundary.interval.ms")
         return SourceSettings(
-            offset_flush_interval_ms=self._flush_interval_ms(),
+            offset_flush_interval_ms=_flush_interval_ms(self._places),
             offset_flush_timeout_ms=number(worker, "offset.flush.timeout.ms", 5_000),
             tolerate_failures=(connector.get("errors.tolerance") or "none").strip().lower() == "all",
             boundary=boundary,  # type: ignore[arg-type]  # one of BOUNDARIES
@@ -284,14 +284,10 @@ class Workbench:
         return SinkSettings(
             topics=list(dict.fromkeys(topics)) or None,
             pattern=_pattern(regex) if regex else None,
-            offset_flush_interval_ms=self._flush_interval_ms(),
+            offset_flush_interval_ms=_flush_interval_ms(self._places),
             offset_flush_timeout_ms=number(self._places.worker, "offset.flush.timeout.ms", 5_000),
             max_poll_rows=number(overrides, "max.poll.records", 500),
         )
-
-    def _flush_interval_ms(self) -> int:
-        unset = EMBEDDED_INTERVAL_MS if is_embedded(self._places) else KAFKA_INTERVAL_MS
-        return number(self._places.worker, "offset.flush.interval.ms", unset)
 
     def _opened(self) -> Broker:
         assert self._broker is not None
@@ -306,6 +302,11 @@ class Workbench:
         """The worker's `producer.*` or `consumer.*`, then the connector's `*.override.*` (§2.4)."""
         composed = {**under(f"{client}.", self._places.worker), **under(f"{client}.override.", connector)}
         return text(composed)
+
+
+def _flush_interval_ms(places: Places) -> int:
+    unset = EMBEDDED_INTERVAL_MS if is_embedded(places) else KAFKA_INTERVAL_MS
+    return number(places.worker, "offset.flush.interval.ms", unset)
 
 
 def _pattern(regex: str) -> re.Pattern[str]:
