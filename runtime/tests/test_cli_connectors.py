@@ -203,9 +203,10 @@ def test_what_is_no_address_is_a_wrong_command_line(url: str) -> None:
     assert "hush" not in done.stderr
 
 
-def test_a_properties_file_of_a_connector_is_created_too(worker: Serving, folder: Path) -> None:
-    (folder / "c.properties").write_text("name=c\nconnector.class=FileStreamSource\ntasks.max=1\n")
-    assert run(worker.url, "create", "c.properties").stdout == "created source x\n"
+@pytest.mark.parametrize("file", ["c.properties", "c.conf", "c"])
+def test_a_properties_file_of_a_connector_is_created_too(worker: Serving, folder: Path, file: str) -> None:
+    (folder / file).write_text("name=c\nconnector.class=FileStreamSource\ntasks.max=1\n")
+    assert run(worker.url, "create", file).stdout == "created source x\n"
     config = {"name": "c", "connector.class": "FileStreamSource", "tasks.max": "1"}
     assert worker.asked == [("POST", "/connectors", {"name": "c", "config": config})]
 
@@ -220,6 +221,9 @@ def test_a_number_is_sent_as_it_is_written(worker: Serving, folder: Path) -> Non
     config = {"name": "c", "ratio": "1.10", "most": "1e5", "on": True}
     assert json.loads(worker.bodies[0]) == {"name": "c", "config": config}
     assert worker.bodies[1] == whole.read_bytes()
+    whole.rename(folder / "whole.conf")
+    assert run(worker.url, "create", "whole.conf").exit_code == 0
+    assert worker.bodies.pop(-1) == worker.bodies[1]
     assert worker.bodies[2] == '{"offsets": [{"partition": {"ä": 1}, "offset": {"at": 1.10}}]}'.encode()
 
 

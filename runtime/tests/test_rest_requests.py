@@ -44,6 +44,7 @@ def test_json_is_taken_and_from_curl_under_its_default_type_too(headers: Mapping
     ("headers", "status"),
     [
         (BODY, 415),
+        ({"Transfer-Encoding": "chunked"}, 415),
         ({**BODY, "Content-Type": "text/plain"}, 415),
         ({**BODY, "Content-Type": "application/vnd.x+json"}, 415),
         ({**BODY, "Content-Type": ""}, 400),

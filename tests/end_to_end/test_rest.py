@@ -84,6 +84,8 @@ def test_a_body_under_curls_type_makes_a_connector_and_its_scalars_are_text(work
         ("PUT", "/connector-plugins/Nope/config/validate", 400),
         ("DELETE", "/connectors", 405),
         ("GET", "//connectors", 400),
+        ("GET", "/connectors/a%7Fb", 400),
+        ("GET", "/connectors/a%0ab", 400),
     ],
 )
 def test_an_error_answer_is_json_and_leaves_no_traceback(

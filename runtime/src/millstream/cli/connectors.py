@@ -215,7 +215,7 @@ def create(client: ConnectClient, file: Path, as_json: bool) -> None:
 
 def _creation(file: Path) -> bytes:
     """The body that creates the connector of a file."""
-    if file.suffix == ".properties":
+    if file.suffix != ".json" and not _is_json(file):
         try:
             made = read_connector(file)
         except (ConfigError, OSError) as error:
@@ -226,6 +226,17 @@ def _creation(file: Path) -> bytes:
     if isinstance(body, dict) and "config" not in body and "name" in body:
         return json.dumps({"name": body["name"], "config": body}).encode()
     return content
+
+
+def _is_json(file: Path) -> bool:
+    """Whether it may be; else it is read as properties, as the worker reads it."""
+    try:
+        json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    except OSError:  # told by who reads it
+        return True
+    return True
 
 
 def _json_in(file: Path) -> bytes:
