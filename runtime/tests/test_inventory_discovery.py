@@ -121,6 +121,7 @@ BROKEN = {
         HEADER + "@hookimpl\ndef register_sinks():\n    yield PluginRef('a:B')\n    raise OSError('disk')\n",
         "disk",
     ),
+    "ends-process-in-its-hook": (HEADER + "@hookimpl\ndef register_sinks(): raise SystemExit(4)\n", "4"),
     "with-argument": (
         HEADER + "@hookimpl\ndef register_sinks(worker): return ()\n",
         "the hook register_sinks takes arguments; it must take none: `def register_sinks() -> …`",
