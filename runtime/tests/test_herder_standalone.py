@@ -97,6 +97,18 @@ def test_the_status_of_a_connector_whose_new_start_takes_long_says_what_goes_on(
     assert "trace" not in shared.rest.get("/connectors/again/status").json()["connector"]
 
 
+def test_what_is_restarted_is_restarting_until_it_runs(shared: Herding, gate: str) -> None:
+    hosted.GATES[gate].set()
+    assert shared.create("anew", deed="gate", path=gate).status_code == 201
+    until(lambda: shared.states("anew") == ["RUNNING", "RUNNING"], "it to run")
+    hosted.GATES[gate].clear()
+    plan = shared.rest.post("/connectors/anew/restart?includeTasks=true")
+    assert plan.status_code == 202
+    until(lambda: shared.states("anew")[:1] == ["RESTARTING"], "the connector to be told")
+    hosted.GATES[gate].set()
+    until(lambda: shared.states("anew") == ["RUNNING", "RUNNING"], "both to run again")
+
+
 @pytest.mark.usefixtures("impatient")
 def test_task_configs_that_take_long_are_what_goes_on_too(shared: Herding, gate: str) -> None:
     made = shared.create("thinking", deed="gate", where="task_configs", path=gate)

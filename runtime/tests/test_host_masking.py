@@ -51,4 +51,6 @@ def test_a_veil_hides_what_was_given_in_all_its_spellings_and_the_longest_first(
     veil.hide({"${v:user}": "ada lovelace", "${v:short}": "ada", "${v:flag}": "true"})
     veil.hide({"${v:password}": "ada lovelace/1\n"})
     assert veil("ada lovelace/1, ada%20lovelace%2F1, ada+lovelace%2F1") == ", ".join(["${v:password}"] * 3)
+    veil.hide({"${v:four}": "cafe", "${v:three}": "tea"})
+    assert veil("cafe or tea") == "${v:four} or tea"
     assert veil("'ada lovelace' said ada, true") == "'${v:user}' said ada, true"

@@ -19,6 +19,7 @@ from millstream.inventory.inventory import Inventory, Plugin
 from millstream.rest.app import RestSettings, create_admin_app, create_app
 from millstream.rest.extensions import Extensions, beside, guarded, load_extensions
 from millstream.rest.listeners import Listener, bind
+from millstream.rest.security import CrossOrigin
 from millstream.settings.plugins import Kind
 from millstream_api import Cluster, RestExtension
 
@@ -241,6 +242,15 @@ def test_a_worker_whose_extension_cannot_give_its_resources_stops_in_order(
         worker.start([])
     worker.stop()
     assert caplog.messages[-1] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"), [("http://a.example", "http://a.example"), ("http://b.example", None), (None, None)]
+)
+def test_an_answer_says_that_it_is_another_one_for_other_origins(origin: str | None, allowed: str | None) -> None:
+    app = CrossOrigin(create_app(None, RestSettings()), ["http://a.example"])
+    answer = ask(app, "/connectors", **({"origin": origin} if origin else {}))
+    assert (answer.headers["vary"], answer.headers.get("access-control-allow-origin")) == ("Origin", allowed)
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,7 @@ def test_the_advertised_url_is_the_first_http_listener_unless_told_otherwise() -
     assert advertised_url(listeners, Advertised()) == "http://b:2/"
     assert advertised_url(listeners, Advertised(scheme="https")) == "https://a:1/"
     assert advertised_url(listeners, Advertised("h", 9, "HTTP")) == "http://h:9/"
+    assert advertised_url([Listener("http", "::1", 2)], Advertised()) == "http://[::1]:2/"
 
 
 def test_header_rules_are_read_and_a_wrong_one_is_named() -> None:
@@ -205,7 +206,8 @@ def test_header_rules_are_read_and_a_wrong_one_is_named() -> None:
 
 
 def test_a_header_with_a_date_is_so_many_milliseconds_from_the_answer() -> None:
-    [rule] = header_rules("setDate Expires: 3600000")
+    [rule, more] = header_rules("setDate Expires: 3600000, addDate Expires: -1000")
+    assert (rule.add, more.add, more.at(1_700_000_000_000)) == (False, True, "Tue, 14 Nov 2023 22:13:19 GMT")
     assert rule.at(1_700_000_000_000) == "Tue, 14 Nov 2023 23:13:20 GMT"
     with pytest.raises(ConfigError, match="needs a length in milliseconds"):
         header_rules("setDate Expires: tomorrow")

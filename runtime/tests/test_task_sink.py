@@ -160,6 +160,25 @@ def test_a_paused_task_is_put_nothing_but_empty_batches_and_has_committed(bench:
     assert bench.committed() == 2
 
 
+def test_a_pause_commits_though_no_commit_is_due(bench: Any) -> None:
+    control = Control()
+    made: list[Keeping] = []
+
+    def plugin(context: Any) -> Keeping:
+        made.append(Keeping(context, control))
+        made[0].turns = 10**9
+        return made[0]
+
+    bench.produce(["a"])
+    settings = {"offset_flush_interval_ms": 3_600_000}
+    running = Running(SinkTaskLoop(bench.sink_parts(plugin, control=control, settings=settings)), control)
+    task_bench.eventually(lambda: bool(made) and ["a"] in made[0].puts)
+    control.aim(TargetState.PAUSED)
+    task_bench.eventually(lambda: bench.committed() == 1)
+    running.stop()
+    assert bench.states() == [State.RUNNING, State.PAUSED, State.UNASSIGNED]
+
+
 def test_a_stop_wakes_a_poll_that_waits_for_rows(bench: Any) -> None:
     control = Control()
 
