@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -66,6 +66,36 @@ def test_a_later_start_fences_producers_and_consumers_of_an_earlier_one(broker: 
     write(broker, [b"b"], second.epoch)
     assert read(broker) == [b"a", b"b"]
     second.release()
+
+
+def test_what_the_outside_is_told_by_is_forced_to_the_disk_and_nothing_else_is(broker: EmbeddedBroker) -> None:
+    said: list[str] = []
+    broker._catalog.data._use().set_trace_callback(said.append)
+
+    def forced(step: Callable[[], object]) -> list[bool]:
+        """Of each transaction, whether SQLite forces it to the disk."""
+        said.clear()
+        step()
+        last = {"commit": False, "pragma synchronous=full": True, "pragma synchronous=normal": False}
+        known = [each.lower() for each in said if each.lower() in last]
+        return [index > 0 and last[known[index - 1]] for index, each in enumerate(known) if each == "commit"]
+
+    producer = broker.producer(ProducerSettings("p"))
+    admin = broker.admin(AdminSettings("a"))
+    consumer = broker.consumer(ConsumerSettings("c", "g"))
+    write(broker, [b"a"])
+    producer.begin()
+    producer.send(Outgoing("t", [b"b"]), ignore)
+    assert forced(producer.commit) == [False]
+    assert forced(producer.durable) == [True]
+    assert forced(producer.durable) == []
+    consumer.subscribe(["t"], None, NOBODY)
+    consumer.poll(1, 0)
+    assert forced(lambda: consumer.commit_now({T0: 1})) == [True]
+    consumer.close()
+    assert forced(lambda: admin.alter_group_offsets("g", {T0: 0})) == [True]
+    assert forced(lambda: admin.delete_group_offsets("g", [T0])) == [True]
+    producer.close(1)
 
 
 def test_the_cluster_id_outlives_the_broker(path: str) -> None:
