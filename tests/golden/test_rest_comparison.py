@@ -93,6 +93,12 @@ def test_changing_any_one_field_of_a_recorded_answer_is_noticed(exchanges: list[
     assert tried > 10 * len(exchanges)
 
 
+def test_a_header_or_a_member_that_stands_twice_is_noticed() -> None:
+    once = Answer(200, (("vary", "Origin"),), '{"a": 1}')
+    assert differences(leaves(once), leaves(replace(once, headers=(("vary", "Accept"), *once.headers))))
+    assert differences(leaves(once), leaves(replace(once, body='{"a": 1, "a": 1}')))
+
+
 def test_a_setting_more_or_less_in_a_long_list_is_noticed(exchanges: list[Exchange]) -> None:
     long = [exchange.answer for exchange in exchanges if len(list(parts(exchange.answer))) > 1]
     for answer in long:
