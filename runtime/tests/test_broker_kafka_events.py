@@ -6,6 +6,8 @@ from confluent_kafka import KafkaError, Message
 from millstream.broker.kafka.consumer import Events
 from millstream.broker.kafka.failures import Watch
 from millstream.broker.kafka.gone import Gone
+from millstream.broker.kafka.peer import Peer
+from millstream.errors import BrokerError
 from millstream.lifecycle import ManualClock
 from millstream_api.records import TopicPartition
 
@@ -30,6 +32,15 @@ def test_a_task_that_was_too_slow_learns_which_setting_to_raise(
     assert text in caplog.text
     assert "raise consumer.override.max.poll.interval.ms" in caplog.text
     assert "is delivered again" in caplog.text
+
+
+def test_a_reader_of_given_partitions_needs_no_right_on_a_group(events: Events) -> None:
+    refused = told(KafkaError.GROUP_AUTHORIZATION_FAILED, "FindCoordinator response error: Group authorization failed.")
+    assert events.take(refused, {})
+    clock = ManualClock()
+    member = Events(Watch("c", Peer("127.0.0.1:1", "consumer", group="g"), clock), clock, Gone(clock))
+    with pytest.raises(BrokerError, match="grant Read on the group g"):
+        member.take(refused, {})
 
 
 def test_a_topic_that_begins_anew_is_said_with_both_offsets(events: Events, caplog: pytest.LogCaptureFixture) -> None:

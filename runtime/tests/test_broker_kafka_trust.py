@@ -72,7 +72,15 @@ def test_a_name_that_is_right_or_does_not_count_is_not_blamed(tmp_path: Path) ->
 def test_what_else_is_wrong_is_told_as_that(tmp_path: Path) -> None:
     old, other = certificate(tmp_path, "old", NOW - DAY), certificate(tmp_path, "other", NOW + DAY)
     with serving(old) as said:
-        assert found_out(said, {"ssl.ca.location": str(old)}) == "certificate has expired"
+        known = {"ssl.ca.location": str(old)}
+        assert found_out(said, known) == "certificate has expired"
+        watch = Watch("c", Peer("127.0.0.1:1", authority=known))
+        watch.heard(KafkaError(KafkaError._SSL, said))
+        with pytest.raises(
+            BrokerError, match=r"\(certificate has expired\); have the certificate .* renewed"
+        ) as caught:
+            watch.check()
+    assert "ssl.truststore.location" not in str(caught.value)  # which is right
     with serving(certificate(tmp_path, "own", NOW + DAY)) as said:
         assert found_out(said, {"ssl.ca.location": str(other)}) == "self-signed certificate"
 

@@ -320,6 +320,12 @@ def test_a_wrong_login_entry_is_named_without_its_content(entry, sentence):
     assert "hidden" not in str(caught.value)
 
 
+KEY = "-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----\n"
+LOCKED = KEY.replace("PRIVATE", "ENCRYPTED PRIVATE")
+LOCKED_BEFORE = KEY.replace("PRIVATE KEY-----\nabc", "RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nabc")
+CHAIN = "-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----\n"
+
+
 @pytest.fixture
 def stores(tmp_path):
     for name, head in (("jks", b"\xfe\xed\xfe\xed\0\0"), ("p12", b"\x30\x82\x01\x02"), ("pem", b"-----BEGIN")):
@@ -333,6 +339,7 @@ def tls(**given):
 
 def test_pem_stores_are_read_whatever_type_is_written(stores):
     pem = str(stores / "store.pem")
+    Path(pem).write_text(KEY)
     found = tls(ssl_truststore_location=pem, ssl_truststore_type="JKS", ssl_keystore_location=pem).settings
     assert found["ssl.ca.location"] == found["ssl.certificate.location"] == found["ssl.key.location"] == pem
 
@@ -368,6 +375,41 @@ def test_other_stores_are_refused_with_the_command_that_converts_them(stores, se
     with pytest.raises(ConfigError) as caught:
         tls(**{setting: path})
     assert f"{setting.replace('_', '.')} {path!r} {said}" in str(caught.value)
+
+
+def test_what_a_converted_key_store_is_opened_by_is_said(stores):
+    path = str(stores / "store.jks")
+    with pytest.raises(ConfigError) as caught:
+        tls(ssl_keystore_location=path)
+    assert f"and name {path}.p12 instead, with its password in ssl.keystore.password" in str(caught.value)
+
+
+def test_a_pkcs12_key_store_without_its_password_is_refused(stores):
+    with pytest.raises(ConfigError, match=r"ssl\.keystore\.password is missing, and ssl\.keystore\.location '.*p12'"):
+        tls(ssl_keystore_location=str(stores / "store.p12"))
+
+
+@pytest.mark.parametrize("locked", [LOCKED, LOCKED_BEFORE])
+def test_an_encrypted_key_without_its_password_is_refused_whether_in_a_file_or_in_the_settings(tmp_path, locked):
+    path = tmp_path / "key.pem"
+    path.write_text(locked + CHAIN)
+    ways = (
+        {"ssl_keystore_location": str(path)},
+        {"ssl_keystore_key": locked, "ssl_keystore_certificate_chain": CHAIN},
+    )
+    for given in ways:
+        with pytest.raises(ConfigError, match=r"ssl\.key\.password is missing, and the private key in ssl\.keystore"):
+            tls(**given)
+        assert tls(**given, ssl_key_password="p").settings["ssl.key.password"] == "p"
+
+
+def test_a_key_store_without_a_key_is_refused(tmp_path):
+    path = tmp_path / "chain.pem"
+    path.write_text(CHAIN)
+    with pytest.raises(ConfigError, match=r"ssl\.keystore\.location '.*chain\.pem' holds no private key"):
+        tls(ssl_keystore_location=str(path))
+    with pytest.raises(ConfigError, match=r"ssl\.keystore\.key holds no private key"):
+        tls(ssl_keystore_key=CHAIN, ssl_keystore_certificate_chain=CHAIN)
 
 
 def test_a_store_that_is_not_there_is_named():

@@ -85,6 +85,33 @@ def test_brokers_that_have_no_address_are_refused_with_a_sentence(tmp_path: Path
     assert "Traceback" not in done.stderr
 
 
+def test_a_workers_file_may_have_variables_wherever_it_is_read(worker: WorkerProcess) -> None:
+    folder, kept = worker.folder, worker.folder / "kept.properties"
+    kept.write_text("log=sqlite:kept.db\nname=t\n")
+    worker.properties |= {
+        "bootstrap.servers": f"${{file:{kept}:log}}",
+        "config.providers": "file",
+        "config.providers.file.class": "org.apache.kafka.common.config.provider.FileConfigProvider",
+    }
+    (folder / "lines.txt").write_text("a\n")
+    source = folder / "source.properties"
+    source.write_text(f"name=s\nconnector.class=FileStreamSource\nfile=lines.txt\ntopic=${{file:{kept}:name}}\n")
+    worker.arguments = ["source.properties"]
+    worker.start()
+    try:
+        known = ("--config", "worker.properties")
+        until(lambda: worker.consume("t") == ['"a"'] or worker.consume("t"), "the line", every_s=0.2)
+        assert run(folder, "validate", "source.properties", *known).returncode == 0
+    finally:
+        worker.stop()
+    assert run(folder, "produce", "t", *known, given="b\n").returncode == 0
+    topics = json.loads(run(folder, "topics", "--json", "--bootstrap", "sqlite:kept.db").stdout)
+    assert {row["topic"]: row["offsets"] for row in topics}["t"] == 2
+    done = run(folder, "log", "compact", *known)
+    assert "kept.db" in done.stdout + done.stderr
+    assert done.returncode == 0
+
+
 def test_plugins_are_listed_with_their_java_names(tmp_path: Path) -> None:
     listed = json.loads(run(tmp_path, "plugins", "list", "--json").stdout)
     classes = {row["class"]: row["type"] for row in listed["plugins"]}

@@ -48,22 +48,22 @@ class Standalone:
         self._began = monotonic()
         self._over = threading.Event()
         self._failure: tuple[BaseException, str] | None = None
-        raw = {**settings, "bootstrap.servers": bootstrap_of(settings)}
-        resolved = worker_settings(raw)
-        self._config = config = worker_config({**resolved, **_without_bootstrap(settings)})
+        resolved = worker_settings(settings)
+        self._config = config = worker_config(resolved)
+        bootstrap = bootstrap_of(resolved)
         if "bootstrap.servers" not in settings:
-            log.info("no bootstrap.servers: topics live in the embedded log %s", raw["bootstrap.servers"])
+            log.info("no bootstrap.servers: topics live in the embedded log %s", bootstrap)
         self._inventory = discover(frozenset(config.plugins_disabled))
         check_converters(config, self._inventory)
-        self._file = _offsets_file(config, raw["bootstrap.servers"])
+        self._file = _offsets_file(config, bootstrap)
         self._topic = offset_topic(resolved)
-        self._broker = open_broker(raw["bootstrap.servers"], resolved)
+        self._broker = open_broker(bootstrap, resolved)
         self._broker.check()
         self._ownership = self._broker.own()
         self._listen(resolved)
         self._worker = Worker(
             WorkerSetup(
-                settings=raw,
+                settings={**settings, "bootstrap.servers": bootstrap},
                 epoch=self._ownership.epoch,
                 isolation="process" if config.task_isolation == "process" and self._broker.shared else "thread",
                 start=config.task_start,  # type: ignore[arg-type]  # the validator lets template and spawn pass
@@ -169,10 +169,6 @@ class Standalone:
         if error is not None:
             self._failure = self._failure or (error, what)
             self._over.set()
-
-
-def _without_bootstrap(settings: Mapping[str, str]) -> dict[str, str | None]:
-    return {} if "bootstrap.servers" in settings else {"bootstrap.servers": None}
 
 
 def _offsets_file(config: StandaloneConfig, bootstrap: str) -> OffsetFile | None:

@@ -7,6 +7,7 @@ import click
 from millstream.broker.embedded.log import compact as compact_log
 from millstream.cli.output import fail, json_option, print_json, say
 from millstream.errors import MillstreamError
+from millstream.host.installed import worker_settings
 from millstream.settings.properties import read_properties
 from millstream.settings.reading import bootstrap_of
 
@@ -33,8 +34,8 @@ def compact(bootstrap: str | None, config: Path | None, as_json: bool) -> None:
     if bootstrap is not None and not bootstrap.strip():
         raise click.UsageError("--bootstrap is empty; expected sqlite:PATH")
     try:
-        settings = {"bootstrap.servers": bootstrap} if bootstrap else read_properties(config) if config else {}
-        sizes = compact_log(bootstrap_of(settings))
+        settings = worker_settings(read_properties(config)) if config else {}
+        sizes = compact_log(bootstrap_of({"bootstrap.servers": bootstrap} if bootstrap else settings))
     except (MillstreamError, OSError, ValueError) as error:
         fail(str(error))
     if as_json:

@@ -69,7 +69,7 @@ def opened(bootstrap: str | None, config: Path | None, makes: bool) -> Broker:
         raise click.UsageError("--bootstrap is empty; expected sqlite:PATH, or Kafka's brokers as host:port,…")
     logging.getLogger("millstream.librdkafka").setLevel(logging.CRITICAL)  # the error that ends the command says it
     try:
-        settings = read_properties(config) if config else {}
+        settings = _settings_of(config) if config else {}
         where = bootstrap_of(settings if bootstrap is None else {"bootstrap.servers": bootstrap})
         if not makes and is_absent(where):
             fail(f"there is no log at {where}; a worker makes one, and `millstream produce`")
@@ -78,6 +78,13 @@ def opened(bootstrap: str | None, config: Path | None, makes: bool) -> Broker:
         return broker
     except (MillstreamError, OSError, ValueError) as error:
         fail(str(error))
+
+
+def _settings_of(config: Path) -> dict[str, str]:
+    """A worker's, variables replaced."""
+    from millstream.host.installed import worker_settings  # it takes as long as all else here, and is seldom needed
+
+    return worker_settings(read_properties(config))
 
 
 @click.command()

@@ -37,7 +37,7 @@ def validate(file: Path, config: Path | None, as_json: bool) -> None:
     logging.basicConfig(level=logging.ERROR)
     try:
         settings = read_properties(config) if config else dict(WITHOUT_A_FILE)
-        report = _report(file, {**settings, "bootstrap.servers": bootstrap_of(settings)})
+        report = _report(file, settings)
     except (MillstreamError, OSError, ValueError, TimeoutError) as error:
         fail(message_of(error) or f"no answer within {PATIENCE_S:.0f} s")
     wrong = [each["value"] for each in report["configs"] if each["value"] and each["value"]["errors"]]
@@ -64,7 +64,8 @@ def _report(file: Path, settings: dict[str, str]) -> dict[str, Any]:
     plugin = plugin_of(inventory, connector.config)
     arguments = {"kind": kind_of(inventory, connector.config)}
     probe = RunProbe("report", target_of(plugin), connector.config, arguments, connector.name)
-    worker = Worker(WorkerSetup(settings=settings, disabled=config.plugins_disabled))
+    known = {**settings, "bootstrap.servers": bootstrap_of(resolved)}
+    worker = Worker(WorkerSetup(settings=known, disabled=config.plugins_disabled))
     worker.start()
     try:
         report: dict[str, Any] = worker.probe(probe, PATIENCE_S).result(PATIENCE_S)

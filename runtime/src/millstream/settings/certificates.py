@@ -10,6 +10,7 @@ from pathlib import Path
 from millstream.errors import ConfigError
 
 PEM, PKCS12, JKS = "PEM", "PKCS12", "JKS"
+ENCRYPTED = ("BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED")
 JKS_MAGICS = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")
 
 Settings = Mapping[str, str]
@@ -41,9 +42,11 @@ def _trusted(settings: Settings) -> dict[str, str]:
 
 def _own(settings: Settings) -> dict[str, str]:
     chain, key = settings.get("ssl.keystore.certificate.chain"), settings.get("ssl.keystore.key")
-    path, found = settings.get("ssl.keystore.location"), {}
+    path = settings.get("ssl.keystore.location")
     if chain and key:
-        found = {"ssl.certificate.pem": _lines(chain), "ssl.key.pem": _lines(key)}
+        pem = _lines(key)
+        _check_key(pem, settings, "ssl.keystore.key", "ssl.keystore.key")
+        found = {"ssl.certificate.pem": _lines(chain), "ssl.key.pem": pem}
     elif chain or key:
         missing = "ssl.keystore.key" if chain else "ssl.keystore.certificate.chain"
         raise ConfigError({missing: f"{missing} is missing; key and certificate chain are given together"})
@@ -52,10 +55,34 @@ def _own(settings: Settings) -> dict[str, str]:
         if kind == JKS:
             raise _wrong("ssl.keystore.location", path, kind, "a key store is read as PKCS#12 or PEM", _to_pkcs12(path))
         if kind == PKCS12:
-            return {"ssl.keystore.location": path, "ssl.keystore.password": settings.get("ssl.keystore.password", "")}
+            return _locked(path, settings)
+        pem = Path(path).read_text(errors="replace")
+        _check_key(pem, settings, "ssl.keystore.location", f"ssl.keystore.location {path!r}")
         found = {"ssl.certificate.location": path, "ssl.key.location": path}
+    else:
+        return {}
     password = settings.get("ssl.key.password")
-    return {**found, "ssl.key.password": password} if found and password else found
+    return {**found, "ssl.key.password": password} if password else found
+
+
+def _locked(path: str, settings: Settings) -> dict[str, str]:
+    password = settings.get("ssl.keystore.password")
+    if not password:
+        problem = (
+            f"ssl.keystore.password is missing, and ssl.keystore.location {path!r} is a PKCS12 file, opened by one"
+        )
+        raise ConfigError({"ssl.keystore.password": problem})
+    return {"ssl.keystore.location": path, "ssl.keystore.password": password}
+
+
+def _check_key(pem: str, settings: Settings, setting: str, named: str) -> None:
+    """What OpenSSL says of each of these is that it cannot read it."""
+    if "PRIVATE KEY-----" not in pem:
+        problem = f"{named} holds no private key (-----BEGIN PRIVATE KEY-----); it is PEM with the key and its"
+        raise ConfigError({setting: f"{problem} certificates"})
+    if any(mark in pem for mark in ENCRYPTED) and not settings.get("ssl.key.password"):
+        problem = f"ssl.key.password is missing, and the private key in {named} is encrypted"
+        raise ConfigError({"ssl.key.password": problem})
 
 
 def _kind(setting: str, path: str) -> str:
@@ -75,7 +102,8 @@ def _wrong(setting: str, path: str, kind: str, taken: str, remedy: str) -> Confi
 
 
 def _to_pkcs12(path: str) -> str:
-    return f"keytool -importkeystore -srckeystore {path} -destkeystore {path}.p12 -deststoretype PKCS12"
+    command = f"keytool -importkeystore -srckeystore {path} -destkeystore {path}.p12 -deststoretype PKCS12"
+    return f"{command}, and name {path}.p12 instead, with its password in ssl.keystore.password"
 
 
 def _to_trusted_pem(path: str, kind: str) -> str:

@@ -72,6 +72,8 @@ class Events:
         if error.code() == KafkaError._PARTITION_EOF and topic is not None and partition is not None:
             if offset is not None:
                 ends[TopicPartition(topic, partition)] = offset
+        elif error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED and not self._watch.peer.group:
+            pass  # librdkafka looks for the coordinator of a group that a reader of given partitions does not use
         elif error.code() in UNKNOWN:
             self._gone.noticed(topic or "")
             self.wait_for(topic or "")

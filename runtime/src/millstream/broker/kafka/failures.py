@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from millstream.broker.complaint import Complaint
 from millstream.broker.kafka.peer import Peer
-from millstream.broker.kafka.trust import Inquiry
+from millstream.broker.kafka.trust import OUT_OF_TIME, Inquiry
 from millstream.errors import BrokerError, FencedError, RecordTooLargeError, UnknownTopicError
 from millstream.lifecycle import Clock
 
@@ -244,6 +244,8 @@ class Watch:
             )
         said = inquiry.said.partition(", verify that ssl.ca.location")[0]  # its own name for it
         why = said + (told and f" ({told})")
+        if told in OUT_OF_TIME:
+            return f"{why}; have the certificate of the brokers renewed, or mend the clock of this machine"
         store = self.peer.setting("ssl.truststore.location")
         instead = self.peer.setting("ssl.truststore.certificates")
         return f"{why}; check {store} (or {instead}): it must hold the CA of the brokers' certificates"

@@ -3,17 +3,19 @@
 import logging
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from millstream.broker.kafka.failures import Watch, error_of
+from millstream.broker.kafka.impossible import impossible
 from millstream.broker.kafka.lines import Listening, librdkafka
 from millstream.broker.kafka.peer import Peer
 from millstream.errors import ConfigError
 from millstream.settings.client import Client, client_definitions
-from millstream.settings.librdkafka import UNUSED, translate
+from millstream.settings.librdkafka import UNUSED, Translation, translate
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +31,13 @@ class Making:
 
     def __init__(self, bootstrap: str, worker: Mapping[str, str]) -> None:
         self.bootstrap = bootstrap
-        self._worker = worker
+        self.worker = worker
         self._said: set[tuple[Client, str]] = set()
 
     def settings(self, client: Client, overrides: Mapping[str, str]) -> dict[str, str]:
         """Java's settings of one client: the worker's, then `overrides` (§2.4)."""
         prefix = f"{client}."
-        own = {name.removeprefix(prefix): text for name, text in self._worker.items() if name.startswith(prefix)}
+        own = {name.removeprefix(prefix): text for name, text in self.worker.items() if name.startswith(prefix)}
         return {"bootstrap.servers": self.bootstrap, **self._inherited(client), **own, **overrides}
 
     def api_seconds(self, client: Client, overrides: Mapping[str, str]) -> float:
@@ -45,10 +47,10 @@ class Making:
     def peer(self, client: Client, overrides: Mapping[str, str], group: str = "") -> Peer:
         """Whom such a client talks to. Raises ConfigError for settings of security that cannot be meant."""
         java = self.settings(client, overrides)
-        names = {name: _given_as(self._worker, client, name, overrides) for name in java}
+        names = {name: _given_as(self.worker, client, name, overrides) for name in java}
         named = names["bootstrap.servers"]
         prefix = named.removesuffix("bootstrap.servers") or ("" if client == "admin" else f"{client}.")
-        found = translate(client, java).settings
+        found = _translated(self, client, overrides).settings
         user = found.get("sasl.username")
         shown = [name for name in CERTIFICATES if name in java and found["security.protocol"] == "SSL"]
         anonymous = not found["security.protocol"].startswith("SASL") and not shown
@@ -82,15 +84,15 @@ class Making:
         """librdkafka's settings; what a connector's own are not followed in is logged once. The worker's: `tell`."""
         translation = translate(client, java)
         for name, instead in translation.notes.items():
-            if self._worker.get(f"{client}.{name}") != java[name]:
+            if self.worker.get(f"{client}.{name}") != java[name]:
                 self._say(client, f"{client}.override.{name}", instead)
         return translation.settings
 
     def tell(self) -> None:
         """Say what of the worker's settings is not followed, whether or not a client will be made."""
         for client in ("producer", "consumer", "admin"):
-            for name, instead in translate(client, self.settings(client, {})).notes.items():
-                self._say(client, f"{client}.{name}" if f"{client}.{name}" in self._worker else name, instead)
+            for name, instead in _translated(self, client, {}).notes.items():
+                self._say(client, f"{client}.{name}" if f"{client}.{name}" in self.worker else name, instead)
 
     def admin_of(self, client: Client, overrides: Mapping[str, str]) -> dict[str, str]:
         """Settings of an admin client that reaches the brokers as this client does."""
@@ -107,7 +109,7 @@ class Making:
         if client != "admin":
             return {}
         known = {one.name for one in client_definitions("admin")} - {"metric.reporters", "config.providers"}
-        return {name: text for name, text in self._worker.items() if name in known and not _metric(name)}
+        return {name: text for name, text in self.worker.items() if name in known and not _metric(name)}
 
     def _made(
         self, kind: Any, client: Client, settings: Mapping[str, str], more: Mapping[str, Any], watch: Watch
@@ -115,8 +117,21 @@ class Making:
         try:
             return kind({"logger": librdkafka, **settings, **more, "error_cb": watch.heard})
         except KafkaException as error:
-            said = error_of(error).str()
-            raise ConfigError({f"{client} client": f"the settings of the {client} are not possible: {said}"}) from error
+            raise impossible(error_of(error).str(), replace(watch.peer, client=client), settings) from error
+
+
+def _translated(making: Making, client: Client, overrides: Mapping[str, str]) -> Translation:
+    """Raises ConfigError under the whole names: there are up to four logins in a worker's file."""
+    java = making.settings(client, overrides)
+    try:
+        return translate(client, java)
+    except ConfigError as error:
+        prefix = _given_as(making.worker, client, "security.protocol", overrides).removesuffix("security.protocol")
+        problems = []
+        for name, problem in error.found:
+            whole = _given_as(making.worker, client, name, overrides) if name in java else prefix + name
+            problems.append((whole, problem.replace(name, whole, 1)))
+        raise ConfigError(problems) from None
 
 
 def _given_as(worker: Mapping[str, str], client: Client, name: str, overrides: Mapping[str, str]) -> str:

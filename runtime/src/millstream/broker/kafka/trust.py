@@ -12,6 +12,7 @@ from millstream.lifecycle import Clock, SystemClock, spawn
 SECONDS = 3.0  # a connection or a step of it
 ANSWER_SECONDS = 10.0  # all of it, names looked up included
 ANOTHER_NAME = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+OUT_OF_TIME = ("certificate has expired", "certificate is not yet valid")  # X509_verify_cert_error_string's
 TRUSTED = "yet Python trusts it with the same settings: without a store, librdkafka may look for the system's elsewhere"
 PYTHONS = ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN  # its own by default, and not librdkafka's
 ADDRESS = re.compile(r"ssl://(.+):(\d+)/")
