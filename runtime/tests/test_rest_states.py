@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from millstream.herder import configuring
 from millstream.host import connector
+from millstream.rest import internal
 from millstream.rest.extensions import HerderCluster
 
 sys.path.insert(0, str(Path(__file__).parent / "plugins"))
@@ -24,6 +26,19 @@ def gate() -> Iterator[str]:
     hosted.GATES["view"] = hosted.Gate()
     yield "view"
     hosted.GATES["view"].set()
+
+
+def test_a_worker_whose_herder_does_not_come_round_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with herding() as alone:
+        healthy = alone.rest.get("/health")
+        assert (healthy.status_code, healthy.json()["status"]) == (200, "healthy")
+        with monkeypatch.context() as stuck, alone.herder.stages.of("juggling"):
+            stuck.setattr(internal, "HEALTH_TIMEOUT_S", 0.05)
+            stuck.setattr(alone.herder, "submit", lambda _: Future())
+            answer = alone.rest.get("/health")
+        said = "Worker was unable to handle this request and may be unable to handle other requests."
+        assert (answer.status_code, answer.json()["status"]) == (500, "unhealthy")
+        assert answer.json()["message"].startswith(f"{said} The worker is currently juggling, which began at ")
 
 
 def test_a_task_that_starts_is_told_alike_in_three_places(gate: str) -> None:
