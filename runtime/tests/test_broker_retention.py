@@ -33,6 +33,14 @@ def test_retention_removes_whole_batches_by_age(broker: EmbeddedBroker, clock: M
         assert admin.end_offsets([T0]) == {T0: 72}
 
 
+def test_what_is_to_be_kept_for_ever_is_kept(path: str, clock: ManualClock) -> None:
+    with closing(open_embedded(f"sqlite:{path}", {"log.retention.ms": "-1"}, clock)) as broker:
+        write(broker, [b"old"])
+        clock.advance(10 * 365 * 24 * 3600)
+        assert broker.retain([]) == 0
+        assert read(broker) == [b"old"]
+
+
 def test_retention_removes_by_size(path: str, clock: ManualClock) -> None:
     with closing(open_embedded(f"sqlite:{path}", {"log.retention.bytes": "2500"}, clock)) as broker:
         for number in range(5):

@@ -58,6 +58,8 @@ def test_what_cannot_be_replaced_stays_as_it_is_written(text):
 def test_what_is_put_in_is_not_looked_at_again():
     vault = Shelf({"a": {"b": "${vault:a:c}", "c": "1"}})
     assert resolve({"k": "${vault:a:b}"}, {"vault": vault}).settings == {"k": "${vault:a:c}"}
+    given = {"k": "${vault:a:b}", "other": "${vault:a:c}"}
+    assert resolve(given, {"vault": vault}).settings == {"k": "${vault:a:c}", "other": "1"}
 
 
 @pytest.mark.parametrize(
