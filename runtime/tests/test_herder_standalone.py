@@ -59,6 +59,15 @@ def test_a_creation_is_answered_with_its_tasks(shared: Herding) -> None:
     assert made.json()["tasks"] == [{"connector": "quick", "task": 0}, {"connector": "quick", "task": 1}]
 
 
+def test_more_tasks_than_allowed_fail_unless_that_is_not_enforced(shared: Herding) -> None:
+    shared.create("generous", tasks="3", tasks_max="2")
+    until(lambda: shared.states("generous") == ["FAILED"], "it to fail")
+    said = "generated 3 tasks, which is greater than 2, the maximum number of tasks it is configured to create"
+    assert said in shared.rest.get("/connectors/generous/status").json()["connector"]["trace"]
+    shared.create("free", tasks="3", tasks_max="2", tasks_max_enforce="false")
+    until(lambda: shared.states("free") == ["RUNNING"] * 4, "its three tasks to run")
+
+
 @pytest.mark.usefixtures("impatient")
 def test_a_creation_whose_start_takes_long_is_answered_all_the_same_and_its_status_says_what_goes_on(
     shared: Herding, gate: str
