@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from millstream.broker.ports import ConsumerSettings
 from millstream.errors import ConfigError
 from millstream.host import task
 from millstream.host.channel import PluginTarget, Reshare, RunTask, Surroundings
+from millstream.pipeline.reporting import Counters
 
 
 def test_the_newest_share_of_the_topics_counts_though_it_comes_while_the_former_is_passed_on(
@@ -56,6 +58,36 @@ def test_a_worker_that_lacks_a_setting_fails_its_task_with_it(worker: dict[str, 
         body.run()
 
 
+def workbench(worker: dict[str, str]) -> Any:
+    return task.Workbench(
+        RunTask("c", 0, PluginTarget("hosted:Sink", "sink", "hosted", "1")),
+        task.Places(Surroundings({"bootstrap.servers": "127.0.0.1:9092", **worker})),
+        *(SimpleNamespace(),) * 3,
+    )
+
+
+@pytest.mark.parametrize(
+    ("worker", "connector", "reset", "group", "rows"),
+    [
+        ({}, {}, "earliest", "connect-c", 500),
+        ({}, {"auto.offset.reset": "latest", "group.id": "own", "max.poll.records": "7"}, "latest", "own", 7),
+        ({"consumer.auto.offset.reset": "latest", "consumer.max.poll.records": "9"}, {}, "latest", "connect-c", 9),
+        ({"consumer.auto.offset.reset": "latest"}, {"auto.offset.reset": "earliest"}, "earliest", "connect-c", 500),
+    ],
+)
+def test_a_sink_reads_as_its_connector_overrides_the_worker(
+    worker: dict[str, str], connector: dict[str, str], reset: str, group: str, rows: int
+) -> None:
+    asked: list[ConsumerSettings] = []
+    bench = workbench(worker)
+    bench._broker = SimpleNamespace(consumer=asked.append)
+    bench._counters = Counters()
+    overrides = {f"consumer.override.{name}": text for name, text in connector.items()}
+    parts = bench._sink({"topics": "t", **overrides}, None, SimpleNamespace())
+    assert [(each.reset, each.group) for each in asked] == [(reset, group)]
+    assert parts.settings.max_poll_rows == rows
+
+
 @pytest.mark.parametrize(
     ("worker", "interval_ms"),
     [
@@ -68,11 +100,7 @@ def test_a_worker_that_lacks_a_setting_fails_its_task_with_it(worker: dict[str, 
 def test_offsets_are_committed_each_second_on_the_embedded_log_and_each_minute_on_kafka_unless_told_otherwise(
     worker: dict[str, str], interval_ms: int
 ) -> None:
-    bench: Any = task.Workbench(
-        RunTask("c", 0, PluginTarget("hosted:Sink", "sink", "hosted", "1")),
-        task.Places(Surroundings({"bootstrap.servers": "127.0.0.1:9092", **worker})),
-        *(SimpleNamespace(),) * 3,
-    )
+    bench = workbench(worker)
     bench._broker = SimpleNamespace(shared=True)
     assert bench._sink_settings({"topics": "t"}, {}).offset_flush_interval_ms == interval_ms
     assert bench._source_settings({}).offset_flush_interval_ms == interval_ms
