@@ -84,6 +84,8 @@ def test_help_of_a_command_ends_with_0(words: tuple[str, ...]) -> None:
         (("connect-standalone",), 1),
         (("connect-distributed",), 1),
         (("connect-distributed", "a", "b"), 1),
+        (("connect-standalone", "worker.properties", "--help"), 1),
+        (("connect-distributed", "--help", "worker.properties"), 1),
         (("connect-standalone", "missing.properties"), 2),
         (("connect-distributed", "missing.properties"), 2),
         (("run", "c.json"), 3),
@@ -91,8 +93,10 @@ def test_help_of_a_command_ends_with_0(words: tuple[str, ...]) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_the_scripts_end_with_the_codes_of_java_s(folder: Path, arguments: Sequence[str], code: int) -> None:
+    (folder / "worker.properties").write_text("listeners=http://127.0.0.1:0\n")
     done = ended(folder, *arguments)
     assert done.returncode == code, done
+    assert done.stderr.startswith("USAGE: connect-") is (code == 1)
     assert "Traceback" not in done.stderr
 
 

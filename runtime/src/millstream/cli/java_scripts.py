@@ -40,7 +40,10 @@ def connect_distributed() -> None:
 
 
 def _files() -> list[Path]:
-    """The arguments that are no options; those are for the scripts around a JVM, and who gave one is told."""
+    """The arguments that are no options; those are for the scripts around a JVM, and who gave one is told. None where
+    help is asked for. Source: AbstractConnectCli.run."""
+    if "--help" in sys.argv[1:]:
+        return []
     files = [Path(each) for each in sys.argv[1:] if not each.startswith("-")]
     options = [each.partition("=")[0] for each in sys.argv[1:] if each.startswith("-")]  # -D… may have a password
     if files and options:
