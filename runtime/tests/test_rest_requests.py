@@ -14,6 +14,7 @@ from millstream.rest.gate import check_media_types
 from millstream.rest.json import UnreadableError, native, read
 from millstream.rest.listeners import Advertised, Listener, advertised_url, bind, parse_listener
 from millstream.rest.security import header_rules
+from millstream.settings.rest import RestConfig
 
 
 def request(headers: Mapping[str, str], method: str = "POST") -> Request:
@@ -200,6 +201,11 @@ def test_header_rules_are_read_and_a_wrong_one_is_named() -> None:
     assert [(rule.name, rule.value, rule.add) for rule in rules] == [
         ("X-Frame-Options", "DENY", False),
         ("Cache-Control", "no-cache, no-store", True),
+    ]
+    spelled = "SET a: 1, ADD b: 2, setdate c: 3, adddate d: 4, SETDate e: 5"
+    assert RestConfig.parse({"response.http.headers.config": spelled}).response_http_headers_config == spelled
+    assert [(rule.name, rule.add, rule.dated) for rule in header_rules(spelled)] == [
+        *(("a", False, False), ("b", False, False), ("c", False, False), ("d", True, False), ("e", False, True))
     ]
     with pytest.raises(ConfigError, match="not of the form"):
         header_rules("remove X: y")

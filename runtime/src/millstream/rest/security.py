@@ -13,7 +13,7 @@ from millstream.lifecycle import Clock
 
 DEFAULT_METHODS = ("GET", "POST", "HEAD")
 PREFLIGHT_MAX_AGE_S = "60"
-RULE = re.compile(r"^\s*(set|add|setDate|addDate)\s+([^:\s]+)\s*:\s*(.*)$", re.DOTALL)
+RULE = re.compile(r"^\s*((?i:set|add|setDate|addDate))\s+([^:\s]+)\s*:\s*(.*)$", re.DOTALL)
 HEADERS_SETTING = "response.http.headers.config"
 
 
@@ -36,7 +36,8 @@ class HeaderRule:
 def header_rules(setting: str) -> list[HeaderRule]:
     """Read `response.http.headers.config`: `[set|add|setDate|addDate] name:value`, comma separated, `"` quotes.
 
-    Raises ConfigError. Source: WorkerConfig.validateHttpResponseHeaderConfig.
+    As in Java an action is taken in any letter case, and adds or is dated only where it begins with `add` or ends with
+    `Date`. Raises ConfigError. Source: RestServerConfig.validateHttpResponseHeaderConfig, Jetty's HeaderFilter.
     """
     rules = []
     for item in _comma_separated(setting):

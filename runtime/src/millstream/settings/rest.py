@@ -7,7 +7,7 @@ from millstream.settings.tls import LOW, TlsConfig
 from millstream_api.config import key, list_of, one_of, satisfies
 
 LISTENER = re.compile(r"(.*)://\[?([0-9a-zA-Z\-%._:]*)\]?:(-?[0-9]+)", re.IGNORECASE)
-HEADER_RULE = re.compile(r"(set|add|setDate|addDate)\s+[^\s:]+\s*:.*", re.DOTALL)
+HEADER_RULE = re.compile(r"(?i:set|add|setDate|addDate)\s+[^\s:]+\s*:.*", re.DOTALL)
 QUOTED_ITEM = re.compile(r'\s*(?:"([^"]*)"|([^,"]*))\s*(?:,|$)')
 
 
