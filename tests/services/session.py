@@ -41,6 +41,7 @@ class Session:
         #: those that a test started for itself
         self.own: list[Service] = []
         self._one_at_a_time = threading.Lock()
+        self._beginning = threading.Lock()  # a service that starts may need another one
         self._threads = ThreadPoolExecutor(max_workers=len(catalogue), thread_name_prefix="service")
 
     @property
@@ -53,12 +54,13 @@ class Session:
     def begin(self, names: Iterable[str]) -> None:
         """Start them in the background."""
         for name in names:
-            if name not in self._starting:
-                self._starting[name] = self._threads.submit(self._start, name)
+            with self._beginning:
+                if name not in self._starting:
+                    self._starting[name] = self._threads.submit(self._start, name)
 
     def wait(self) -> None:
         """Until everything begun is up, or has failed; `get` tells which."""
-        for starting in self._starting.values():
+        for starting in list(self._starting.values()):  # what one needs beside them is up before it is
             starting.exception()
 
     def get(self, name: str) -> Any:
@@ -67,7 +69,7 @@ class Session:
 
     def up(self) -> list[Service]:
         """Those that started, in the order of their start."""
-        done = [starting for starting in self._starting.values() if starting.done()]
+        done = [starting for starting in list(self._starting.values()) if starting.done()]
         return [*(starting.result() for starting in done if starting.exception() is None), *self.own]
 
     def stop(self) -> None:

@@ -3,7 +3,10 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -100,6 +103,32 @@ def test_without_a_python_package_the_sentence_says_what_to_install(monkeypatch:
         available(lambda: session.get("lost"))
     with pytest.raises(Unavailable):
         session.get("lost")
+    session.stop()
+
+
+def test_a_service_that_needs_another_one_is_waited_for_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+    soon = threading.Event()
+
+    def of_session(name: str, session: Session) -> SimpleNamespace:
+        begun.append(name)
+        if name == "needing":
+            soon.wait()
+            session.get("needed")
+        return SimpleNamespace(stop=lambda: None)
+
+    services = {
+        name: SimpleNamespace(of_session=lambda session, name=name: of_session(name, session))
+        for name in ("needing", "needed")
+    }
+    monkeypatch.setitem(sys.modules, "of_this_test", cast(ModuleType, SimpleNamespace(**services)))
+    monkeypatch.setattr("services.session._swept", lambda: None)
+    session = Session({name: f"of_this_test:{name}" for name in services})
+    session.begin(["needing"])
+    threading.Timer(0.1, soon.set).start()  # most likely while `wait` waits
+    session.wait()
+    assert begun == ["needing", "needed"]
+    assert len(session.up()) == 2
     session.stop()
 
 
