@@ -37,6 +37,8 @@ def test_counters_follow_the_events() -> None:
         "total-records-skipped": 1,
         "total-retries": 3,
         "total-errors-logged": 0,
+        "deadletterqueue-produce-requests": 0,
+        "deadletterqueue-produce-failures": 0,
         "last-error-timestamp": 99,
     }
 

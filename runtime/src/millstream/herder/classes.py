@@ -22,6 +22,14 @@ def kind_of(inventory: Inventory, config: Config) -> Kind:
     return "source" if kind == "source" else "sink"
 
 
+def class_name_of(inventory: Inventory, config: Config) -> str:
+    """Its full name, whichever name the config has; the latter if it cannot be found."""
+    try:
+        return plugin_of(inventory, config).name
+    except MillstreamError:
+        return config.get(CLASS) or ""
+
+
 def version_of(inventory: Inventory, config: Config) -> str | None:
     try:
         return plugin_of(inventory, config).reported_version

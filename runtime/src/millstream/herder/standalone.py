@@ -158,7 +158,7 @@ class StandaloneHerder:
         """What needs no child."""
         match request:
             case ask.Measure():
-                return readings(self._crew.board.snapshot, self.children(), self._crew.metrics)
+                return readings(self._crew.board.snapshot, self.children(), self._crew.metrics, self.inventory)
             case ask.ResetTopics():
                 self._crew.states.forget_topics(request.name)
                 self._crew.board.publish()

@@ -32,6 +32,9 @@ class Counters:
             "total-records-skipped": self.skipped,
             "total-retries": self.retries,
             "total-errors-logged": self.logged,
+            # none is written: errors.deadletterqueue.topic.name is refused
+            "deadletterqueue-produce-requests": 0,
+            "deadletterqueue-produce-failures": 0,
             "last-error-timestamp": self.last_error_ms,
         }
 
