@@ -14,7 +14,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it has no _
 from confluent_kafka.admin import NewTopic as Wanted  # type: ignore[attr-defined]  # as above
 
 from millstream.broker.kafka.contact import Patience, unanswered
-from millstream.broker.kafka.failures import NEW, UNKNOWN, Watch, error_of, explained
+from millstream.broker.kafka.failures import NEW, UNKNOWN, UNREACHABLE, Watch, error_of, explained
+from millstream.broker.kafka.forgotten import introduce
 from millstream.broker.ports import NewTopic, TopicDescription
 from millstream.errors import BrokerError, ConflictError, UnknownTopicError
 from millstream.lifecycle import Clock, StopToken
@@ -53,6 +54,8 @@ class Asking:
                 answer = question()
             except KafkaException as error:
                 self._client.poll(0)  # what is wrong with the connection is told there
+                if error_of(error).code() in UNREACHABLE:
+                    introduce(self._client, self._watch.peer.servers)
                 self._watch.check()
                 code = error_of(error).code()
                 if code not in again or self._clock.monotonic() >= deadline:
@@ -71,7 +74,7 @@ class Asking:
             return ConflictError(f"{doing}: it already exists")
         if inner.code() in ABSENT:
             return UnknownTopicError(f"{doing}: {inner.str()}")
-        if inner.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN):
+        if inner.code() in UNREACHABLE:
             return self._unreachable(doing)
         return explained(error, doing, self._watch.peer, topic)
 

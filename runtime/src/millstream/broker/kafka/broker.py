@@ -12,6 +12,7 @@ from millstream.broker.kafka.admin import KafkaAdmin
 from millstream.broker.kafka.consumer import KafkaConsumer
 from millstream.broker.kafka.contact import TOPIC, expect_contact, steps
 from millstream.broker.kafka.failures import Watch
+from millstream.broker.kafka.forgotten import introduce
 from millstream.broker.kafka.making import Making, check_resolvable
 from millstream.broker.kafka.peer import Peer
 from millstream.broker.kafka.producer import KafkaProducer
@@ -143,6 +144,7 @@ class KafkaBroker:
                 return found.cluster_id or ""
             except KafkaException:
                 client.poll(0)  # what is wrong is told there
+                introduce(client, peer.servers)
             watch.check()
             now = self._clock.monotonic()
             if now - said >= SAY_SECONDS:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaException
 
 from millstream.broker.kafka.failures import Watch, error_of, explained
+from millstream.broker.kafka.forgotten import Reminder
 from millstream.broker.kafka.making import Making
 from millstream.broker.ports import ProducerSettings
 from millstream.errors import IllegalStateError
@@ -64,6 +65,7 @@ class Line:
         self.ready = False  # transactions are initialised
         self.widest = self.batch_size
         self._client: Producer | None = self._make(self.batch_size)
+        self._reminder = Reminder(watch.peer.servers)
         self._resting: Producer | None = None  # while another one sends each row alone
 
     @property
@@ -109,11 +111,17 @@ class Line:
 
     def serve(self, seconds: float) -> None:
         """Take reports, waiting at most so long for the first. Raises what cannot pass by itself."""
+        self._remind()
         self._raising(lambda: self.client.poll(seconds))
 
     def flush(self, seconds: float) -> None:
         """Wait at most so long for all that is out."""
+        self._remind()
         self._raising(lambda: self.client.flush(seconds))
+
+    def _remind(self) -> None:
+        if self.held:
+            self._reminder.waiting(self.client)
 
     def _raising(self, step: Callable[[], object]) -> None:
         try:

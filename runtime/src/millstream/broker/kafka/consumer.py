@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from millstream.broker.kafka.commits import Commits, Committing
 from millstream.broker.kafka.failures import UNKNOWN, Watch, explained
+from millstream.broker.kafka.forgotten import Reminder
 from millstream.broker.kafka.gone import Gone
 from millstream.broker.kafka.lines import Listening
 from millstream.broker.kafka.making import Making
@@ -136,6 +137,7 @@ class KafkaConsumer(Steering, Committing):
         self._looked = clock.monotonic()
         self._doubt = False  # whether its group may have gone on without it
         self._wake = threading.Event()
+        self._reminder = Reminder(watch.peer.servers, clock)
         self._closed = False
         self._one_topic = False  # whether all rows are of one topic, whatever partitions come
 
@@ -189,6 +191,10 @@ class KafkaConsumer(Steering, Committing):
             except BaseException:
                 self._read_again(messages)
                 raise
+            if rows:
+                self._reminder.answered()
+            else:
+                self._reminder.waiting(self._client)
             woken = self._wake.is_set()
             if rows or woken or self._clock.monotonic() >= deadline:
                 if woken:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaException
 
 from millstream.broker.kafka.failures import Watch
+from millstream.broker.kafka.forgotten import introduce
 from millstream.broker.kafka.making import API_MS, Making
 from millstream.broker.ports import ConsumerSettings, ProducerSettings
 from millstream.errors import BrokerError
@@ -58,6 +59,7 @@ def await_contact(probe: "AdminClient", watch: Watch, patience: Patience, clock:
             probe.list_topics(TOPIC, timeout=seconds)
         except KafkaException:
             probe.poll(0)  # what is wrong is told there, and to the other client, too
+            introduce(probe, watch.peer.servers)
         else:
             watch.met = True
             return

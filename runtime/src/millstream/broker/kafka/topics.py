@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaError, KafkaException
 
 from millstream.broker.kafka.failures import UNKNOWN, Watch, explained
+from millstream.broker.kafka.forgotten import introduce
 from millstream.errors import BrokerError, UnknownTopicError
 from millstream.lifecycle import Clock, StopToken
 
@@ -115,6 +116,7 @@ class Topics:
         except KafkaException as error:
             client.poll(0)  # what is wrong is told there
             self._watch.check()
+            introduce(client, self._watch.peer.servers)
             raise self._watch.unreachable(f"looking for topic {name!r}") from error
         self._watch.met = True
         if found.error is None:

@@ -1,0 +1,54 @@
+"""Brokers that librdkafka has forgotten are named to it again.
+
+Since 2.10 it lets go of every broker that is not in the last metadata. The last broker of a cluster that goes down in
+order tells of none, not even of itself: then the client has nobody left to ask, says nothing, and never comes back,
+whatever `metadata.recovery.strategy` is (`rd_kafka_parse_Metadata`; seen with 2.16). `rd_kafka_brokers_add` mends that,
+which the Python binding has no name for. A broker that is known is not added twice.
+"""
+
+import ctypes
+from functools import lru_cache
+from typing import Any
+
+from confluent_kafka import cimpl
+
+from millstream.lifecycle import Clock, SystemClock
+
+SECONDS = 30.0
+CLIENTS = (cimpl.Producer, cimpl.Consumer, cimpl._AdminClientImpl)
+
+
+def introduce(client: Any, servers: str) -> None:
+    """Name `bootstrap.servers` to the client, which no other thread may close meanwhile."""
+    if not isinstance(client, CLIENTS):
+        return  # there is no handle in it to read
+    handle = ctypes.c_void_p.from_address(id(client) + object.__basicsize__).value  # Handle.rk of confluent_kafka.h
+    if handle is not None:  # else it is closed
+        _library().rd_kafka_brokers_add(ctypes.c_void_p(handle), servers.encode())
+
+
+class Reminder:
+    """For who waits for brokers, and cannot know whether there is nothing to come."""
+
+    def __init__(self, servers: str, clock: Clock | None = None) -> None:
+        self._servers = servers
+        self._clock = clock or SystemClock()
+        self._last = self._clock.monotonic()
+
+    def answered(self) -> None:
+        self._last = self._clock.monotonic()
+
+    def waiting(self, client: Any) -> None:
+        """Once in a while, introduce them."""
+        now = self._clock.monotonic()
+        if now - self._last >= SECONDS:
+            self._last = now
+            introduce(client, self._servers)
+
+
+@lru_cache(maxsize=1)
+def _library() -> ctypes.CDLL:
+    """librdkafka, as the binding has loaded it."""
+    library = ctypes.CDLL(cimpl.__file__)
+    library.rd_kafka_brokers_add.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+    return library
