@@ -262,6 +262,17 @@ def test_who_stood_still_longer_than_its_session_is_given_nothing_of_what_it_had
     assert member.read == {FIRST: [0, 1, 2, 3]}
 
 
+def test_a_session_that_became_shorter_with_the_time_between_polls_is_the_one_that_counts() -> None:
+    member = Member(max_poll_interval_ms="10000")
+    member.client.rebalance("assign", FIRST)
+    member.poll()
+    stand_still(member, 11.0)
+    member.poll()
+    member.client.rebalance("lost", FIRST)
+    member.poll_all()
+    assert member.read == {FIRST: [0, 1, 2, 3]}
+
+
 def test_who_stood_still_is_given_nothing_before_its_group_knows_it_or_tells_what_it_lost(member: Member) -> None:
     """What librdkafka fetches before it has heard of it belongs to the successor."""
     member.client.rebalance("assign", SECOND)

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from millstream.errors import ConfigError
+from millstream.settings.bounds import INT_MAX, bounded, of_a_member
 from millstream.settings.certificates import tls_settings
 from millstream.settings.client import Client, client_definitions
 from millstream.settings.jaas import login_settings
 from millstream_api.config import ConfigType, parse_value
 
-INT_MAX = 2_147_483_647
 #: librdkafka's own; Java's 16,384 costs it a third of its throughput, and linger.ms bounds the wait either way
 BATCH_SIZE = 1_000_000
 
@@ -206,7 +206,9 @@ def translate(client: Client, given: Mapping[str, str]) -> Translation:
         if types.get(name, ConfigType.STRING) in (ConfigType.INT, ConfigType.LONG, ConfigType.BOOLEAN):
             parse_value(name, text, types[name])
     java = {**DEFAULTS[client], **given}
-    found = Translation()
+    found = Translation(notes=bounded(java, given, types.keys()))
+    if client == "consumer" and java.get("group.protocol", "classic").lower() == "classic":
+        found.notes.update(of_a_member(java, given))
     protocol = java.get("security.protocol", "PLAINTEXT").upper()
     for name, text in java.items():
         if name in SAME:
@@ -221,6 +223,7 @@ def translate(client: Client, given: Mapping[str, str]) -> Translation:
             found.notes[name] = f"Kafka's {client} has no such setting; it is not used{_meant(client, name)}"
     _secure(protocol, java, found)
     if client == "producer":
+        _in_time(java)
         _promise(given, found)
     elif client == "consumer":
         _fetching(found.settings)
@@ -305,6 +308,13 @@ def _secure(protocol: str, java: Mapping[str, str], found: Translation) -> None:
     found.settings.update(login_settings(java.get("sasl.jaas.config")))
 
 
+def _in_time(java: Mapping[str, str]) -> None:
+    delivery, linger = int(java["delivery.timeout.ms"]), int(java["linger.ms"])
+    if delivery <= linger:
+        problem = f"delivery.timeout.ms is {delivery}; expected more than linger.ms, which is {linger}"
+        raise ConfigError({"delivery.timeout.ms": problem})
+
+
 def _promise(given: Mapping[str, str], found: Translation) -> None:
     """Idempotent unless the settings forbid it, as Java decides it; then Connect's one request in flight."""
     settings = found.settings
@@ -331,6 +341,7 @@ def _fetching(settings: dict[str, str]) -> None:
     settings["queued.min.messages"] = "10000"
     settings["enable.auto.commit"] = settings["enable.auto.offset.store"] = "false"
     largest = int(settings.get("fetch.max.bytes", 52_428_800))
+    settings["message.max.bytes"] = str(min(largest, 1_000_000))  # no more than fetch.max.bytes; of a producer alone
     settings["receive.message.max.bytes"] = str(min(max(100_000_000, largest + 512), INT_MAX))
     if settings.get("group.protocol", "classic").lower() == "consumer":
         for name in ("session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"):

@@ -133,7 +133,7 @@ class KafkaConsumer(Steering, Committing):
         self._clock = clock
         self._events = Events(watch, clock, gone)
         self._member = Membership(client, places, questions, java, self._events.wait_for)
-        self._session = int(java.get("session.timeout.ms", SESSION_MS)) / 1000
+        self._session = int(making.translated("consumer", java).get("session.timeout.ms", SESSION_MS)) / 1000
         self._looked = clock.monotonic()
         self._doubt = False  # whether its group may have gone on without it
         self._wake = threading.Event()
