@@ -196,6 +196,7 @@ class BrokerContract:
         assert "already exists" in str(error)
         found = clients.admin.topics()["many"]
         assert (found.partitions, found.config["retention.ms"], found.cleanup_policy) == (3, "1000", "delete")
+        assert clients.admin.topics(["many", "nowhere"]) == {"many": found}
         assert clients.producer().partitions("many") == 3
 
     def test_a_topic_name_that_is_not_legal_is_refused(self, clients: "Clients") -> None:

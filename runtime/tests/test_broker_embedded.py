@@ -479,6 +479,44 @@ def test_the_clients_of_a_broker_share_a_connection_to_each_file_until_the_last_
     assert len(opened) == 2
 
 
+def test_one_topic_is_described_without_a_look_into_the_other_file(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(open_embedded(f"sqlite:{path}")) as broker:
+        write(broker, [b"a"])
+    opened: list[str] = []
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda name, **how: opened.append(name) or connect(name, **how))
+    with closing(open_embedded(f"sqlite:{path}")) as broker, closing(broker.admin(AdminSettings("a"))) as admin:
+        assert list(admin.topics(["t"])) == ["t"]
+        assert opened == [path]
+
+
+def test_a_log_that_is_not_opened_at_once_is_there_with_the_first_row(path: str) -> None:
+    with closing(open_embedded(f"sqlite:{path}", at_once=False)) as broker:
+        producer = broker.producer(ProducerSettings("p"))
+        assert not os.path.exists(path)
+        producer.send(Outgoing("t", [b"a"]), ignore)
+        producer.close(1)
+        assert read(broker) == [b"a"]
+
+
+def test_what_is_wrong_with_a_log_that_is_not_opened_at_once_is_told_by_the_first_look_into_it(path: str) -> None:
+    Path(path).write_bytes(b"broker.id=0\n" * 100)
+    with closing(open_embedded(f"sqlite:{path}", at_once=False)) as broker:
+        producer = broker.producer(ProducerSettings("p"))
+        for look in (broker.check, lambda: producer.send(Outgoing("t", [b"a"]), ignore), broker.check):
+            with pytest.raises(BrokerError, match="it is no SQLite file"):
+                look()
+        producer.close(1)
+
+
+def test_a_log_that_nobody_looked_into_is_closed_and_stays_closed(path: str) -> None:
+    broker = open_embedded(f"sqlite:{path}", at_once=False)
+    broker.close()
+    with pytest.raises(IllegalStateError, match="was closed by this client"):
+        broker.check()
+    assert not os.path.exists(path)
+
+
 def test_a_consumer_waiting_at_the_end_sees_what_a_client_of_its_own_broker_writes(broker: EmbeddedBroker) -> None:
     write(broker, [b"a"])
     consumer = broker.consumer(ConsumerSettings("c"))

@@ -57,6 +57,18 @@ def patient_with_stacks(monkeypatch):
     monkeypatch.setattr(children, "STACK_SECONDS", PATIENCE_S)
 
 
+def test_a_source_that_has_neither_read_offsets_nor_given_rows_has_not_opened_the_log(shared):
+    ears = Ears()
+    shared.start_task(task("quiet", deed="hang", where="poll"), ears)
+    ears.until_stuck()
+    pid = next(view.pid for view in shared.describe() if view.kind == "task" and view.name.startswith("quiet"))
+    files = [os.path.basename(os.readlink(each)) for each in Path(f"/proc/{pid}/fd").iterdir()]
+    kill(pid)
+    ears.until("FAILED")
+    assert files
+    assert not [each for each in files if each.startswith("log")]
+
+
 @pytest.mark.parametrize(
     ("deed", "told"),
     [

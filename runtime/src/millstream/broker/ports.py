@@ -275,7 +275,9 @@ class Admin(Protocol):
         """The topics there are, as far as they may be seen; cheaper than `topics`."""
         ...
 
-    def topics(self) -> Mapping[str, TopicDescription]: ...
+    def topics(self, names: Collection[str] | None = None) -> Mapping[str, TopicDescription]:
+        """All there are, or those of these names."""
+        ...
 
     def create_topics(self, topics: Iterable[NewTopic]) -> Mapping[str, Exception | None]:
         """Per name what hindered it: ConflictError if it exists."""

@@ -135,7 +135,7 @@ class Workbench:
         )
         composer = Composer(self._places, connector, tuple(self._run.around.disabled))
         pipeline = self._pipeline(connector, composer, issubclass(plugin, SinkConnector))
-        self._broker = open_broker(bootstrap(self._places), text(self._places.worker))
+        self._broker = open_broker(bootstrap(self._places), text(self._places.worker), at_once=False)
         if isinstance(pipeline, SinkPipeline):
             return SinkTaskLoop(self._sink(connector, lambda context: task(config, context), pipeline))
         return SourceTaskLoop(self._source(connector, task, config, pipeline))

@@ -48,7 +48,7 @@ def ensure_topic(admin: Admin, wanted: InternalTopic) -> TopicDescription:
     error = admin.create_topics([NewTopic(new.name, new.partitions, new.replication, config)]).get(new.name)
     if error is not None and not isinstance(error, ConflictError):
         raise error
-    found = admin.topics().get(new.name)
+    found = admin.topics([new.name]).get(new.name)
     if found is None:
         raise BrokerError(f"topic {new.name!r} was created and is not there yet", retriable=True)
     if found.cleanup_policy != "compact":

@@ -23,12 +23,12 @@ class EmbeddedAdmin:
     def names(self) -> Collection[str]:
         return self._catalog.names()
 
-    def topics(self) -> Mapping[str, TopicDescription]:
+    def topics(self, names: Collection[str] | None = None) -> Mapping[str, TopicDescription]:
         return {
             topic.name: TopicDescription(
                 topic.name, len(topic.slots), {key: text for key, text in topic.config.items() if key != FILE}
             )
-            for topic in self._catalog.topics()
+            for topic in self._catalog.topics(names)
         }
 
     def create_topics(self, topics: Iterable[NewTopic]) -> Mapping[str, Exception | None]:

@@ -4,13 +4,13 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from millstream.broker.embedded.filesystem import LogFiles
 from millstream.broker.embedded.store import Store
 from millstream.broker.ports import NewTopic
-from millstream.errors import BrokerError, ConflictError
+from millstream.errors import BrokerError, ConflictError, IllegalStateError
 from millstream.lifecycle import Clock
 
 FILE = "millstream.file"
@@ -52,33 +52,47 @@ class Topic:
 
 class Catalog:
     """The topics, and the two files they are in, shared by all clients of a broker; topics never go, so what was found
-    stays found. The second file is opened when somebody looks into it: most tasks never do."""
+    stays found. A file is opened when somebody looks into it: most tasks never do into the second, and a connection is
+    a tenth of an idle task's memory. A log in memory is there from the beginning, for others of its name."""
 
     def __init__(self, files: LogFiles, settings: LogSettings, clock: Clock) -> None:
         self.files = files
         self.settings = settings
         self.clock = clock
-        self.data = Store(files.data, clock, files.memory, settings.sync_full)
+        self._data: Store | None = None
         self._meta: Store | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._users = 1
         self._known: dict[str, Topic] = {}
-        if files.memory or not os.path.exists(files.meta):
-            try:
-                self._meta = self._open_meta()
-            except BaseException:
-                self.data.close()
-                raise
+        if files.memory:
+            _ = self.data
+
+    @property
+    def data(self) -> Store:
+        """The file of records; both are made where they are missing. Raises BrokerError saying what is wrong."""
+        with self._lock:
+            if self._data is None:
+                data = self._opened(self.files.data)
+                try:
+                    if self.files.memory or not os.path.exists(self.files.meta):
+                        _ = self.meta
+                except BaseException:
+                    data.close()
+                    raise
+                self._data = data
+            return self._data
 
     @property
     def meta(self) -> Store:
         with self._lock:
             if self._meta is None:
-                self._meta = self._open_meta()
+                self._meta = self._opened(self.files.meta)
             return self._meta
 
-    def _open_meta(self) -> Store:
-        return Store(self.files.meta, self.clock, self.files.memory, self.settings.sync_full)
+    def _opened(self, path: str) -> Store:
+        if not self._users:
+            raise IllegalStateError(f"the log {path!r} was closed by this client; open another")
+        return Store(path, self.clock, self.files.memory, self.settings.sync_full)
 
     def shared(self) -> "Catalog":
         """The same, for one more client, who closes it as well."""
@@ -110,8 +124,8 @@ class Catalog:
                 found.extend(name for (name,) in connection.execute("select name from topic").fetchall())
         return sorted(found)
 
-    def topics(self) -> Iterator[Topic]:
-        for name in self.names():
+    def topics(self, names: Collection[str] | None = None) -> Iterator[Topic]:
+        for name in self.names() if names is None else names:
             topic = self.find(name)
             if topic is not None:
                 yield topic
@@ -150,9 +164,9 @@ class Catalog:
             self._users -= 1
             if self._users:
                 return
-        self.data.close()
-        if self._meta is not None:
-            self._meta.close()
+        for store in (self._data, self._meta):
+            if store is not None:
+                store.close()
 
 
 def next_offset(connection: sqlite3.Connection, slot: int) -> int:

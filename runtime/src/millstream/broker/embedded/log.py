@@ -27,13 +27,19 @@ NUMBERS: Mapping[str, tuple[str, int]] = {
 
 
 def open_embedded(
-    bootstrap: str, settings: Mapping[str, str] | None = None, clock: Clock | None = None
+    bootstrap: str, settings: Mapping[str, str] | None = None, clock: Clock | None = None, at_once: bool = True
 ) -> "EmbeddedBroker":
-    """Open the log, or make an empty one. Raises BrokerError or ConfigError saying what to change."""
+    """Open the log, or make an empty one. Raises BrokerError or ConfigError saying what to change.
+
+    at_once: false: the file is opened by the first look into it, and what is wrong with it comes out of that.
+    """
     if not bootstrap.startswith(SCHEME):
         raise BrokerError(f"{bootstrap!r} is not an embedded log: name its file, as bootstrap.servers=sqlite:<path>")
     files = log_files(bootstrap.removeprefix(SCHEME))
-    return EmbeddedBroker(bootstrap, files, read_settings(settings or {}), clock or SystemClock())
+    broker = EmbeddedBroker(bootstrap, files, read_settings(settings or {}), clock or SystemClock())
+    if at_once:
+        broker.check()
+    return broker
 
 
 def read_settings(settings: Mapping[str, str]) -> LogSettings:
@@ -71,7 +77,7 @@ class EmbeddedBroker:
         self._files = files
         self._catalog = Catalog(files, settings, clock)
         self._closed = False
-        self._cluster_id = cluster_id(self._catalog)
+        self._cluster_id: str | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -87,6 +93,8 @@ class EmbeddedBroker:
 
     @property
     def cluster_id(self) -> str:
+        if self._cluster_id is None:
+            self._cluster_id = cluster_id(self._catalog)
         return self._cluster_id
 
     @property
@@ -94,7 +102,8 @@ class EmbeddedBroker:
         return 0
 
     def check(self) -> None:
-        """It was opened: it can be worked with."""
+        """What can be opened, and read, can be worked with."""
+        _ = self.cluster_id
 
     def own(self) -> "EmbeddedOwnership":
         lock = None if self._files.memory else OwnerLock(self._files.owner, self._files.data)

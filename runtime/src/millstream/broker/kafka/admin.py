@@ -1,6 +1,6 @@
 """Topics and groups of a Kafka cluster."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException
@@ -94,9 +94,13 @@ class Topics(Asking):
         found = self._asked("listing topics", lambda: self._client.list_topics(timeout=self._seconds))
         return frozenset(name for name, topic in found.topics.items() if topic.error is None)
 
-    def topics(self) -> Mapping[str, TopicDescription]:
+    def topics(self, names: Collection[str] | None = None) -> Mapping[str, TopicDescription]:
         found = self._asked("listing topics", lambda: self._client.list_topics(timeout=self._seconds))
-        there = {name: len(topic.partitions) for name, topic in found.topics.items() if topic.error is None}
+        there = {
+            name: len(topic.partitions)
+            for name, topic in found.topics.items()
+            if topic.error is None and (names is None or name in names)
+        }
         configs = self._configs(there)
         return {
             name: TopicDescription(
