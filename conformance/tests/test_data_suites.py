@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from kit_bench import Wrong, fails_there, named, passes
+from kit_bench import Wrong, fails_there, named, passes, run
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.timeout(240)  # each is a run of pytest, on a machine that may be busy
@@ -206,6 +206,26 @@ def test_a_plugin_that_does_it_right_passes(pytester: pytest.Pytester, kind: str
 @named(WRONG)
 def test_a_plugin_that_is_wrong_fails_where_it_is_wrong(pytester: pytest.Pytester, row: Wrong) -> None:
     fails_there(pytester, PLUGIN, row, "data")
+
+
+HANGS = [
+    (CONVERTER, "        def encode(values, headers):\n", "the function of the converter's encoder"),
+    (CONVERTER, "    def encoder(self, subject):\n", "the converter's encoder"),
+    (CONVERTER, "        def decode(data, headers):\n", "the function of the converter's decoder"),
+    (TRANSFORMATION, "    def apply(self, record):\n", "the transformation's apply"),
+    (PREDICATE, "    def test(self, record):\n", "the predicate's test"),
+]
+
+
+@pytest.mark.parametrize(("suite", "begin", "told"), HANGS, ids=[told for *_, told in HANGS])
+def test_a_call_that_does_not_return_fails_its_test_and_is_not_made_again(
+    pytester: pytest.Pytester, suite: str, begin: str, told: str
+) -> None:
+    assert begin in PLUGIN
+    indent = " " * (len(begin) - len(begin.lstrip()) + 4)
+    hanging = PLUGIN.replace(begin, f"{begin}{indent}__import__('time').sleep(3600)\n", 1)
+    result = run(pytester, hanging, suite + "\n    patience_s = 3\n", "data")
+    result.stdout.fnmatch_lines_random([f"*{told} did not return within 3 s", f"*{told} is not called again: *"])
 
 
 def test_a_converter_that_locks_what_it_keeps_aside_passes(pytester: pytest.Pytester) -> None:

@@ -85,6 +85,10 @@ BROKEN = {
         HEADER + "@hookimpl\ndef on_start(): return ()\n",
         "unknown hook 'on_start' in module 'unheard_of_hook'; there are register_sources, register_sinks, ",
     ),
+    "hook-of-others": (
+        HEADER + "@hookimpl\ndef register_metrics(): return ()\n",
+        "unknown hook 'register_metrics' in module 'hook_of_others'; there are register_sources, register_sinks, ",
+    ),
     "missing-driver": (
         "import a_driver_that_is_not_there\n",
         "the entry point `main = missing_driver` cannot be loaded: ModuleNotFoundError: No module named"

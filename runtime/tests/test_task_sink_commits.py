@@ -45,6 +45,21 @@ def test_what_pre_commit_answers_is_believed_within_bounds(
     assert said in caplog.text
 
 
+@pytest.mark.parametrize("wrong", [{FIRST: 99}, {FIRST: "2"}, {SECOND: 1}], ids=str)
+def test_a_wrong_answer_of_pre_commit_is_told_once_and_again_after_a_right_one(
+    bench: Any, wrong: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = [wrong, wrong, {}, wrong, wrong]
+
+    class Asked(answering(lambda offsets: answers.pop(0) if answers else {})):  # type: ignore[misc]  # made by a function
+        turns = 8
+
+    bench.produce(["a", "b"])
+    run(bench, Asked)
+    assert not answers
+    assert caplog.text.count("pre_commit gave") == 2
+
+
 def test_a_pre_commit_that_gives_no_mapping_fails_the_task(bench: Any) -> None:
     bench.produce(["a"])
     run(bench, answering(lambda offsets: 5))

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from types import FrameType
 from typing import IO, Any, NamedTuple
 
@@ -91,8 +92,19 @@ def called(what: str) -> Iterator[None]:
             watch.end()
 
 
+def timed(what: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, a call of which has its time; without it, for other threads, it is `__wrapped__`."""
+
+    @wraps(function)
+    def calling(*arguments: Any) -> Any:
+        with called(what):
+            return function(*arguments)
+
+    return calling
+
+
 class Timed:
-    """A connector or a task whose methods, when they are called, have their time.
+    """A plugin whose methods, when they are called, have their time.
 
     word: what people call it.
     """
@@ -102,13 +114,7 @@ class Timed:
         self._word = word
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._plugin, name)
-
-        def timed(*arguments: Any) -> Any:
-            with called(f"the {self._word}'s {name}"):
-                return method(*arguments)
-
-        return timed
+        return timed(f"the {self._word}'s {name}", getattr(self._plugin, name))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from millstream_api import DATE, TIME, TIMESTAMP, DataError, Decoded, Schema, Subject, Type, decimal
+from millstream_conformance.calling import Timed, timed
 from millstream_conformance.comparing import difference
 from millstream_conformance.leftovers import nothing_printed
 from millstream_conformance.settings import SettingsConformance
@@ -58,6 +59,19 @@ EXAMPLES: Mapping[str, tuple[Schema, Sequence[Any]]] = {
 PLAIN = ["text", 7, 1.5, True, [1, "a"], {"k": [None]}]
 
 
+class _TimedFunctions:
+    """A converter whose methods have their time, as have the functions that they give."""
+
+    def __init__(self, converter: Timed) -> None:
+        self._converter = converter
+
+    def encoder(self, subject: Subject) -> Any:
+        return timed("the function of the converter's encoder", self._converter.encoder(subject))
+
+    def decoder(self, subject: Subject) -> Any:
+        return timed("the function of the converter's decoder", self._converter.decoder(subject))
+
+
 class ConverterConformance(SettingsConformance):
     """Certifies a converter.
 
@@ -82,6 +96,9 @@ class ConverterConformance(SettingsConformance):
         """`config`, with `converter.type`, which the worker sets."""
         return {"converter.type": "value", **cls.config}
 
+    def _timed(self) -> Any:
+        return _TimedFunctions(super()._timed())
+
     def carried(self) -> Sequence[tuple[Schema, Sequence[Any]]]:
         """A schema of each type that it claims, and values that fit it."""
         return [EXAMPLES[name] for name in sorted(self.carries)]
@@ -91,7 +108,7 @@ class ConverterConformance(SettingsConformance):
 
         Raises what the converter raises; fails the test when a row is missing or comes twice.
         """
-        converter = self.made()
+        converter = self._timed()
         data = converter.encoder(Subject("topic", schema, "value"))(values, None)
         assert len(data) == len(values)
         schemas: list[Schema | None] = [None] * len(values)
@@ -122,14 +139,14 @@ class ConverterConformance(SettingsConformance):
 
     def test_a_column_is_the_same_as_its_rows_one_by_one(self) -> None:
         for schema, values in self.carried():
-            encode = self.made().encoder(Subject("topic", schema, "value"))
+            encode = self._timed().encoder(Subject("topic", schema, "value"))
             assert not difference(
                 list(encode(values, None)), [data for value in values for data in encode([value], None)]
             )
 
     def test_reading_a_column_is_the_same_as_reading_its_rows_and_changes_nothing(self) -> None:
         for schema, values in self.carried():
-            converter = self.made()
+            converter = self._timed()
             data = list(converter.encoder(Subject("topic", schema, "value"))(values, None))
             before = list(data)
             decode = converter.decoder(Subject("topic", None, "value"))
@@ -140,15 +157,15 @@ class ConverterConformance(SettingsConformance):
     def test_a_function_is_pure_across_threads(self) -> None:
         """Other values on each thread: who keeps a column aside mixes them up."""
         for schema, values in self.carried():
-            converter = self.made()
+            converter = self._timed()
             encode = converter.encoder(Subject("topic", schema, "value"))
             decode = converter.decoder(Subject("topic", None, "value"))
             written = list(encode(values, None))
             read = _rows(decode(written, None), len(written))
             at = [row % len(values) for row in range(200)]
-            texts = side_by_side(partial(_one, encode), [values[row] for row in at])
+            texts = side_by_side(partial(_one, encode.__wrapped__), [values[row] for row in at])
             assert not difference([list(text) for text in texts], [[written[row]] for row in at]), "writing"
-            groups = side_by_side(partial(_one, decode), [written[row] for row in at])
+            groups = side_by_side(partial(_one, decode.__wrapped__), [written[row] for row in at])
             assert not difference([_rows(group, 1) for group in groups], [[read[row]] for row in at]), "reading"
 
     def test_nothing_is_printed(self, capfd: pytest.CaptureFixture[str]) -> None:
@@ -157,7 +174,7 @@ class ConverterConformance(SettingsConformance):
         nothing_printed(capfd)
 
     def test_nothing_is_nothing_both_ways(self) -> None:
-        converter = self.made()
+        converter = self._timed()
         assert list(converter.encoder(Subject("topic", None, "value"))([None], None)) == [None]
         (group,) = converter.decoder(Subject("topic", None, "value"))([None], None)
         assert list(group.values) == [None]
@@ -172,7 +189,7 @@ class ConverterConformance(SettingsConformance):
         if self.foreign is None:
             does_not_apply("any bytes can be read")
         with pytest.raises(DataError):
-            self.made().decoder(Subject("topic", None, "value"))([self.foreign], None)
+            self._timed().decoder(Subject("topic", None, "value"))([self.foreign], None)
 
 
 def _one(function: Callable[[Sequence[Any], None], Any], value: Any) -> Any:

@@ -45,7 +45,7 @@ class HeaderConverterConformance(SettingsConformance):
         if name not in self.carries:
             does_not_apply(f"the converter does not claim to carry {name}")
         schema, values = EXAMPLES[name]
-        converter = self.made()
+        converter = self._timed()
         for value in values:
             before = copy.deepcopy(value)
             data = converter.to_bytes(TOPIC, NAME, value, schema)
@@ -59,7 +59,7 @@ class HeaderConverterConformance(SettingsConformance):
     @pytest.mark.parametrize("name", EXAMPLES)
     def test_a_value_is_written_or_refused_as_data(self, name: str) -> None:
         schema, values = EXAMPLES[name]
-        converter = self.made()
+        converter = self._timed()
         for value in values:
             try:
                 data = converter.to_bytes(TOPIC, NAME, value, schema)
@@ -69,20 +69,20 @@ class HeaderConverterConformance(SettingsConformance):
 
     def test_the_same_value_gives_the_same_bytes(self) -> None:
         for schema, values in map(EXAMPLES.__getitem__, sorted(self.carries)):
-            converter = self.made()
+            converter = self._timed()
             first = [converter.to_bytes(TOPIC, NAME, value, schema) for value in values]
             assert [converter.to_bytes(TOPIC, NAME, value, schema) for value in values] == first
-            assert [self.made().to_bytes(TOPIC, NAME, value, schema) for value in values] == first
+            assert [self._timed().to_bytes(TOPIC, NAME, value, schema) for value in values] == first
 
     def test_nothing_is_printed(self, capfd: pytest.CaptureFixture[str]) -> None:
-        converter = self.made()
+        converter = self._timed()
         for schema, values in map(EXAMPLES.__getitem__, sorted(self.carries)):
             for value in values:
                 converter.from_bytes(TOPIC, NAME, converter.to_bytes(TOPIC, NAME, value, schema))
         nothing_printed(capfd)
 
     def test_nothing_is_nothing_both_ways(self) -> None:
-        converter = self.made()
+        converter = self._timed()
         assert converter.from_bytes(TOPIC, NAME, converter.to_bytes(TOPIC, NAME, None, None))[1] is None
         assert converter.from_bytes(TOPIC, NAME, None)[1] is None
 
@@ -90,17 +90,17 @@ class HeaderConverterConformance(SettingsConformance):
     def test_values_without_a_schema_come_back(self, value: Any) -> None:
         if not self.schemaless:
             does_not_apply("the converter does not claim values without a schema")
-        converter = self.made()
+        converter = self._timed()
         assert converter.from_bytes(TOPIC, NAME, converter.to_bytes(TOPIC, NAME, value, None)) == (None, value)
 
     def test_foreign_bytes_are_a_data_error(self) -> None:
         if self.foreign is None:
             does_not_apply("any bytes can be read")
         with pytest.raises(DataError):
-            self.made().from_bytes(TOPIC, NAME, self.foreign)
+            self._timed().from_bytes(TOPIC, NAME, self.foreign)
 
     def test_what_it_reads_has_a_schema_of_the_api_or_none(self) -> None:
         schema, values = EXAMPLES[sorted(self.carries)[0]]
-        converter = self.made()
+        converter = self._timed()
         found, _ = converter.from_bytes(TOPIC, NAME, converter.to_bytes(TOPIC, NAME, values[0], schema))
         assert found is None or isinstance(found, Schema)

@@ -9,6 +9,8 @@ import pytest
 
 from millstream_api import ConfigError
 from millstream_api.config.soundness import faults, sample
+from millstream_conformance.calling import Timed, called
+from millstream_conformance.kinds import KINDS
 from millstream_conformance.suite import Conformance, does_not_apply
 
 #: a text that is no value of these types
@@ -33,6 +35,13 @@ class SettingsConformance(Conformance):
         """The plugin, of these settings. Raises ConfigError for settings that will not do."""
         cls = self.plugin_class()
         return cls(cls.config_class.parse(self.settings()))
+
+    def _timed(self) -> Any:
+        """The plugin as `made` gives it, each method of which has to return in time."""
+        word = KINDS[self.hook].word
+        with called(f"making the {word}"):
+            made = self.made()
+        return Timed(made, word)
 
     def test_the_settings_given_are_accepted(self) -> None:
         self.plugin_class().config_class.parse(self.settings())

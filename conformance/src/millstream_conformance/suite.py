@@ -34,7 +34,7 @@ class Conformance:
     waived:        names of kit tests that are known to fail, each with its reason; they are strict expected
                    failures, so that a mended bug forces the waiver out.
     capabilities:  what the plugin claims; the tests of the others are skipped, and the certificate says so.
-    patience_s:    how long a call of a connector or a task may take.
+    patience_s:    how long a call of the plugin may take.
 
     Making a subclass that replaces a test of the kit, or waives one that there is not, raises TypeError. pytest makes
     one object for each test; what a method that the author overrides raises fails that test.

@@ -82,7 +82,7 @@ class TransformationConformance(_LinkConformance):
     drops = False
 
     def test_a_record_or_nothing_comes_back_and_the_input_stays_as_it_was(self) -> None:
-        made = self.made()
+        made = self._timed()
         for record in self.records():
             before = copy.deepcopy(record)
             after = made.apply(record)
@@ -96,7 +96,7 @@ class TransformationConformance(_LinkConformance):
         tombstone = self.tombstone()
         before = copy.deepcopy(tombstone)
         try:
-            after = self.made().apply(tombstone)
+            after = self._timed().apply(tombstone)
         except DataError:
             return
         assert after is not None or self.drops, "the tombstone was dropped: what it stands for is never deleted"
@@ -105,20 +105,20 @@ class TransformationConformance(_LinkConformance):
     def test_every_record_passes(self) -> None:
         if self.drops:
             does_not_apply("the transformation is there to drop records")
-        made = self.made()
+        made = self._timed()
         assert [row for row, record in enumerate(self.records()) if made.apply(record) is None] == []
 
     def test_the_batch_form_takes_a_tombstone_as_the_record_form_does(self) -> None:
         self._needs_batch_form()
         try:
-            parts = self.made().apply_batch(one_row(self.tombstone()))
+            parts = self._timed().apply_batch(one_row(self.tombstone()))
         except Exception:  # noqa: BLE001 - whatever a batch form raises
             return  # such rows go to the record form
-        after = self.made().apply(self.tombstone())
+        after = self._timed().apply(self.tombstone())
         assert not difference(_by_row(parts), {} if after is None else {0: _said(after)})
 
     def test_nothing_is_printed(self, capfd: pytest.CaptureFixture[str]) -> None:
-        made = self.made()
+        made = self._timed()
         for record in self.records():
             made.apply(record)
         if self.plugin_class().apply_batch is not Transformation.apply_batch:
@@ -128,9 +128,9 @@ class TransformationConformance(_LinkConformance):
     def test_the_batch_form_does_what_the_record_form_does(self) -> None:
         self._needs_batch_form()
         batch = self.batch()
-        made = self.made()
+        made = self._timed()
         got = _by_row(made.apply_batch(batch))
-        record_form = self.made()
+        record_form = self._timed()
         wanted: dict[int, tuple[Any, ...]] = {}
         for row, record in enumerate(self.records()):
             after = record_form.apply(record)
@@ -142,14 +142,14 @@ class TransformationConformance(_LinkConformance):
         self._needs_batch_form()
         batch = self.batch()
         before = copy.deepcopy(_columns(batch))
-        self.made().apply_batch(batch)
+        self._timed().apply_batch(batch)
         assert not difference(_columns(batch), before), "apply_batch changed the batch it was given"
 
     def test_the_batch_form_is_pure(self) -> None:
         """Called again after a failure, on parts, and on several threads, it says the same."""
         self._needs_batch_form()
         batch = self.batch()
-        made = self.made()
+        made = self._timed()
         wanted = _by_row(made.apply_batch(batch))
         assert not difference(_by_row(made.apply_batch(batch)), wanted), (
             "a second call says something else: state is for record forms"
@@ -159,7 +159,7 @@ class TransformationConformance(_LinkConformance):
         rows = [
             row % len(batch) for row in range(CALLS)
         ]  # others on each thread: who keeps a batch aside mixes them up
-        found = side_by_side(lambda row: _by_row(made.apply_batch(batch.take([row]))), rows)
+        found = side_by_side(lambda row: _by_row(made.apply_batch.__wrapped__(batch.take([row]))), rows)
         assert not difference(found, [{row: wanted[row]} if row in wanted else {} for row in rows]), (
             "on several threads at once it says something else"
         )
@@ -179,7 +179,7 @@ class PredicateConformance(_LinkConformance):
     predicate: str
 
     def test_it_answers_yes_or_no_and_the_input_stays_as_it_was(self) -> None:
-        made = self.made()
+        made = self._timed()
         for record in [*self.records(), self.tombstone()]:
             before = copy.deepcopy(record)
             answer = made.test(record)
@@ -191,22 +191,22 @@ class PredicateConformance(_LinkConformance):
             does_not_apply("the predicate has no batch form")
         batch = self.batch()
         before = copy.deepcopy(_columns(batch))
-        answer = self.made().test_batch(batch)
+        answer = self._timed().test_batch(batch)
         assert not difference(_columns(batch), before), "test_batch changed the batch it was given"
-        made = self.made()
+        made = self._timed()
         assert not difference(_answers(answer, len(batch)), [made.test(record) for record in self.records()])
 
     def test_the_batch_form_is_pure(self) -> None:
         """Called again, on parts, and on several threads, it says the same."""
         if self.plugin_class().test_batch is Predicate.test_batch:
             does_not_apply("the predicate has no batch form")
-        batch, made = self.batch(), self.made()
+        batch, made = self.batch(), self._timed()
         wanted = _answers(made.test_batch(batch), len(batch))
         assert not difference(_answers(made.test_batch(batch), len(batch)), wanted), (
             "a second call says something else: state is for record forms"
         )
         rows = [row % len(batch) for row in range(CALLS)]
-        found = side_by_side(lambda row: _answers(made.test_batch(batch.take([row])), 1), rows)
+        found = side_by_side(lambda row: _answers(made.test_batch.__wrapped__(batch.take([row])), 1), rows)
         assert not difference(found, [[wanted[row]] for row in rows]), (
             "on parts, or on several threads at once, it says something else"
         )
@@ -215,13 +215,13 @@ class PredicateConformance(_LinkConformance):
         if self.plugin_class().test_batch is Predicate.test_batch:
             does_not_apply("the predicate has no batch form")
         try:
-            answer = self.made().test_batch(one_row(self.tombstone()))
+            answer = self._timed().test_batch(one_row(self.tombstone()))
         except Exception:  # noqa: BLE001 - whatever a batch form raises
             return  # such rows go to the record form
-        assert not difference(_answers(answer, 1), [self.made().test(self.tombstone())])
+        assert not difference(_answers(answer, 1), [self._timed().test(self.tombstone())])
 
     def test_nothing_is_printed(self, capfd: pytest.CaptureFixture[str]) -> None:
-        made = self.made()
+        made = self._timed()
         for record in self.records():
             made.test(record)
         if self.plugin_class().test_batch is not Predicate.test_batch:

@@ -20,6 +20,7 @@ from millstream_api import hookspecs
 log = logging.getLogger(__name__)
 
 API = "millstream-api"
+NEAR_HOOK = 0.85  # the same of a hook: all of them begin alike
 NEAR = 0.7  # how like ours the name of a group has to be, from 0 to 1, to be meant for us
 NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")  # at the beginning of a requirement
 DIST_INFO = re.compile(r"([^-]+)-[^-]+\.dist-info")
@@ -178,7 +179,7 @@ def _check_hooks(module: ModuleType, entry_point: EntryPoint) -> None:
     marked = [name for name in vars(module) if hasattr(vars(module)[name], f"{hookspecs.NAMESPACE}_impl")]
     for name in marked:
         if name not in HOOKS:
-            close = get_close_matches(name, HOOKS, 1)
+            close = get_close_matches(name, HOOKS, 1, NEAR_HOOK)
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(HOOKS)}"
             raise PluginError(f"unknown hook {name!r} in module {entry_point.module!r}; {hint}")
         code = getattr(vars(module)[name], "__code__", None)

@@ -44,6 +44,7 @@ class Positions:
         self._complaint = Complaint(outside.clock, log, "offsets can be committed again")
         self._sequence = 0
         self._none_is_told = False
+        self._refused: set[TopicPartition] = set()  # what pre_commit gave for them last
         self._started: float | None = None  # monotonic seconds; None: no commit is under way
 
     def assigned(self, partitions: Collection[TopicPartition]) -> None:
@@ -162,21 +163,20 @@ class Positions:
             )
         committed = {tp: self._committed[tp] for tp in offsets}
         wanted = dict(committed)
+        refused: dict[TopicPartition, str] = {}
         for partition, offset in (answer or {}).items():
             if partition not in committed:
-                log.warning(
-                    "pre_commit gave an offset for %r, which is not among the partitions it was asked for", partition
-                )
+                refused[partition] = f"an offset for {partition!r}, which is not among the partitions it was asked for"
             elif not isinstance(offset, int) or offset < 0 or offset > offsets[partition]:
-                log.warning(
-                    "pre_commit gave %r for %r; it can be a whole number from 0 to %d, the offset after the last row "
-                    "the task was given; ignored",
-                    offset,
-                    partition,
-                    offsets[partition],
+                right = (
+                    f"a whole number from 0 to {offsets[partition]}, the offset after the last row the task was given"
                 )
+                refused[partition] = f"{offset!r} for {partition!r}; it can be {right}; ignored"
             else:
                 wanted[partition] = offset
+        for partition in refused.keys() - self._refused:  # what was refused last has been told
+            log.warning("pre_commit gave %s", refused[partition])
+        self._refused = set(refused)
         return None if not answer or wanted == committed else wanted
 
     def _answered(self, sequence: int, error: Exception | None, offsets: Mapping[TopicPartition, int] | None) -> None:
