@@ -55,3 +55,9 @@ def test_an_array_that_is_referred_to_again_is_read():
 def test_anything_else_is_refused_with_the_place(data, sentence):
     with pytest.raises(NoJavaMapError, match=sentence):
         load(data)
+
+
+def test_an_array_of_negative_length_is_refused():
+    whole = dump({b"k": b"v"})
+    with pytest.raises(NoJavaMapError, match="within a byte array"):
+        load(whole.replace(b"\x00\x00\x00\x01k", b"\xff\xff\xff\xffk"))

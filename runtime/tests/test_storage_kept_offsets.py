@@ -3,6 +3,7 @@ import re
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -185,3 +186,22 @@ def test_the_file_is_replaced_in_one_step(path):
     assert stat.S_ISREG(path.stat().st_mode)
     assert load(path.read_bytes()) == {b"a": b"2"}
     file.close()
+
+
+def test_what_is_written_is_on_the_disk_before_it_is_the_file(path, monkeypatch):
+    done, forced, replace = [], os.fsync, Path.replace
+
+    def force(fd):
+        done.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file")
+        forced(fd)
+
+    def become(self, target):
+        done.append("replaced")
+        return replace(self, target)
+
+    file = OffsetFile(path)
+    monkeypatch.setattr(os, "fsync", force)
+    monkeypatch.setattr(Path, "replace", become)
+    file.write({b"k": b"v"})
+    file.close()
+    assert done == ["file", "replaced", "folder"]
