@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from commands import begun, connectors, ended, leaves
-from running import BIN, PATIENCE_S, WorkerProcess
+from running import BIN, PATIENCE_S, PROPERTIES, WorkerProcess
 
 from millstream.cli.main import main
 
@@ -212,7 +212,8 @@ def test_a_home_folder_stands_for_itself_in_an_option_as_in_a_file(folder: Path)
     ("arguments", "code"), [(("topics",), 1), (("produce", "t"), 1), (("run",), 2), (("connect-standalone", "{}"), 2)]
 )
 def test_a_working_folder_that_is_gone_is_said_to_be(folder: Path, arguments: Sequence[str], code: int) -> None:
-    (folder / "worker.properties").write_text("listeners=http://127.0.0.1:0\n")
+    settings = {name: text for name, text in PROPERTIES.items() if name != "bootstrap.servers"}
+    (folder / "worker.properties").write_text("".join(f"{name}={text}\n" for name, text in settings.items()))
     gone = folder / "gone"
     gone.mkdir()
     told = [each.format(folder / "worker.properties") for each in arguments]
