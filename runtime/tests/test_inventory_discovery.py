@@ -290,7 +290,12 @@ def test_a_class_is_loaded_by_its_target(environment):
         (
             "gone_code:Source",
             CODE,
-            "there is no module 'gone_code'; install what brings it, or the extra of this distribution that does",
+            "there is no module 'gone_code'; correct the PluginRef in its hook, or ship the module",
+        ),
+        (
+            "x_code:Source",
+            "import a_driver_that_is_not_there",
+            "there is no module 'a_driver_that_is_not_there'; install what brings it, or the extra of this",
         ),
         ("x_code:Source", "import sys; sys.exit('bye')", "its module ended the process on import: SystemExit('bye')"),
         ("x_code:Source", "raise ValueError('broken')", "ValueError: broken"),

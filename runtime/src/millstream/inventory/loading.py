@@ -20,7 +20,7 @@ def load(plugin: Plugin) -> type[Any]:
     except Interrupted:
         raise
     except (Exception, SystemExit) as error:
-        raise PluginError(f"cannot load {_who(plugin)}: {_reason(error)}") from error
+        raise PluginError(f"cannot load {_who(plugin)}: {_reason(plugin, error)}") from error
     expected = interface(plugin.kind)
     if not isinstance(found, type) or not issubclass(found, expected):
         raise PluginError(
@@ -61,8 +61,10 @@ def _who(plugin: Plugin) -> str:
     return f"{plugin.kind.value.replace('_', ' ')} {plugin.target!r} of {plugin.distribution} {plugin.version}"
 
 
-def _reason(error: BaseException) -> str:
+def _reason(plugin: Plugin, error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError):
+        if error.name == plugin.target.partition(":")[0]:
+            return f"there is no module {error.name!r}; correct the PluginRef in its hook, or ship the module"
         return f"there is no module {error.name!r}; install what brings it, or the extra of this distribution that does"
     if isinstance(error, SystemExit):
         return f"its module ended the process on import: SystemExit({error.code!r})"
