@@ -294,8 +294,8 @@ def test_a_class_is_loaded_by_its_target(environment):
         ),
         (
             "x_code:Source",
-            "import a_driver_that_is_not_there",
-            "there is no module 'a_driver_that_is_not_there'; install what brings it, or the extra of this",
+            "import absent_driver",
+            "there is no module 'absent_driver'; install what brings it, or the extra of this distribution that does",
         ),
         ("x_code:Source", "import sys; sys.exit('bye')", "its module ended the process on import: SystemExit('bye')"),
         ("x_code:Source", "raise ValueError('broken')", "ValueError: broken"),
