@@ -130,3 +130,9 @@ def test_a_sink_that_may_be_slow_for_ten_seconds_has_a_consumer_and_that_is_said
     broker.close()
     assert "consumer.override.max.poll.interval.ms is not followed as it is written" in caplog.text
     assert "10000 and 10000 are used" in caplog.text
+
+
+def test_an_answer_may_be_as_large_as_fetches_are_and_rows_that_wait_are_counted_by_the_worker():
+    largest = translate("consumer", {"fetch.max.bytes": "300000000"}).settings
+    assert largest["receive.message.max.bytes"] == "300000512"
+    assert translate("producer", {}).settings["queue.buffering.max.messages"] == "0"
