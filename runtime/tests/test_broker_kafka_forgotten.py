@@ -1,5 +1,6 @@
 """A client whose last broker told of none is given its brokers again."""
 
+import _ctypes
 import struct
 import threading
 from collections.abc import Iterator
@@ -107,6 +108,14 @@ def test_brokers_that_a_client_has_forgotten_are_known_again_once_they_are_intro
         if kind is Consumer:
             client.close()
             introduce(client, server.address)  # nothing to do
+
+
+def test_where_the_binding_does_not_show_librdkafka_nothing_is_introduced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forgotten.cimpl, "__file__", _ctypes.__file__)  # a library without it
+    forgotten._brokers_add.cache_clear()
+    introduce(Producer({"bootstrap.servers": NOBODY, "log_level": 0}), NOBODY)
+    assert forgotten._brokers_add(_ctypes.__file__) is None
+    forgotten._brokers_add.cache_clear()
 
 
 def test_an_admin_that_no_broker_answers_introduces_them_for_the_next_question() -> None:

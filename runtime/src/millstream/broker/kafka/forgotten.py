@@ -7,12 +7,16 @@ which the Python binding has no name for. A broker that is known is not added tw
 """
 
 import ctypes
+import logging
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 from confluent_kafka import cimpl
 
 from millstream.lifecycle import Clock, SystemClock
+
+log = logging.getLogger(__name__)
 
 SECONDS = 30.0
 CLIENTS = (cimpl.Producer, cimpl.Consumer, cimpl._AdminClientImpl)
@@ -22,9 +26,10 @@ def introduce(client: Any, servers: str) -> None:
     """Name `bootstrap.servers` to the client, which no other thread may close meanwhile."""
     if not isinstance(client, CLIENTS):
         return  # there is no handle in it to read
+    add = _brokers_add(cimpl.__file__)
     handle = ctypes.c_void_p.from_address(id(client) + object.__basicsize__).value  # Handle.rk of confluent_kafka.h
-    if handle is not None:  # else it is closed
-        _library().rd_kafka_brokers_add(ctypes.c_void_p(handle), servers.encode())
+    if add is not None and handle is not None:  # else it is closed
+        add(ctypes.c_void_p(handle), servers.encode())
 
 
 class Reminder:
@@ -47,8 +52,12 @@ class Reminder:
 
 
 @lru_cache(maxsize=1)
-def _library() -> ctypes.CDLL:
-    """librdkafka, as the binding has loaded it."""
-    library = ctypes.CDLL(cimpl.__file__)
-    library.rd_kafka_brokers_add.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
-    return library
+def _brokers_add(binding: str) -> Callable[[ctypes.c_void_p, bytes], int] | None:
+    """That of librdkafka as the binding has loaded it; None where the binding shows nothing of it."""
+    try:
+        add = ctypes.CDLL(binding).rd_kafka_brokers_add
+    except (AttributeError, OSError) as error:
+        log.debug("a client whose brokers have all gone in order does not come back: %s", error)
+        return None
+    add.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+    return add
