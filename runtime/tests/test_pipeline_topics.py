@@ -115,3 +115,15 @@ def test_a_topic_says_which_settings_ask_for_it() -> None:
         "topic.creation.wide.partitions=9, topic.creation.default.replication.factor=2, "
         "topic.creation.wide.retention.ms=7"
     )
+
+
+def test_a_name_that_only_begins_as_an_excluded_one_is_not_excluded() -> None:
+    settings = {
+        **GROUPS,
+        "topic.creation.groups": "g",
+        "topic.creation.g.include": ".*",
+        "topic.creation.g.exclude": "a",
+    }
+    settings["topic.creation.g.partitions"] = "9"
+    assert new(settings, "ab").partitions == 9
+    assert new(settings, "a").partitions != 9
