@@ -1,5 +1,6 @@
 """What a Kafka consumer does when its client fails, or moves partitions, at the wrong moment."""
 
+import re
 from collections.abc import Collection
 from types import SimpleNamespace
 from typing import Any
@@ -205,6 +206,28 @@ def test_pauses_and_resumes_of_partitions_that_stay_hold_when_they_are_asked_for
     member.consumer.resume([FIRST])
     member.poll_all()
     assert member.read[FIRST] == list(range(COUNT))
+
+
+@pytest.mark.parametrize("strategy", ["CooperativeStickyAssignor", "RangeAssignor"])
+def test_of_a_partition_that_is_paused_as_it_comes_nothing_is_fetched(strategy: str) -> None:
+    member = Member(strategy)
+    member.on_assigned = lambda partitions: member.consumer.pause([FIRST])
+    member.client.rebalance("assign", FIRST, SECOND)
+    member.poll_all()
+    assert (member.client.paused, member.read) == ({FIRST}, {SECOND: list(range(COUNT))})
+
+
+@pytest.mark.parametrize(("exclude", "found"), [("true", ["t"]), ("false", ["__own", "t"])])
+def test_the_brokers_own_topics_match_a_pattern_where_the_settings_say_so(exclude: str, found: list[str]) -> None:
+    making, subscribed = Faking(), list[str]()
+    settings = ConsumerSettings("c", "g", overrides={"exclude.internal.topics": exclude})
+    consumer = KafkaConsumer(making, settings, Watch("c", "127.0.0.1:1"), ManualClock())
+    client: Any = making.made[0]
+    client.list_topics = lambda timeout: SimpleNamespace(topics={"t": None, "__own": None})
+    client.subscribe = lambda topics, **hear: subscribed.extend(topics)
+    consumer.subscribe(None, re.compile(".*"), RebalanceListener(print, print, print))
+    consumer.poll(1, 0)
+    assert subscribed == found
 
 
 @pytest.mark.parametrize("strategy", ["CooperativeStickyAssignor", "RangeAssignor"])

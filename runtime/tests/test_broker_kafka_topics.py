@@ -64,6 +64,9 @@ def test_a_topic_that_does_not_come_in_time_is_the_producers_failure_and_not_a_r
         sent()
     assert 10.0 <= cluster.clock.monotonic() < 12.0
     assert told == []
+    with pytest.raises(UnknownTopicError):
+        sent()  # it is waited for anew
+    assert 20.0 <= cluster.clock.monotonic() < 24.0
 
 
 def test_a_topic_with_an_illegal_name_is_refused_row_by_row(cluster: Cluster) -> None:
