@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from running import until
 
 from millstream.broker.connect import open_broker
-from millstream.broker.kafka import forgotten, topics
+from millstream.broker.kafka import forgotten, places, topics
 from millstream.broker.kafka.admin import KafkaAdmin
 from millstream.broker.kafka.clients import Line, Terms
 from millstream.broker.kafka.failures import Watch
@@ -24,6 +24,7 @@ from millstream.broker.kafka.topics import Topics, Waiting
 from millstream.broker.ports import ConsumerSettings, ProducerSettings
 from millstream.errors import BrokerError
 from millstream.lifecycle import ManualClock, SystemClock
+from millstream_api.records import TopicPartition
 
 LEADER_NOT_AVAILABLE = 5
 NOBODY = "127.0.0.1:1"
@@ -130,6 +131,18 @@ def test_an_admin_that_no_broker_answers_introduces_them_for_the_next_question()
                 return False
 
         until(answered, "an answer")
+
+
+def test_a_question_of_a_consumer_that_no_broker_answers_introduces_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[Any, str]] = []
+    monkeypatch.setattr(places, "introduce", lambda client, servers: told.append((client, servers)))
+    broker = open_broker(NOBODY, {})
+    consumer = broker.consumer(ConsumerSettings("c", "g", overrides={"default.api.timeout.ms": "100"}))
+    with pytest.raises(BrokerError):
+        consumer.end_offsets([TopicPartition("t", 0)])
+    consumer.close()
+    broker.close()
+    assert [(isinstance(client, Consumer), servers) for client, servers in told] == [(True, NOBODY)]
 
 
 @pytest.fixture

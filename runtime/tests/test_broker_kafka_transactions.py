@@ -47,6 +47,17 @@ def test_a_commit_that_is_not_answered_is_asked_again(cluster: Cluster) -> None:
     transacted(producer, Outgoing("t", [b"b"]))
 
 
+def test_each_answer_that_does_not_come_introduces_the_brokers_again(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[object, str]] = []
+    monkeypatch.setattr("millstream.broker.kafka.producer.introduce", lambda *given: told.append(given))
+    producer = producer_on(cluster, "id")
+    cluster.ends = [TIMED_OUT, TIMED_OUT, None]
+    transacted(producer, Outgoing("t", [b"a"]))
+    assert told == [(cluster.clients[0], "127.0.0.1:1")] * 2
+
+
 def test_an_abort_that_is_not_answered_is_asked_again_and_may_be_called_again(cluster: Cluster) -> None:
     producer = producer_on(cluster, "id", default_api_timeout_ms="20000")
     producer.begin()

@@ -53,7 +53,7 @@ def test_every_level_of_java_makes_a_producer(codec, level):
     assert (f"compression.{codec}.level" in found.notes) == (level not in (9, -1))
 
 
-@pytest.mark.parametrize("name", sorted(BOUNDS.keys() - {"compression.gzip.level"}))
+@pytest.mark.parametrize("name", sorted(BOUNDS.keys() - {"compression.gzip.level", "retries"}))
 def test_a_number_that_librdkafka_does_not_take_is_named_with_the_one_that_is_used(name):
     client = next(each for each in CLIENTS if name in {one.name for one in client_definitions(each)})
     codec = {"compression.type": name.split(".")[1]} if name.startswith("compression.") else {}
@@ -64,7 +64,7 @@ def test_a_number_that_librdkafka_does_not_take_is_named_with_the_one_that_is_us
         number, used = high + 1, high
     given = {**codec, name: str(number)}
     if name == "heartbeat.interval.ms":
-        given |= {"session.timeout.ms": str(number + 1)}
+        given |= {"session.timeout.ms": str(number + 1), "max.poll.interval.ms": str(number + 1)}
     if name == "session.timeout.ms":
         given["max.poll.interval.ms"] = str(number)
     notes = translate(client, given).notes
@@ -72,7 +72,12 @@ def test_a_number_that_librdkafka_does_not_take_is_named_with_the_one_that_is_us
 
 
 def test_a_number_that_java_refuses_is_refused_under_its_name():
-    for name, number in (("linger.ms", -1), ("send.buffer.bytes", -2), ("max.in.flight.requests.per.connection", 0)):
+    for name, number in (
+        ("linger.ms", -1),
+        ("retries", -1),
+        ("send.buffer.bytes", -2),
+        ("max.in.flight.requests.per.connection", 0),
+    ):
         with pytest.raises(ConfigError, match=rf"{name} is {number}; expected at least"):
             translate("producer", {name: str(number)})
     with pytest.raises(ConfigError, match=r"delivery\.timeout\.ms is 20; expected more than linger\.ms, which is 20"):
@@ -116,6 +121,13 @@ def test_a_session_is_no_longer_than_the_time_between_polls(given, session, poll
     assert (settings.get("session.timeout.ms"), settings["max.poll.interval.ms"]) == (session, poll)
     assert set(found.notes) == ({named} if named else set())
     made("consumer", settings)
+
+
+def test_a_heartbeat_that_has_to_be_more_often_than_it_is_written_is_named():
+    found = translate("consumer", {"heartbeat.interval.ms": "20000", "max.poll.interval.ms": "9000"})
+    assert found.settings["heartbeat.interval.ms"] == "3000"
+    assert "; 3000 is used" in found.notes["heartbeat.interval.ms"]
+    assert "heartbeat.interval.ms" not in translate("consumer", {"max.poll.interval.ms": "9000"}).notes
 
 
 @pytest.mark.parametrize("poll", ["1000", "10000"])

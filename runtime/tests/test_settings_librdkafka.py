@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,25 @@ def test_javas_and_connects_defaults_where_librdkafkas_differ():
 def test_a_producer_is_idempotent_unless_its_settings_forbid_it(given, idempotent, in_flight):
     found = translate("producer", {**BOOTSTRAP, **given}).settings
     assert (found["enable.idempotence"], found["max.in.flight.requests.per.connection"]) == (idempotent, in_flight)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("acks", "1", "Must set acks to all in order to use the idempotent producer."),
+        ("retries", "0", "Must set retries to non-zero when using the idempotent producer."),
+        ("max.in.flight.requests.per.connection", "6", "must be set to at most 5. Current value is 6."),
+    ],
+)
+def test_what_forbids_the_idempotence_that_is_asked_for_is_refused_in_javas_words(name, text, problem):
+    with pytest.raises(ConfigError, match=re.escape(problem)) as caught:
+        translate("producer", {**BOOTSTRAP, "enable.idempotence": "true", name: text})
+    assert [found for found, _ in caught.value.found] == [name]
+
+
+def test_a_reset_by_duration_is_refused_with_those_that_there_are():
+    with pytest.raises(ConfigError, match=r"expected earliest, latest or none, as librdkafka has no by_duration"):
+        translate("consumer", {**BOOTSTRAP, "auto.offset.reset": "by_duration:PT1H"})
 
 
 def test_other_names_and_forms():

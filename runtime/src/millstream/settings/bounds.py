@@ -35,6 +35,7 @@ BOUNDS: Mapping[str, Bounds] = {
     "send.buffer.bytes": Bounds(-1, -1, 100_000_000),
     "receive.buffer.bytes": Bounds(-1, -1, 100_000_000),
     "linger.ms": Bounds(0, 0, 900_000),
+    "retries": Bounds(0, 0, INT_MAX),
     "max.request.size": Bounds(0, 0, 1_000_000_000),
     "max.in.flight.requests.per.connection": Bounds(1, 1, 1_000_000),
     "transaction.timeout.ms": Bounds(None, 1_000, INT_MAX),
@@ -92,9 +93,13 @@ def of_a_member(java: dict[str, str], given: Mapping[str, str]) -> dict[str, str
     shorter = min(session, max(poll, LEAST_SESSION_MS))
     longer = max(poll, shorter)
     java["session.timeout.ms"], java["max.poll.interval.ms"] = str(shorter), str(longer)
-    java["heartbeat.interval.ms"] = str(min(heartbeat, max(shorter // 3, 1)))
+    often = min(heartbeat, max(shorter // 3, 1))
+    java["heartbeat.interval.ms"] = str(often)
+    notes = {}
+    if "heartbeat.interval.ms" in given and often != heartbeat:
+        notes["heartbeat.interval.ms"] = f"a session of {shorter} has to have three; {often} is used"
     name = "max.poll.interval.ms" if "max.poll.interval.ms" in given else "session.timeout.ms"
     said = f"librdkafka wants session.timeout.ms no longer than it; {shorter} and {longer} are used"
     if name == "session.timeout.ms":
         said = f"librdkafka wants it no longer than max.poll.interval.ms; {shorter} is used"
-    return {name: said}
+    return {**notes, name: said}

@@ -261,7 +261,8 @@ def _rename(client: Client, name: str, text: str, found: Translation) -> None:
 def _reset(text: str) -> str:
     found = {"earliest": "earliest", "latest": "latest", "none": "error"}.get(text.lower())
     if found is None:
-        problem = f"auto.offset.reset is {text!r}; expected earliest, latest or none"
+        instead = ", as librdkafka has no by_duration" if text.lower().startswith("by_duration") else ""
+        problem = f"auto.offset.reset is {text!r}; expected earliest, latest or none{instead}"
         raise ConfigError({"auto.offset.reset": problem})
     return found
 
@@ -318,10 +319,10 @@ def _in_time(java: Mapping[str, str]) -> None:
 def _promise(given: Mapping[str, str], found: Translation) -> None:
     """Idempotent unless the settings forbid it, as Java decides it; then Connect's one request in flight."""
     settings = found.settings
-    wanted = given.get("enable.idempotence", "true").lower() == "true"
-    if "enable.idempotence" not in given:
-        weak = settings["acks"].lower() not in ("all", "-1")
-        wanted = not weak and given.get("retries") != "0" and int(given.get(IN_FLIGHT, 5)) <= 5
+    against = _against_idempotence(given)
+    wanted = given.get("enable.idempotence", str(not against)).lower() == "true"
+    if wanted and against:
+        raise ConfigError(against)
     settings["enable.idempotence"] = str(wanted).lower()
     settings.setdefault(IN_FLIGHT, "5" if wanted else "1")
     settings.setdefault("batch.size", str(BATCH_SIZE))
@@ -333,6 +334,20 @@ def _promise(given: Mapping[str, str], found: Translation) -> None:
 
 
 IN_FLIGHT = "max.in.flight.requests.per.connection"
+
+
+def _against_idempotence(given: Mapping[str, str]) -> dict[str, str]:
+    """What forbids it, by name, in Java's words. Source: ProducerConfig.postProcessAndValidateIdempotenceConfigs."""
+    found = {}
+    if int(given.get("retries", INT_MAX)) == 0:
+        found["retries"] = "Must set retries to non-zero when using the idempotent producer."
+    if given.get("acks", "all").lower() not in ("all", "-1"):
+        why = "in order to use the idempotent producer. Otherwise we cannot guarantee idempotence."
+        found["acks"] = f"Must set acks to all {why}"
+    if int(given.get(IN_FLIGHT, 5)) > 5:
+        most = f"must be set to at most 5. Current value is {given[IN_FLIGHT]}."
+        found[IN_FLIGHT] = f"To use the idempotent producer, {IN_FLIGHT} {most}"
+    return found
 
 
 def _fetching(settings: dict[str, str]) -> None:

@@ -32,7 +32,7 @@ class Making:
     def __init__(self, bootstrap: str, worker: Mapping[str, str]) -> None:
         self.bootstrap = bootstrap
         self.worker = worker
-        self._said: set[tuple[Client, str]] = set()
+        self._said: set[tuple[Client, str, str]] = set()
 
     def settings(self, client: Client, overrides: Mapping[str, str]) -> dict[str, str]:
         """Java's settings of one client: the worker's, then `overrides` (§2.4)."""
@@ -100,8 +100,8 @@ class Making:
         return {name: text for name, text in self.settings(client, overrides).items() if name in known}
 
     def _say(self, client: Client, name: str, instead: str) -> None:
-        if (client, name) not in self._said:
-            self._said.add((client, name))
+        if (client, name, instead) not in self._said:
+            self._said.add((client, name, instead))
             log.warning("%s is not followed as it is written: %s", name, instead)
 
     def _inherited(self, client: Client) -> dict[str, str]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as At
 
-from millstream.broker.kafka.failures import NEW, Watch, error_of, explained
+from millstream.broker.kafka.failures import NEW, UNREACHABLE, Watch, error_of, explained
+from millstream.broker.kafka.forgotten import introduce
 from millstream.broker.kafka.peer import Peer
 from millstream.broker.kafka.topic_ids import TopicIds
 from millstream.lifecycle import Clock, StopToken
@@ -70,6 +71,8 @@ class Questions:
             try:
                 answer = question()
             except KafkaException as error:
+                if error_of(error).code() in UNREACHABLE:
+                    introduce(self._client, self._watch.peer.servers)
                 self._watch.check()
                 if error_of(error).code() not in NEW or self._clock.monotonic() >= deadline:
                     raise explained(error, doing, self._watch.peer) from error

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
 
-from millstream.broker.kafka.failures import Watch, error_of, explained
+from millstream.broker.kafka.failures import UNREACHABLE, Watch, error_of, explained
 from millstream.broker.kafka.flight import Done
+from millstream.broker.kafka.forgotten import introduce
 from millstream.broker.kafka.making import Making
 from millstream.broker.kafka.sending import SLOW_SECONDS, Sending
 from millstream.broker.kafka.topics import Topics
@@ -126,8 +127,10 @@ class Transacting:
             step()
         except KafkaException as error:
             self._sending.serve()
-            self._watch.check()
             inner = error_of(error)
+            if inner.code() in UNREACHABLE:
+                introduce(self._sending.line.client, self._watch.peer.servers)
+            self._watch.check()
             failure = explained(inner, doing, self._watch.peer)
             if inner.txn_requires_abort() or inner.retriable():
                 failure = BrokerError(str(failure), retriable=True)
