@@ -1,6 +1,7 @@
 """`millstream connectors` against a Connect worker, a proxy before it, and one that does not answer."""
 
 import json
+import os
 import shutil
 import ssl
 import subprocess
@@ -209,6 +210,20 @@ def test_a_properties_file_of_a_connector_is_created_too(worker: Serving, folder
     assert run(worker.url, "create", file).stdout == "created source x\n"
     config = {"name": "c", "connector.class": "FileStreamSource", "tasks.max": "1"}
     assert worker.asked == [("POST", "/connectors", {"name": "c", "config": config})]
+
+
+@pytest.mark.parametrize("text", ['{"name": "c", "config": {"a": "1"}}', "name=c\na=1\n"])
+def test_a_connector_is_created_from_a_pipe(worker: Serving, text: str) -> None:
+    readable, writable = os.pipe()
+    os.write(writable, text.encode())
+    os.close(writable)
+    try:
+        assert run(worker.url, "create", f"/dev/fd/{readable}").stdout == "created source x\n"
+    finally:
+        os.close(readable)
+    ((_, _, body),) = worker.asked
+    assert body["name"] == "c"
+    assert body["config"]["a"] == "1"
 
 
 def test_a_number_is_sent_as_it_is_written(worker: Serving, folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from millstream.errors import ConfigError
 from millstream.herder.requests import INITIAL_STATES, CreateConnector
-from millstream.settings.properties import read_properties
+from millstream.properties import parse_properties
 
 #: a file is read at each start; with configs kept in memory, as on Kafka, each would rewind the connector
 NO_OFFSETS = (
@@ -29,23 +29,29 @@ def read_connectors(paths: Sequence[Path]) -> Mapping[str, tuple[Path, CreateCon
 
 
 def read_connector(path: Path) -> CreateConnector:
-    """Read one connector file. Raises ConfigError that names the file.
+    """Read one connector file, once: it may be a pipe. Raises ConfigError that names the file."""
+    try:
+        return connector_in(path, path.read_bytes())
+    except OSError as error:
+        raise ConfigError({"": f"{path}: the connector file cannot be read: {error.strerror}"}) from error
+
+
+def connector_in(path: Path, data: bytes) -> CreateConnector:
+    """Give the connector that was read from a file. Raises ConfigError that names the file.
 
     Tried in Java's order: a JSON object of scalars with a name; `{"name", "config", "initial_state"}`; properties.
     """
     try:
-        given = json_of_settings(path.read_bytes())
+        given = json_of_settings(data)
     except (ValueError, RecursionError) as error:
         if path.suffix == ".json":
             raise ConfigError({"": f"{path}: the connector file is no valid JSON: {error}"}) from error
         given = None
-    except OSError as error:
-        raise ConfigError({"": f"{path}: the connector file cannot be read: {error.strerror}"}) from error
     if isinstance(given, dict) and isinstance(given.get("config"), dict):
         return _request(path, given)
     if isinstance(given, dict):
         return _named(path, {name: _text(path, name, value) for name, value in given.items()})
-    return _named(path, dict(read_properties(path)))
+    return _named(path, dict(parse_properties(data.decode("iso-8859-1"), str(path))))
 
 
 def json_of_settings(data: bytes) -> Any:

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import click
 import httpx
 
-from millstream.cli.connector_files import json_of_settings, read_connector
+from millstream.cli.connector_files import connector_in, json_of_settings
 from millstream.cli.output import fail, harmless, json_option, json_text, print_json, print_table, say
 from millstream.errors import ConfigError, headline_of
 
@@ -215,38 +215,42 @@ def create(client: ConnectClient, file: Path, as_json: bool) -> None:
 
 def _creation(file: Path) -> bytes:
     """The body that creates the connector of a file."""
-    if file.suffix != ".json" and not _is_json(file):
+    data = _bytes_in(file)
+    if file.suffix != ".json" and not _is_json(data):
         try:
-            made = read_connector(file)
-        except (ConfigError, OSError) as error:
+            made = connector_in(file, data)
+        except ConfigError as error:
             fail(str(error))
         return json.dumps({"name": made.name, "config": dict(made.config)}).encode()
-    content = _json_in(file)
+    content = _json_in(file, data)
     body = json_of_settings(content)
     if isinstance(body, dict) and "config" not in body and "name" in body:
         return json.dumps({"name": body["name"], "config": body}).encode()
     return content
 
 
-def _is_json(file: Path) -> bool:
+def _is_json(data: bytes) -> bool:
     """Whether it may be; else it is read as properties, as the worker reads it."""
     try:
-        json.loads(file.read_bytes())
+        json.loads(data)
     except (ValueError, RecursionError):
         return False
-    except OSError:  # told by who reads it
-        return True
     return True
 
 
-def _json_in(file: Path) -> bytes:
-    """What stands in a file, as it is spelled there, in UTF-8. Ends the command where that is no JSON."""
+def _json_in(file: Path, data: bytes) -> bytes:
+    """What was read from a file, as it is spelled there, in UTF-8. Ends the command where that is no JSON."""
     try:
-        data = file.read_bytes()
         json.dumps(json.loads(data), allow_nan=False)
         return data.decode(json.detect_encoding(data)).encode()
     except (ValueError, RecursionError) as error:
         fail(f"{file}: not JSON: {error}")
+
+
+def _bytes_in(file: Path) -> bytes:
+    """Read once: a pipe, such as /dev/stdin, gives them no second time."""
+    try:
+        return file.read_bytes()
     except OSError as error:
         fail(f"{file}: cannot be read: {error.strerror}")
 
@@ -315,7 +319,7 @@ def offsets(client: ConnectClient, name: str, reset: bool, alter: Path | None, a
         _tell(client.call("DELETE", path_of(name, "offsets")), "done", as_json)
         return
     if alter:
-        _tell(client.call("PATCH", path_of(name, "offsets"), _json_in(alter)), "done", as_json)
+        _tell(client.call("PATCH", path_of(name, "offsets"), _json_in(alter, _bytes_in(alter))), "done", as_json)
         return
     shown = client.shown(path_of(name, "offsets"))
     if as_json:
