@@ -52,6 +52,7 @@ def test_a_key_that_cannot_be_read_says_which_and_how_to_convert_it(settings: di
             "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
             "'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256' cannot be used; expected OpenSSL's names, such as ECDHE-",
         ),
+        ("ssl.cipher.suites", "AES\0", r"'AES\x00' cannot be used; expected OpenSSL's names, such as ECDHE-"),
         ("ssl.truststore.location", "/nowhere.pem", "'/nowhere.pem' cannot be used: "),
         ("ssl.truststore.certificates", "nonsense", "it cannot be used: "),
     ],

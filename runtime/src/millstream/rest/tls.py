@@ -100,7 +100,7 @@ def _set_versions(context: ssl.SSLContext, settings: Mapping[str, str], prefix: 
 def _set_ciphers(context: ssl.SSLContext, ciphers: str, prefix: str) -> None:
     try:
         context.set_ciphers(ciphers.replace(",", ":"))
-    except ssl.SSLError as error:
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; a character zero is a ValueError
         expected = "expected OpenSSL's names, such as ECDHE-RSA-AES128-GCM-SHA256, comma separated"
         raise _problem(prefix, "ssl.cipher.suites", f"{ciphers!r} cannot be used; {expected}") from error
 
