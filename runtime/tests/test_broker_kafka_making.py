@@ -190,6 +190,14 @@ def test_a_missing_right_is_told_with_whose_it_is_and_the_command_that_grants_it
     assert "; ".join([f"{command} {whose}", *instead]) in said
 
 
+def test_a_session_that_the_brokers_do_not_take_is_told_with_the_setting() -> None:
+    peer = making().peer("consumer", {"session.timeout.ms": "100", "heartbeat.interval.ms": "50"}, "g")
+    error = explained(KafkaError(KafkaError.INVALID_SESSION_TIMEOUT, "JoinGroup failed"), "reading", peer)
+    assert str(error).startswith("reading: JoinGroup failed; set consumer.override.session.timeout.ms to what the ")
+    assert "group.min.session.timeout.ms" in str(error)
+    assert not error.retriable
+
+
 @pytest.mark.parametrize("given", ["worker", "connector"])
 def test_the_command_that_grants_a_right_has_a_file_with_a_login_where_the_brokers_ask_for_one(given) -> None:
     def said(protocol: str) -> str:

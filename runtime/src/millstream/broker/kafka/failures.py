@@ -91,6 +91,8 @@ RESET = (
     "(PATCH /connectors/NAME/offsets)"
 )
 
+OF_SESSIONS = "what the brokers take: from their group.min.session.timeout.ms to their group.max.session.timeout.ms"
+
 
 def error_of(error: KafkaException | KafkaError) -> KafkaError:
     """The KafkaError inside whatever librdkafka's binding raised."""
@@ -117,6 +119,8 @@ def explained(error: KafkaException | KafkaError, doing: str, peer: Peer, topic:
         return BrokerError(_unauthorized(code, f"{doing}: not authorized", said, peer, topic))
     if code in NO_RESET:
         return BrokerError(f"{doing}: {said}; {RESET}")
+    if code == KafkaError.INVALID_SESSION_TIMEOUT:
+        return BrokerError(f"{doing}: {said}; set {peer.setting('session.timeout.ms')} to {OF_SESSIONS}")
     if code in UNREACHABLE and peer.servers:
         said = f"{said} ({peer})"
     return BrokerError(f"{doing}: {said}", retriable=code in PASSING or found.retriable(), skippable=code in ODD)
