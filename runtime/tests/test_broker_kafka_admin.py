@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigSource
 
 from millstream.broker.kafka.admin import KafkaAdmin
 from millstream.broker.kafka.failures import Watch
@@ -153,3 +153,22 @@ def test_a_topic_that_librdkafka_cannot_ask_for_is_refused_before_any_broker_is_
     error = admin_of(AdminClient({"bootstrap.servers": "127.0.0.1:1", "log_level": 0})).create_topics([new])[new.name]
     assert isinstance(error, BrokerError)
     assert str(error).startswith(said)
+
+
+class Describing(Client):
+    """Two topics; the settings of "t" are not for everybody."""
+
+    def list_topics(self, timeout: float) -> Any:
+        return SimpleNamespace(topics={name: SimpleNamespace(error=None, partitions={0: None}) for name in "tu"})
+
+    def describe_configs(self, wanted: Any, request_timeout: float) -> Any:
+        entry = SimpleNamespace(value="compact", source=ConfigSource.DYNAMIC_TOPIC_CONFIG.value)
+        hidden = _failed(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "no"))
+        return {each: hidden if each.name == "t" else _told({"cleanup.policy": entry}) for each in wanted}
+
+
+def test_topics_whose_settings_the_user_may_not_know_are_described_without_them() -> None:
+    admin = KafkaAdmin(Describing(), Watch("a", "broker:9092"), 60.0, ManualClock())  # type: ignore[arg-type]
+    found = admin.topics()
+    assert {name: dict(one.config) for name, one in found.items()} == {"t": {}, "u": {"cleanup.policy": "compact"}}
+    assert [one.partitions for one in found.values()] == [1, 1]

@@ -276,7 +276,7 @@ class Admin(Protocol):
         ...
 
     def topics(self, names: Collection[str] | None = None) -> Mapping[str, TopicDescription]:
-        """All there are, or those of these names."""
+        """All there are, or those of these names. Their settings are left out where this user may not know them."""
         ...
 
     def create_topics(self, topics: Iterable[NewTopic]) -> Mapping[str, Exception | None]:

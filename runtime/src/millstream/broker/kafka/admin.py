@@ -22,6 +22,8 @@ from millstream.lifecycle import Clock, StopToken
 from millstream_api.records import TopicPartition
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from confluent_kafka.admin import AdminClient
 
 T = TypeVar("T")
@@ -165,9 +167,18 @@ class Topics(Asking):
 
         def ask() -> Mapping[str, Mapping[str, Any]]:
             futures = self._client.describe_configs(wanted, request_timeout=self._seconds)
-            return {resource.name: future.result(self._seconds) for resource, future in futures.items()}
+            return {resource.name: self._config(future) for resource, future in futures.items()}
 
         return self._asked("describing topics", ask)
+
+    def _config(self, answer: "Future[Mapping[str, Any]]") -> Mapping[str, Any]:
+        """Nothing where this user may not know: DescribeConfigs is another right than those to read and to write."""
+        try:
+            return answer.result(self._seconds)
+        except KafkaException as error:
+            if error_of(error).code() != KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise
+            return {}
 
     def _offsets(self, partitions: Iterable[TopicPartition], spec: OffsetSpec) -> Mapping[TopicPartition, int]:
         wanted = list(partitions)
