@@ -10,7 +10,7 @@ from confluent_kafka import TopicPartition as At
 from millstream.broker.kafka.failures import PASSING, UNKNOWN, error_of, explained
 from millstream.broker.kafka.gone import Gone
 from millstream.broker.kafka.peer import Peer
-from millstream.broker.kafka.places import Questions
+from millstream.broker.kafka.questions import Questions
 from millstream.errors import BrokerError, IllegalStateError, UnknownTopicError
 from millstream_api.records import TopicPartition
 

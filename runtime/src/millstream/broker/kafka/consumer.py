@@ -16,7 +16,8 @@ from millstream.broker.kafka.gone import Gone
 from millstream.broker.kafka.lines import Listening
 from millstream.broker.kafka.making import Making
 from millstream.broker.kafka.membership import SAY_AGAIN_SECONDS, Membership
-from millstream.broker.kafka.places import Places, Questions
+from millstream.broker.kafka.places import Places
+from millstream.broker.kafka.questions import Questions
 from millstream.broker.kafka.rows import columns
 from millstream.broker.kafka.topic_ids import TopicIds
 from millstream.broker.ports import ConsumerSettings, Incoming, RebalanceListener, Start

@@ -9,7 +9,8 @@ from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as At
 
 from millstream.broker.kafka.failures import explained
-from millstream.broker.kafka.places import Places, Questions
+from millstream.broker.kafka.places import Places
+from millstream.broker.kafka.questions import Questions
 from millstream.broker.kafka.search import Search
 from millstream.broker.ports import RebalanceListener
 from millstream.errors import BrokerError, UnknownTopicError
