@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from running import until
 
 from millstream.broker.connect import open_broker
-from millstream.broker.kafka import forgotten, places, topics
+from millstream.broker.kafka import forgotten, questions, topics
 from millstream.broker.kafka.admin import KafkaAdmin
 from millstream.broker.kafka.clients import Line, Terms
 from millstream.broker.kafka.failures import Watch
@@ -135,7 +135,7 @@ def test_an_admin_that_no_broker_answers_introduces_them_for_the_next_question()
 
 def test_a_question_of_a_consumer_that_no_broker_answers_introduces_them(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[Any, str]] = []
-    monkeypatch.setattr(places, "introduce", lambda client, servers: told.append((client, servers)))
+    monkeypatch.setattr(questions, "introduce", lambda client, servers: told.append((client, servers)))
     broker = open_broker(NOBODY, {})
     consumer = broker.consumer(ConsumerSettings("c", "g", overrides={"default.api.timeout.ms": "100"}))
     with pytest.raises(BrokerError):
