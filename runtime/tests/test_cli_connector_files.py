@@ -69,3 +69,12 @@ def test_what_is_no_number_of_json_is_refused(tmp_path: Path):
     (tmp_path / "c.json").write_text('{"name": "c", "a": NaN}')
     with pytest.raises(ConfigError, match="no valid JSON: NaN is no number of JSON"):
         read_connector(tmp_path / "c.json")
+
+
+def test_what_begins_as_json_and_has_no_name_as_properties_is_told_as_wrong_json(tmp_path: Path) -> None:
+    file = tmp_path / "c"
+    file.write_text('{"name": "c", "config": {')
+    with pytest.raises(ConfigError, match="c: the connector file is no valid JSON: Expecting property name"):
+        read_connector(file)
+    file.write_text("{braced}=1\nname=c\n")
+    assert read_connector(file).config == {"{braced}": "1", "name": "c"}

@@ -44,14 +44,18 @@ def connector_in(path: Path, data: bytes) -> CreateConnector:
     try:
         given = json_of_settings(data)
     except (ValueError, RecursionError) as error:
-        if path.suffix == ".json":
+        if path.suffix == ".json" or (data.lstrip().startswith(b"{") and "name" not in _properties(path, data)):
             raise ConfigError({"": f"{path}: the connector file is no valid JSON: {error}"}) from error
         given = None
     if isinstance(given, dict) and isinstance(given.get("config"), dict):
         return _request(path, given)
     if isinstance(given, dict):
         return _named(path, {name: _text(path, name, value) for name, value in given.items()})
-    return _named(path, dict(parse_properties(data.decode("iso-8859-1"), str(path))))
+    return _named(path, _properties(path, data))
+
+
+def _properties(path: Path, data: bytes) -> dict[str, str | None]:
+    return dict(parse_properties(data.decode("iso-8859-1"), str(path)))
 
 
 def json_of_settings(data: bytes) -> Any:
