@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import subprocess
+import time
+from pathlib import Path
 
 from services.errors import EndedError
 from services.folders import PROCESS, identity
@@ -47,7 +49,13 @@ class Process:
         self._running.wait(STOP_S)
 
     def pause(self) -> None:
+        """Until it stands: a thread on another processor goes on for a moment, and may answer."""
         self._running.send_signal(signal.SIGSTOP)
+        deadline = time.monotonic() + STOP_S
+        while not _stands(self._running.pid):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.program.name} goes on {STOP_S:g} s after SIGSTOP")
+            time.sleep(0.005)
 
     def resume(self) -> None:
         self._running.send_signal(signal.SIGCONT)
@@ -71,3 +79,13 @@ class Process:
         if self._process is None:
             raise EndedError(f"{self.program.name} was never started")
         return self._process
+
+
+def _stands(pid: int) -> bool:
+    """Whether each of its threads is stopped; where there is no /proc, that it was asked for has to do."""
+    threads = Path(f"/proc/{pid}/task")
+    try:
+        stats = [(thread / "stat").read_text() for thread in threads.iterdir()]
+    except FileNotFoundError:  # a thread that has ended meanwhile
+        return not threads.is_dir()
+    return all(stat.rpartition(")")[2].split()[0] in "TtZX" for stat in stats)
