@@ -62,10 +62,15 @@ class Sweeper:
         return {name for name in names if not name.startswith("__")}, {group.group_id for group in groups.valid}
 
 
+@pytest.fixture(scope="module")
+def sweeper(kafka: Kafka) -> Sweeper:
+    return Sweeper(kafka.client())
+
+
 class TestKafka(broker_contract.BrokerContract):  # type: ignore[misc, name-defined]
     @pytest.fixture
-    def broker(self, kafka: Kafka) -> Iterator[Broker]:
-        sweeper = Sweeper(kafka.client())
+    def broker(self, kafka: Kafka, sweeper: Sweeper) -> Iterator[Broker]:
+        sweeper.sweep()  # a question on its way when a topic was removed may have made it anew
         broker = open_broker(kafka.address())
         assert broker.shared
         yield broker
