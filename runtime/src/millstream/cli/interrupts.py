@@ -57,13 +57,26 @@ def hear() -> None:
 
 
 @contextmanager
+def unwrapped() -> Iterator[None]:
+    """Raise an interruption as itself: before Python 3.12 one that comes in a `__set_name__`, which an import calls for
+    each member of an enum, is the cause of a RuntimeError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error.__cause__, Interrupted):
+            raise error.__cause__ from None
+        raise
+
+
+@contextmanager
 def heard() -> Iterator[None]:
     """`hear`, and as it was afterwards."""
     before = {number: signal.getsignal(number) for number in ENDING}
     hook = sys.unraisablehook
     hear()
     try:
-        yield
+        with unwrapped():
+            yield
     finally:
         sys.unraisablehook = hook
         for number, handler in before.items():

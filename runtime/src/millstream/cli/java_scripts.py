@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from millstream.cli.interrupts import hear
+from millstream.cli.interrupts import hear, unwrapped
 
 EXIT_USAGE = 1
 
@@ -17,9 +17,10 @@ def connect_standalone() -> None:
             "USAGE: connect-standalone connect-standalone.properties [connector1.properties connector2.json ...]\n"
         )
         raise SystemExit(EXIT_USAGE)
-    from millstream.cli.run import run_worker
+    with unwrapped():
+        from millstream.cli.run import run_worker
 
-    run_worker(files[0], files[1:])
+        run_worker(files[0], files[1:])
 
 
 def connect_distributed() -> None:

@@ -1,11 +1,12 @@
 """The program `millstream`: a signal is heard before anything that takes time is imported."""
 
-from millstream.cli.interrupts import hear
+from millstream.cli.interrupts import hear, unwrapped
 
 
 def program() -> None:
     """Run the command line, as `millstream.cli.main:main` would."""
     hear()
-    from millstream.cli.main import main
+    with unwrapped():
+        from millstream.cli.main import main
 
-    main()
+        main()
