@@ -3,13 +3,8 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 
 import pytest
-
-from millstream.cli.interrupts import heard, unwrapped
-from millstream.lifecycle import Interrupted
 
 CALLED_BACK = """
 import signal, threading, weakref
@@ -22,6 +17,24 @@ hear()
 kept = Kept()
 seen = weakref.ref(kept, lambda _: signal.raise_signal({number}))
 del kept
+threading.Event().wait(600)
+"""
+NAMED = """
+import signal, threading
+from millstream.cli.interrupts import hear
+
+class Named:
+    def __set_name__(self, owner, name):
+        self.tell()
+
+    def tell(self):
+        signal.raise_signal({number})
+
+hear()
+
+class Owner:
+    named = Named()
+
 threading.Event().wait(600)
 """
 DELETED = """
@@ -42,8 +55,11 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_in_a_callback_ends_the_command_a_moment_later(number: signal.Signals) -> None:
-    done = run(CALLED_BACK.format(number=int(number)))
+@pytest.mark.parametrize("code", [CALLED_BACK, NAMED], ids=["callback", "attribute of a class that is told its name"])
+def test_a_signal_in_the_middle_of_what_python_calls_ends_the_command_a_moment_later(
+    code: str, number: signal.Signals
+) -> None:
+    done = run(code.format(number=int(number)))
     assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", "")
 
 
@@ -51,21 +67,3 @@ def test_other_errors_in_callbacks_are_printed_as_ever() -> None:
     done = run(DELETED)
     assert done.returncode == 0
     assert "ValueError: not of a signal" in done.stderr
-
-
-@pytest.mark.parametrize("way", [unwrapped, heard])
-def test_a_signal_while_a_class_is_made_is_no_error_of_that_class(
-    way: Callable[[], AbstractContextManager[None]],
-) -> None:
-    class Member:
-        def __set_name__(self, owner: type, name: str) -> None:
-            raise Interrupted(signal.SIGTERM)
-
-    with pytest.raises(Interrupted) as caught, way():
-        type("Kinds", (), {"member": Member()})
-    assert caught.value.code == 143
-
-
-def test_other_errors_while_a_class_is_made_stay_what_they_are() -> None:
-    with pytest.raises(RuntimeError, match="of its own"), unwrapped():
-        raise RuntimeError("of its own") from ValueError("why")

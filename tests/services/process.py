@@ -86,6 +86,6 @@ def _stands(pid: int) -> bool:
     threads = Path(f"/proc/{pid}/task")
     try:
         stats = [(thread / "stat").read_text() for thread in threads.iterdir()]
-    except FileNotFoundError:  # a thread that has ended meanwhile
+    except (FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile, before or behind its open
         return not threads.is_dir()
     return all(stat.rpartition(")")[2].split()[0] in "TtZX" for stat in stats)

@@ -65,7 +65,7 @@ def test_four_tasks_read_a_topic_of_many_partitions_with_the_longest_name(
     try:
         worker.create("many", **sink)
         until(lambda: sorted(text_of(copy).splitlines()) == wanted, "every row to be in the file", WAIT_S, 0.05)
-        assert worker.states("many") == ["RUNNING"] * 5
+        until(lambda: worker.states("many") == ["RUNNING"] * 5, "the last task, without which all may be read", WAIT_S)
     finally:
         assert worker.stop() == 0
         broker.close()

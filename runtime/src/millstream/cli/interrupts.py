@@ -28,19 +28,32 @@ class _Interrupts:
         """Whoever asks twice does not want to wait."""
         if self.holding and self.pending is None:
             self.pending = number
+        elif _names(frame):
+            self.comes_again(number)
         else:
             raise Interrupted(number)
 
+    def comes_again(self, number: int) -> None:
+        """A moment later, when it can end the command."""
+        signal.signal(signal.SIGALRM, lambda _, frame: self.heard(number, frame))
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+
     def raised_in_vain(self, unraisable: "UnraisableHookArgs") -> None:
         """In a callback, such as those by which imports let go of their locks, Python prints an error and goes on: an
-        interruption comes again a moment later, when it can end the command."""
+        interruption comes again."""
         error = unraisable.exc_value
         if isinstance(error, Interrupted):
-            number = error.number
-            signal.signal(signal.SIGALRM, lambda _, frame: self.heard(number, frame))
-            signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+            self.comes_again(error.number)
         else:
             self.former_hook(unraisable)
+
+
+def _names(frame: FrameType | None) -> bool:
+    """Whether a class is being made, and an attribute told its name: what is raised there is a RuntimeError to whoever
+    made the class (CPython before 3.12, type_new_set_names)."""
+    while frame is not None and frame.f_code.co_name != "__set_name__":
+        frame = frame.f_back
+    return frame is not None
 
 
 _interrupts = _Interrupts()
@@ -57,26 +70,13 @@ def hear() -> None:
 
 
 @contextmanager
-def unwrapped() -> Iterator[None]:
-    """Raise an interruption as itself: before Python 3.12 one that comes in a `__set_name__`, which an import calls for
-    each member of an enum, is the cause of a RuntimeError."""
-    try:
-        yield
-    except RuntimeError as error:
-        if isinstance(error.__cause__, Interrupted):
-            raise error.__cause__ from None
-        raise
-
-
-@contextmanager
 def heard() -> Iterator[None]:
     """`hear`, and as it was afterwards."""
     before = {number: signal.getsignal(number) for number in ENDING}
     hook = sys.unraisablehook
     hear()
     try:
-        with unwrapped():
-            yield
+        yield
     finally:
         sys.unraisablehook = hook
         for number, handler in before.items():

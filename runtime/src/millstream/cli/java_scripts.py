@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from millstream.cli.interrupts import hear, unwrapped
+from millstream.cli.interrupts import hear
 
 EXIT_USAGE = 1
 
@@ -17,10 +17,9 @@ def connect_standalone() -> None:
             "USAGE: connect-standalone connect-standalone.properties [connector1.properties connector2.json ...]\n"
         )
         raise SystemExit(EXIT_USAGE)
-    with unwrapped():
-        from millstream.cli.run import run_worker
+    from millstream.cli.run import run_worker
 
-        run_worker(files[0], files[1:])
+    run_worker(files[0], files[1:])
 
 
 def connect_distributed() -> None:
