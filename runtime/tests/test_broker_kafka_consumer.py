@@ -276,20 +276,18 @@ def test_what_could_not_be_moved_is_moved_by_the_next_poll(member: Member) -> No
     assert member.read == {FIRST: list(range(15, COUNT))}
 
 
-def test_who_stood_still_longer_than_its_session_is_given_nothing_of_what_it_had_in_store(member: Member) -> None:
-    member.poll()
-    stand_still(member, 46.0)
-    member.poll()
-    member.client.rebalance("lost", FIRST)
-    member.poll_all()
-    assert member.read == {FIRST: [0, 1, 2, 3]}
-
-
-def test_a_session_that_became_shorter_with_the_time_between_polls_is_the_one_that_counts() -> None:
-    member = Member(max_poll_interval_ms="10000")
+@pytest.mark.parametrize(
+    ("overrides", "seconds"),
+    [({}, 46.0), ({"max_poll_interval_ms": "10000"}, 11.0)],
+    ids=["its own", "one that became shorter with the time between polls"],
+)
+def test_who_stood_still_longer_than_its_session_is_given_nothing_of_what_it_had_in_store(
+    overrides: dict[str, str], seconds: float
+) -> None:
+    member = Member(**overrides)
     member.client.rebalance("assign", FIRST)
     member.poll()
-    stand_still(member, 11.0)
+    stand_still(member, seconds)
     member.poll()
     member.client.rebalance("lost", FIRST)
     member.poll_all()
