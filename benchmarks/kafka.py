@@ -1,7 +1,7 @@
 """File → Kafka → file by the Java Connect worker and by ours, side by side in one run, each with default settings.
 
     python benchmarks/kafka.py [--bytes 100 1000] [--records N [N]] [--converters json string] [--workers java ours]
-                               [--tasks 1 2 4] [--starts 5] [--profile]
+                               [--rounds 3] [--tasks 1 2 4] [--starts 5] [--profile]
 
 Starts a broker, and each worker anew for each case; the broker is the same for all, and warm before the first. Which
 worker is first changes from case to case. What is copied is compared with the original.
@@ -10,6 +10,9 @@ First table: one task, a converter and a length of line a case. The worker copie
 file twice, and the second time counts, when JIT, caches and connections are warm. `records/s` is from the first record
 to the last; `CPU us` is processor time of a record, of all the worker's processes and threads from the request for the
 connector on, its start included; memory is at the end of the way, PSS shares what processes share.
+
+All cases are gone through `--rounds` times, each time by workers started anew, since a host is slower for minutes at a
+time; medians are shown, and of the ratios, each of one round, the least and the most.
 
 Second: ours against Java's, and what is asked of it.   Third: several tasks; as many file sources, and one sink with so
 many tasks over as many partitions, all started before there is work; rates are sums.   Fourth: what an operator waits
@@ -35,12 +38,14 @@ from machine import cache_bytecode, keep, machine, said
 from workers import CONVERTERS, VARIANT, WORKERS
 
 
-def copies(bench: Bench, cases: list[Case], workers: list[str], rates: list[Rate]) -> None:
-    for number, case in enumerate(cases):
-        for name in turned(workers, number):
-            print(f"{name}: {case.records:,} records of {case.line_bytes} bytes, {case.converter}", flush=True)
-            with copying(bench, name, case.converter) as worker:
-                rates += worker.copied(case)
+def copies(bench: Bench, cases: list[Case], workers: list[str], into: tuple[int, list[Rate]]) -> None:
+    rounds, rates = into
+    for turn in range(rounds):
+        for number, case in enumerate(cases, turn):
+            for name in turned(workers, number):
+                print(f"{name}: {case.records:,} records of {case.line_bytes} bytes, {case.converter}", flush=True)
+                with copying(bench, name, case.converter) as worker:
+                    rates += worker.copied(case)
 
 
 def growth(bench: Bench, cases: list[Case], workers: list[str], into: tuple[list[int], list[Rate]]) -> None:
@@ -71,6 +76,7 @@ def asked_for() -> argparse.Namespace:
     options.add_argument("--records", type=int, nargs="+", default=[2_000_000], help="for each length; one: for all")
     options.add_argument("--converters", nargs="+", choices=CONVERTERS, default=list(CONVERTERS))
     options.add_argument("--workers", nargs="+", choices=WORKERS, default=list(WORKERS))
+    options.add_argument("--rounds", type=int, default=3, help="of the copies by one task")
     options.add_argument("--tasks", type=int, nargs="*", default=[1, 2, 4], help="counts of tasks, lines of 100 bytes")
     options.add_argument("--starts", type=int, default=5, help="of each worker")
     options.add_argument("--profile", action="store_true", help="also where a record's time goes in ours")
@@ -94,7 +100,7 @@ def main() -> None:
     cache_bytecode()
     try:
         with tempfile.TemporaryDirectory() as folder, Bench.started(Path(folder)) as bench:
-            copies(bench, cases, asked.workers, rates)
+            copies(bench, cases, asked.workers, (asked.rounds, rates))
             if asked.profile:
                 profile += profiled(bench, asked.converters, RECORDS)
             growth(bench, several if asked.tasks else [], asked.workers, (asked.tasks, grown))

@@ -18,46 +18,52 @@ ASKED_MEMORY = 1 / 3
 
 
 def figures(rates: Sequence[Rate]) -> None:
-    """One line a worker and way."""
+    """One line a worker and way, medians of its rounds."""
     if not rates:
         return
     print(
         f"\n{'':34}{'records':>11}{'records/s':>11}{'CPU us':>8}{'broker us':>11}{'RSS MB':>8}{'PSS MB':>8}{'load':>13}"
     )
-    for one in sorted(rates, key=lambda rate: (rate.line_bytes, rate.converter, rate.way, rate.worker)):
-        loads = f"{one.load_before:.1f} - {one.load_after:.1f}"
+    found: dict[tuple[object, ...], list[Rate]] = {}
+    for rate in sorted(rates, key=lambda rate: (*_case(rate), rate.worker)):
+        found.setdefault((*_case(rate), rate.worker), []).append(rate)
+    for own in found.values():
+        one, loads = own[0], f"{min(r.load_before for r in own):.1f} - {max(r.load_after for r in own):.1f}"
         print(
-            f"{_what(one):28}{one.worker:>6}{one.records:11,}{one.records_per_s:11,.0f}{one.cpu_us:8.2f}"
-            f"{one.broker_cpu_us:11.2f}{one.rss / MB:8.0f}{one.pss / MB:8.0f}{loads:>13}"
+            f"{_what(one):28}{one.worker:>6}{one.records:11,}{_median(own, 'records_per_s'):11,.0f}"
+            f"{_median(own, 'cpu_us'):8.2f}{_median(own, 'broker_cpu_us'):11.2f}{_median(own, 'rss') / MB:8.0f}"
+            f"{_median(own, 'pss') / MB:8.0f}{loads:>13}"
         )
 
 
 def ratios(rates: Sequence[Rate]) -> None:
-    """Ours against Java's in the same case; memory is PSS of all our processes against Java's RSS."""
-    java = {_case(rate): rate for rate in rates if rate.worker == "java"}
-    pairs = [(rate, java[_case(rate)]) for rate in rates if rate.worker == "ours" and _case(rate) in java]
-    if pairs:
-        print(f"\n{'ours / Java':34}{'rate':>9}{'asked':>8}{'CPU':>9}{'asked':>8}{'memory':>9}{'asked':>8}")
-    for ours, theirs in sorted(pairs, key=lambda pair: _case(pair[0])):
-        rate, cpu, memory = (
-            ours.records_per_s / theirs.records_per_s,
-            ours.cpu_us / theirs.cpu_us,
-            ours.pss / theirs.rss,
-        )
-        asked_rate, asked_cpu = ASKED[ours.converter, ours.way]
+    """Ours against Java's in the same case and round, medians, with the least and the most; memory is PSS of all our
+    processes against Java's RSS."""
+    java: dict[tuple[int, str, str], list[Rate]] = {}
+    ours: dict[tuple[int, str, str], list[Rate]] = {}
+    for rate in rates:
+        (java if rate.worker == "java" else ours).setdefault(_case(rate), []).append(rate)
+    if java and ours:
+        print(f"\n{'ours / Java':28}{'rate':>18}{'asked':>7}{'CPU':>20}{'asked':>6}{'memory':>8}{'asked':>6}")
+    for case in sorted(java.keys() & ours.keys()):
+        pairs = list(zip(ours[case], java[case], strict=False))  # of a run that was ended, the whole rounds
+        rate = [mine.records_per_s / theirs.records_per_s for mine, theirs in pairs]
+        cpu = [mine.cpu_us / theirs.cpu_us for mine, theirs in pairs]
+        memory = statistics.median(mine.pss / theirs.rss for mine, theirs in pairs)
+        asked_rate, asked_cpu = ASKED[pairs[0][0].converter, pairs[0][0].way]
         missed = [
             what
             for what, good in (
-                ("rate", rate >= asked_rate),
-                ("CPU", cpu <= asked_cpu),
+                ("rate", statistics.median(rate) >= asked_rate),
+                ("CPU", statistics.median(cpu) <= asked_cpu),
                 ("memory", memory <= ASKED_MEMORY),
             )
             if not good
         ]
         verdict = f"  MISSED: {', '.join(missed)}" if missed else ""
         print(
-            f"{_what(ours):34}{rate:8.1f}x{asked_rate:7.1f}x{cpu:9.2f}{asked_cpu:8.2f}{memory:9.2f}"
-            f"{ASKED_MEMORY:8.2f}{verdict}"
+            f"{_what(pairs[0][0]):28}{_within(rate, 1):>18}{asked_rate:6.1f}x{_within(cpu, 2):>20}{asked_cpu:6.2f}"
+            f"{memory:8.2f}{ASKED_MEMORY:6.2f}{verdict}"
         )
 
 
@@ -98,8 +104,15 @@ def starts(found: Sequence[Start]) -> None:
 
 
 def _spread(found: Sequence[Start], name: str) -> str:
-    values = [getattr(start, name) for start in found]
-    return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
+    return _within([getattr(start, name) for start in found], 2)
+
+
+def _within(values: Sequence[float], digits: int) -> str:
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
+
+
+def _median(rates: Sequence[Rate], name: str) -> float:
+    return statistics.median(getattr(rate, name) for rate in rates)
 
 
 def _case(rate: Rate) -> tuple[int, str, str]:
