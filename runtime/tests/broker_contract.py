@@ -4,7 +4,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import pytest
 
@@ -272,6 +272,23 @@ class BrokerContract:
         write(producer, Outgoing("t", [b"new"]))
         assert values(read(consumer, 1)) == [b"new"]
 
+    def test_none_goes_on_from_a_committed_position_and_fails_without_one(self, clients: "Clients") -> None:
+        write(clients.producer(), Outgoing("t", [b"a", b"b"]))
+        strange = clients.member("g", reset="none")
+        strange.subscribe(["t"], None, Listener().ports())
+        with pytest.raises(BrokerError, match=r"t-0.*auto\.offset\.reset is none.*earliest or latest") as caught:
+            read(strange, 1)
+        assert not caught.value.retriable
+        strange.close()
+        first = clients.member("known")
+        first.subscribe(["t"], None, Listener().ports())
+        read(first, 1, max_rows=1)
+        first.commit_now({T0: 1})
+        first.close()
+        second = clients.member("known", reset="none")
+        second.subscribe(["t"], None, Listener().ports())
+        assert values(read(second, 1)) == [b"b"]
+
     def test_seek_goes_back_and_forward(self, clients: "Clients") -> None:
         write(clients.producer(), Outgoing("t", [b"%d" % i for i in range(10)]))
         consumer = clients.reader("t")
@@ -401,10 +418,8 @@ class Clients:
         consumer.assign({TopicPartition(topic, partition): "beginning" for partition in range(partitions)})
         return consumer
 
-    def member(self, group: str, reset: str = "earliest") -> Consumer:
-        consumer = self._broker.consumer(
-            ConsumerSettings("member", group, "latest" if reset == "latest" else "earliest")
-        )
+    def member(self, group: str, reset: Literal["earliest", "latest", "none"] = "earliest") -> Consumer:
+        consumer = self._broker.consumer(ConsumerSettings("member", group, reset))
         self._closing.append(consumer.close)
         return consumer
 

@@ -47,6 +47,17 @@ def test_a_position_in_a_topic_that_is_gone_is_not_committed_for_the_one_made_an
     assert [at.offset for ats, _ in member.client.asked for at in ats] == [4, 2]
 
 
+def test_a_refusal_of_a_commit_that_is_waited_for_says_that_the_topic_is_gone_as_well(member: Member) -> None:
+    member.poll()
+    member.client.answering = ABSENT
+    with pytest.raises(UnknownTopicError, match="committing the position of t-0: it does not exist"):
+        member.consumer.commit_now({FIRST: 4})
+    member.client.answering = None
+    with pytest.raises(UnknownTopicError, match="of t: deleted, and made anew or not yet"):
+        member.consumer.commit_now({FIRST: 4})
+    assert len(member.client.asked) == 1
+
+
 def test_a_broker_that_does_not_know_a_topic_yet_keeps_positions_from_being_committed_for_a_minute(
     member: Member,
 ) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -227,12 +228,13 @@ class Probe:
         self.takes = takes  # seconds, of each answer
         self.asked: list[float] = []
 
-    def list_topics(self, topic: str, timeout: float) -> None:
+    def list_topics(self, topic: str, timeout: float) -> SimpleNamespace:
         assert topic, "all topics of a large cluster take long"
         self.asked.append(timeout)
         if not self.there or timeout < self.takes:
             self.clock.advance(timeout)
             raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+        return SimpleNamespace(brokers={1: SimpleNamespace(host="127.0.0.1", port=2)})
 
     def poll(self, timeout: float) -> None:
         """Nothing is heard."""

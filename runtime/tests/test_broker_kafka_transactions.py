@@ -1,11 +1,14 @@
 """Transactions of a Kafka producer whose client fails, or is not answered, at the wrong moment."""
 
+from contextlib import closing
+
 import pytest
 from confluent_kafka import KafkaError
 from producer_bench import AWAY, Cluster, producer_on, transacted
 
-from millstream.broker.ports import Outgoing
-from millstream.errors import BrokerError, FencedError, IllegalStateError
+from millstream.broker.connect import open_broker
+from millstream.broker.ports import Outgoing, ProducerSettings
+from millstream.errors import BrokerError, ConfigError, FencedError, IllegalStateError
 
 
 @pytest.fixture
@@ -24,6 +27,25 @@ def test_no_other_client_is_made_inside_a_transaction_but_before_the_next(cluste
     assert [one.failures for one in transacted(producer, Outgoing("t", [b"a"]), Outgoing("small", [b"b"]))] == [{}] * 2
     assert [client.calls for client in cluster.clients] == [["init", "begin", "abort"], ["init", "begin", "commit"]]
     assert cluster.clients[1].batch_size < 5_000
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("acks", "1", "Must set acks to all in order to use the idempotent producer"),
+        ("retries", "0", "Must set retries to non-zero when using the idempotent producer"),
+        ("max.in.flight.requests.per.connection", "6", "must be set to at most 5. Current value is 6"),
+    ],
+)
+@pytest.mark.parametrize("more", [{}, {"enable.idempotence": "false"}])
+def test_what_forbids_transactions_is_named_and_idempotence_is_not_to_be_chosen(
+    name: str, text: str, said: str, more: dict[str, str]
+) -> None:
+    with closing(open_broker("127.0.0.1:1", {})) as broker:
+        with pytest.raises(ConfigError) as caught:
+            broker.producer(ProducerSettings("p", transactional_id="id", overrides={name: text, **more}))
+        assert said in caught.value.problems[name]
+        broker.producer(ProducerSettings("p", transactional_id="id", overrides=more)).close(0)
 
 
 class Passing(KafkaError):

@@ -49,6 +49,14 @@ def test_retention_removes_by_size(path: str, clock: ManualClock) -> None:
         assert len(read(broker)) == 2
 
 
+def test_a_size_of_nothing_keeps_nothing(path: str, clock: ManualClock) -> None:
+    with closing(open_embedded(f"sqlite:{path}", {"log.retention.bytes": "0"}, clock)) as broker:
+        write(broker, [b"a"])
+        write(broker, [b"b"])
+        assert broker.retain([]) == 2
+        assert read(broker) == []
+
+
 def test_retention_waits_for_sinks_that_exist_and_for_no_other(broker: EmbeddedBroker, clock: ManualClock) -> None:
     for number in range(4):
         write(broker, [b"%d" % number])
@@ -77,6 +85,30 @@ def test_retention_goes_by_what_the_sinks_are_to_read_whether_they_ran_or_not(
     assert broker.retain([SinkGroup("never-ran", pattern=re.compile("[s-u]"))]) == 0
     assert broker.retain([SinkGroup("moved")]) == 0
     assert broker.retain([SinkGroup("moved", ["other"]), SinkGroup("never-ran", pattern=re.compile("x.*"))]) == 1
+
+
+def test_rows_that_retention_took_are_passed_over_in_silence_by_none_who_says_so(
+    broker: EmbeddedBroker, clock: ManualClock
+) -> None:
+    write(broker, [b"old"])
+    with closing(broker.consumer(ConsumerSettings("c", "careful"))) as sink:
+        sink.subscribe(["t"], None, NOBODY)
+        sink.poll(1, 0)
+        sink.commit_now({T0: 0})
+    clock.advance(8 * 24 * 3600)
+    assert broker.retain([]) == 1
+    write(broker, [b"new"])
+    with closing(broker.consumer(ConsumerSettings("c", "careful", reset="none"))) as sink:
+        sink.subscribe(["t"], None, NOBODY)
+        with pytest.raises(
+            BrokerError, match=r"t-0: offset 0 is not in the log, and auto\.offset\.reset is none"
+        ) as caught:
+            sink.poll(1, 0)
+        assert not caught.value.retriable
+        assert sink.position(T0) == 0
+    with closing(broker.consumer(ConsumerSettings("c", "careful"))) as sink:
+        sink.subscribe(["t"], None, NOBODY)
+        assert [list(incoming.values) for incoming in sink.poll(1, 0)] == [[b"new"]]
 
 
 def test_a_tombstone_goes_after_a_day(broker: EmbeddedBroker, clock: ManualClock) -> None:

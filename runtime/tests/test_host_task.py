@@ -7,10 +7,14 @@ from typing import Any
 import pytest
 
 from millstream.broker.ports import ConsumerSettings
+from millstream.builtin.converters import StringConverter, StringConverterConfig
 from millstream.errors import ConfigError
 from millstream.host import task
 from millstream.host.channel import PluginTarget, Reshare, RunTask, Surroundings
+from millstream.pipeline.chain import Chain
+from millstream.pipeline.conversion import Converters
 from millstream.pipeline.reporting import Counters
+from millstream.pipeline.tolerance import Tolerance
 
 
 def test_the_newest_share_of_the_topics_counts_though_it_comes_while_the_former_is_passed_on(
@@ -62,7 +66,7 @@ def workbench(worker: dict[str, str]) -> Any:
     return task.Workbench(
         RunTask("c", 0, PluginTarget("hosted:Sink", "sink", "hosted", "1")),
         task.Places(Surroundings({"bootstrap.servers": "127.0.0.1:9092", **worker})),
-        *(SimpleNamespace(),) * 3,
+        *(SimpleNamespace(wait=None),) * 3,
     )
 
 
@@ -73,6 +77,8 @@ def workbench(worker: dict[str, str]) -> Any:
         ({}, {"auto.offset.reset": "latest", "group.id": "own", "max.poll.records": "7"}, "latest", "own", 7),
         ({"consumer.auto.offset.reset": "latest", "consumer.max.poll.records": "9"}, {}, "latest", "connect-c", 9),
         ({"consumer.auto.offset.reset": "latest"}, {"auto.offset.reset": "earliest"}, "earliest", "connect-c", 500),
+        ({}, {"auto.offset.reset": " LATEST "}, "latest", "connect-c", 500),
+        ({}, {"auto.offset.reset": "none"}, "none", "connect-c", 500),
     ],
 )
 def test_a_sink_reads_as_its_connector_overrides_the_worker(
@@ -86,6 +92,43 @@ def test_a_sink_reads_as_its_connector_overrides_the_worker(
     parts = bench._sink({"topics": "t", **overrides}, None, SimpleNamespace())
     assert [(each.reset, each.group) for each in asked] == [(reset, group)]
     assert parts.settings.max_poll_rows == rows
+
+
+@pytest.mark.parametrize(
+    ("worker", "connector", "setting"),
+    [
+        ({}, {"consumer.override.auto.offset.reset": "by_duration:PT1H"}, "consumer.override.auto.offset.reset"),
+        ({"consumer.auto.offset.reset": "by_duration:PT1H"}, {}, "consumer.auto.offset.reset"),
+    ],
+)
+def test_a_reset_that_is_not_there_is_refused_under_its_whole_name(
+    worker: dict[str, str], connector: dict[str, str], setting: str
+) -> None:
+    bench = workbench(worker)
+    bench._broker = SimpleNamespace(consumer=None)
+    with pytest.raises(ConfigError) as caught:
+        bench._sink({"topics": "t", **connector}, None, SimpleNamespace())
+    said = f"{setting} is 'by_duration:PT1H'; expected earliest, latest or none, as there is no by_duration here"
+    assert caught.value.problems == {setting: said}
+
+
+@pytest.mark.parametrize(
+    ("settings", "tolerance"),
+    [
+        ({}, Tolerance(False, 0, 60_000)),
+        (
+            {"errors.tolerance": " ALL", "errors.retry.timeout": "-1", "errors.retry.delay.max.ms": "50"},
+            Tolerance(True, -1, 50),
+        ),
+    ],
+)
+def test_what_a_connector_says_of_errors_is_what_its_rows_are_handled_by(
+    settings: dict[str, str], tolerance: Tolerance
+) -> None:
+    text = StringConverter(StringConverterConfig.parse({"converter.type": "value"}))
+    composer: Any = SimpleNamespace(converters=lambda: Converters(text, text, text), chain=Chain)
+    for sink in (True, False):
+        assert workbench({})._pipeline(settings, composer, sink)._handling.tolerance == tolerance
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ NUMBERS = [
 ]
 #: by Java, too, with its other defaults
 REFUSED = {
-    *(("max.in.flight.requests.per.connection", 0), ("max.poll.interval.ms", 0)),
+    *(("max.in.flight.requests.per.connection", 0), ("max.poll.interval.ms", 0), ("max.poll.records", 0)),
     *(("delivery.timeout.ms", 0), ("delivery.timeout.ms", 1), ("session.timeout.ms", 0), ("session.timeout.ms", 1)),
     *(("heartbeat.interval.ms", 0), ("heartbeat.interval.ms", 2**31 - 1)),
 }
@@ -77,9 +77,15 @@ def test_a_number_that_java_refuses_is_refused_under_its_name():
         ("retries", -1),
         ("send.buffer.bytes", -2),
         ("max.in.flight.requests.per.connection", 0),
+        ("batch.size", -1),
+        ("buffer.memory", -1),
+        ("max.block.ms", -1),
     ):
         with pytest.raises(ConfigError, match=rf"{name} is {number}; expected at least"):
             translate("producer", {name: str(number)})
+    for name, number in (("max.poll.records", 0), ("default.api.timeout.ms", -1)):
+        with pytest.raises(ConfigError, match=rf"{name} is {number}; expected at least"):
+            translate("consumer", {name: str(number)})
     with pytest.raises(ConfigError, match=r"delivery\.timeout\.ms is 20; expected more than linger\.ms, which is 20"):
         translate("producer", {"delivery.timeout.ms": "20", "linger.ms": "20"})
     with pytest.raises(ConfigError, match=r"heartbeat\.interval\.ms is 45000; expected less than session\.timeout\.ms"):

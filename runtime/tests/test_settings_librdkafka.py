@@ -200,7 +200,7 @@ def test_what_forbids_the_idempotence_that_is_asked_for_is_refused_in_javas_word
 
 
 def test_a_reset_by_duration_is_refused_with_those_that_there_are():
-    with pytest.raises(ConfigError, match=r"expected earliest, latest or none, as librdkafka has no by_duration"):
+    with pytest.raises(ConfigError, match=r"expected earliest, latest or none, as there is no by_duration here"):
         translate("consumer", {**BOOTSTRAP, "auto.offset.reset": "by_duration:PT1H"})
 
 

@@ -70,9 +70,9 @@ def relabelled(samples: list[Sample], rules: list[Rule]) -> list[Sample]:
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Sample]]:
     """What a worker says that runs a source and a sink, under the short names of their classes."""
-    worker = WorkerProcess(tmp_path_factory.mktemp("dashboards") / "worker").start()
     documented = set(re.findall(r"^\| `(kafka_connect_\w+)` \|", (DOCS / "reference" / "metrics.md").read_text(), re.M))
     assert len(documented) > 60
+    worker = WorkerProcess(tmp_path_factory.mktemp("dashboards") / "worker").start()
     try:
         (worker.folder / "in.txt").write_text("one\n")
         worker.create("load", **{"connector.class": "FileStreamSource", "file": "in.txt", "topic": "lines"})

@@ -111,7 +111,7 @@ class ProducerSettings:
 @dataclass(frozen=True, slots=True)
 class ConsumerSettings:
     """group:  None reads without a group: `assign` only, no commits.
-    reset:  where to start without a committed position, or when it points outside the log.
+    reset:  where to start without a committed position, or when it points outside the log; `none` fails then.
     share:  (n, of): which member of the group this is, where the worker deals partitions out itself (embedded);
             Kafka's group protocol ignores it.
     epoch: as a producer's; commits of a fenced consumer raise FencedError.
@@ -120,7 +120,7 @@ class ConsumerSettings:
 
     client_id: str
     group: str | None = None
-    reset: Literal["earliest", "latest"] = "earliest"
+    reset: Literal["earliest", "latest", "none"] = "earliest"
     share: tuple[int, int] = (0, 1)
     epoch: int | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)

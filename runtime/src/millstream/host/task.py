@@ -4,7 +4,7 @@ import logging
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from millstream.broker.connect import open_broker
 from millstream.broker.ports import AdminSettings, Broker, Consumer, ConsumerSettings, ProducerSettings
@@ -36,6 +36,7 @@ from millstream.pipeline.poll import SinkPipeline, SourcePipeline
 from millstream.pipeline.reporting import Counters, LogReporter, Reporting
 from millstream.pipeline.tolerance import Handling, Tolerance
 from millstream.pipeline.topics import PREFIX, TopicCreation, topic_creation
+from millstream.settings.client import offset_reset
 from millstream.settings.connector import DEAD_LETTERS, NO_DEAD_LETTERS
 from millstream.storage.offsets import offset_topic
 from millstream.task import events, failpoints
@@ -250,7 +251,7 @@ class Workbench:
             ConsumerSettings(
                 client_id=f"connector-consumer-{self._id}",
                 group=overrides.get("group.id") or f"connect-{self._run.connector}",
-                reset="latest" if overrides.get("auto.offset.reset", "earliest").strip() == "latest" else "earliest",
+                reset=_reset(overrides, "consumer.override.auto.offset.reset" in connector),
                 share=(self._run.member, self._run.members),
                 epoch=self._run.around.epoch or None,
                 overrides=overrides,
@@ -307,6 +308,15 @@ class Workbench:
 def _flush_interval_ms(places: Places) -> int:
     unset = EMBEDDED_INTERVAL_MS if is_embedded(places) else KAFKA_INTERVAL_MS
     return number(places.worker, "offset.flush.interval.ms", unset)
+
+
+def _reset(overrides: Mapping[str, str], own: bool) -> Literal["earliest", "latest", "none"]:
+    """own: whether it is the connector's, else the worker's, or nobody's."""
+    try:
+        return offset_reset(overrides.get("auto.offset.reset", "earliest"))
+    except ConfigError as error:
+        prefix = "consumer.override." if own else "consumer."
+        raise ConfigError([(prefix + name, prefix + problem) for name, problem in error.found]) from None
 
 
 def _pattern(regex: str) -> re.Pattern[str]:

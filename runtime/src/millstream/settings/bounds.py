@@ -35,6 +35,7 @@ BOUNDS: Mapping[str, Bounds] = {
     "send.buffer.bytes": Bounds(-1, -1, 100_000_000),
     "receive.buffer.bytes": Bounds(-1, -1, 100_000_000),
     "linger.ms": Bounds(0, 0, 900_000),
+    "batch.size": Bounds(0, 1, INT_MAX),
     "retries": Bounds(0, 0, INT_MAX),
     "max.request.size": Bounds(0, 0, 1_000_000_000),
     "max.in.flight.requests.per.connection": Bounds(1, 1, 1_000_000),
@@ -51,6 +52,14 @@ BOUNDS: Mapping[str, Bounds] = {
     "max.partition.fetch.bytes": Bounds(0, 1, 1_000_000_000),
 }
 
+LEAST: Mapping[str, int] = {
+    "buffer.memory": 0,
+    "max.block.ms": 0,
+    "default.api.timeout.ms": 0,
+    "max.poll.records": 1,
+}
+"""What Java refuses to be below, of numbers that librdkafka does not see."""
+
 
 def bounded(java: dict[str, str], given: Mapping[str, str], known: Collection[str]) -> dict[str, str]:
     """Put numbers into `java` that librdkafka takes. Gives what is to be said of those in `given`, by name.
@@ -60,13 +69,14 @@ def bounded(java: dict[str, str], given: Mapping[str, str], known: Collection[st
     """
     notes: dict[str, str] = {}
     level = f"compression.{java.get('compression.type', 'none').lower()}.level"
+    for name in LEAST.keys() & given.keys() & set(known):
+        _at_least(name, int(given[name]), LEAST[name])
     for name in BOUNDS.keys() & java.keys() & set(known):
         number = int(java[name])
         least, low, high = BOUNDS[name]
         if name.startswith("compression.") and name != level:
             continue
-        if least is not None and number < least:
-            raise ConfigError({name: f"{name} is {number}; expected at least {least}"})
+        _at_least(name, number, least)
         taken = min(max(number, low), high)
         if taken != number:
             java[name] = str(taken)
@@ -77,6 +87,11 @@ def bounded(java: dict[str, str], given: Mapping[str, str], known: Collection[st
         meant, other = (longest, wait) if longest in given else (wait, longest)
         java[other] = java[meant]
     return notes
+
+
+def _at_least(name: str, number: int, least: int | None) -> None:
+    if least is not None and number < least:
+        raise ConfigError({name: f"{name} is {number}; expected at least {least}"})
 
 
 def of_a_member(java: dict[str, str], given: Mapping[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ number where a number is needed.
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from millstream.errors import ConfigError
 from millstream.settings.framework import Settings
 from millstream.settings.login import LoginConfig
 from millstream.settings.tls import TlsConfig
@@ -124,6 +125,16 @@ def overrides(client: Client, settings: Settings) -> dict[str, str]:
         for name, text in settings.items()
         if text is not None and name.startswith(prefix) and name != prefix
     }
+
+
+def offset_reset(text: str) -> Literal["earliest", "latest", "none"]:
+    """What `auto.offset.reset` says. Raises ConfigError for what neither librdkafka nor the embedded log has."""
+    match text.strip().lower():
+        case "earliest" | "latest" | "none" as known:
+            return known
+    instead = ", as there is no by_duration here" if text.lower().startswith("by_duration") else ""
+    problem = f"auto.offset.reset is {text!r}; expected earliest, latest or none{instead}"
+    raise ConfigError({"auto.offset.reset": problem})
 
 
 def check_types(client: Client, settings: Settings) -> None:

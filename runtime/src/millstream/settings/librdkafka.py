@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from millstream.errors import ConfigError
 from millstream.settings.bounds import INT_MAX, bounded, of_a_member
 from millstream.settings.certificates import tls_settings
-from millstream.settings.client import Client, client_definitions
+from millstream.settings.client import Client, client_definitions, offset_reset
 from millstream.settings.jaas import login_settings
 from millstream_api.config import ConfigType, parse_value
 
@@ -251,20 +251,12 @@ def _rename(client: Client, name: str, text: str, found: Translation) -> None:
         case "send.buffer.bytes" | "receive.buffer.bytes":
             settings[RENAMED[name]] = "0" if text == "-1" else text
         case "auto.offset.reset":
-            settings[name] = _reset(text)
+            reset = offset_reset(text)
+            settings[name] = "error" if reset == "none" else reset
         case "partition.assignment.strategy":
             settings[name] = _strategies(text, found)
         case _:
             settings[RENAMED[name]] = text
-
-
-def _reset(text: str) -> str:
-    found = {"earliest": "earliest", "latest": "latest", "none": "error"}.get(text.lower())
-    if found is None:
-        instead = ", as librdkafka has no by_duration" if text.lower().startswith("by_duration") else ""
-        problem = f"auto.offset.reset is {text!r}; expected earliest, latest or none{instead}"
-        raise ConfigError({"auto.offset.reset": problem})
-    return found
 
 
 def _strategies(text: str, found: Translation) -> str:
@@ -326,7 +318,6 @@ def _promise(given: Mapping[str, str], found: Translation) -> None:
     settings["enable.idempotence"] = str(wanted).lower()
     settings.setdefault(IN_FLIGHT, "5" if wanted else "1")
     settings.setdefault("batch.size", str(BATCH_SIZE))
-    settings["batch.size"] = str(max(int(settings["batch.size"]), 1))
     settings["partitioner"] = "murmur2_random"
     settings["message.max.bytes"] = str(max(int(settings["message.max.bytes"]), 1000))
     settings["queue.buffering.max.messages"] = "0"  # `buffer.memory` is kept by the producer itself

@@ -183,6 +183,10 @@ class EmbeddedConsumer(Seeking, Committing):
         self._unregistered |= {partition.topic for partition in partitions}
         self._register()  # first, so that retention leaves alone what is found next
         committed = groups.committed(self._catalog, self._group())
+        new = sorted(set(partitions) - committed.keys()) if self._settings.reset == "none" else ()
+        if new:
+            named = ", ".join(f"{topic}-{partition}" for topic, partition in new)
+            raise groups.nowhere(f"{named}: no position is committed")
         start: Start = "end" if self._settings.reset == "latest" else "beginning"
         found = {
             partition: committed[partition]

@@ -86,6 +86,8 @@ class Reader:
     def _fetch(self, partition: TopicPartition, cursor: Cursor, left: int) -> None:
         left = max(left, AHEAD_ROWS)  # what is not asked for yet stays with the cursor
         fetched = fetch(cursor.topic, cursor.partition, cursor.position, left)
+        if self._settings.reset == "none" and (fetched is None or fetched.skipped):
+            raise groups.nowhere(f"{partition.topic}-{partition.partition}: offset {cursor.position} is not in the log")
         if fetched is None or (fetched.skipped and self._settings.reset == "latest"):
             latest = self._settings.reset == "latest"
             position = groups.resolved(self._catalog, partition, "end" if latest else "beginning")

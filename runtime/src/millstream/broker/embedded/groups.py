@@ -49,6 +49,15 @@ def commit(catalog: Catalog, group: str, offsets: Mapping[TopicPartition, int], 
         )
 
 
+def nowhere(problem: str) -> BrokerError:
+    """Where to read on is not known, and `auto.offset.reset` does not say."""
+    return BrokerError(
+        f"{problem}, and auto.offset.reset is none, so that nothing is passed over or read twice in silence: set "
+        "consumer.override.auto.offset.reset to earliest or latest, or move the connector's position "
+        "(PATCH /connectors/NAME/offsets)"
+    )
+
+
 def register(catalog: Catalog, group: str, topics: Iterable[str], epoch: int | None) -> None:
     """Remember that a group reads these topics: retention waits for it even before its first commit."""
     with catalog.data.writing(epoch) as connection:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaException
 
 from millstream.broker.kafka.admin import KafkaAdmin
+from millstream.broker.kafka.advertised import unreached
 from millstream.broker.kafka.consumer import KafkaConsumer
-from millstream.broker.kafka.contact import TOPIC, expect_contact, steps
+from millstream.broker.kafka.contact import AGAIN_SECONDS, TOPIC, expect_contact, steps
 from millstream.broker.kafka.failures import Watch
 from millstream.broker.kafka.forgotten import introduce
 from millstream.broker.kafka.making import Making, check_resolvable
@@ -136,24 +137,29 @@ class KafkaBroker:
         peer = self._making.peer("admin", {})
         client, watch = self._shared_admin("millstream", self._making.settings("admin", {}), peer)
         seconds = self._making.api_seconds("admin", {})
-        said = self._clock.monotonic()
+        said, who, why = self._clock.monotonic(), str(peer), ""
         for step in steps(seconds, self._clock, SAY_SECONDS):
             try:
                 found = client.list_topics(TOPIC, timeout=step)
-                self._brokers = max(len(found.brokers), 1)
-                return found.cluster_id or ""
             except KafkaException:
                 client.poll(0)  # what is wrong is told there
+                who, why = str(peer), watch.problem
                 introduce(client, peer.servers)
+            else:
+                self._brokers = max(len(found.brokers), 1)
+                who, why = f"brokers of {peer}", unreached(found.brokers, peer.servers, step)
+                if not why:
+                    return found.cluster_id or ""
+                self._closed.wait(min(step, AGAIN_SECONDS))
             watch.check()
             now = self._clock.monotonic()
             if now - said >= SAY_SECONDS:
                 said = now
-                log.warning("%s cannot be reached yet: %s", peer, watch.problem)
+                log.warning("%s cannot be reached yet: %s", who, why)
         raise BrokerError(
             "Failed to connect to and describe Kafka cluster. Check worker's broker connection and security "
-            f"properties. {peer} could not be reached within {seconds:g} s "
-            f"({peer.setting('default.api.timeout.ms')}): {watch.problem}"
+            f"properties. {who} could not be reached within {seconds:g} s "
+            f"({peer.setting('default.api.timeout.ms')}): {why}"
         )
 
 

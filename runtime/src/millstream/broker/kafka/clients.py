@@ -35,6 +35,8 @@ class Terms:
     @classmethod
     def of(cls, making: Making, settings: ProducerSettings) -> "Terms":
         java = {"client.id": settings.client_id} | making.settings("producer", settings.overrides)
+        if settings.transactional_id is not None:
+            java["enable.idempotence"] = "true"  # whatever is set; what forbids it is refused
         found = making.translated("producer", java)
         return cls(
             java,
@@ -138,5 +140,5 @@ class Line:
         if not self._settings.report_each:
             more["delivery.report.only.error"] = True
         if self._settings.transactional_id is not None:
-            more |= {"transactional.id": self._settings.transactional_id, "enable.idempotence": True}
+            more["transactional.id"] = self._settings.transactional_id
         return self._making.producer(self._terms.java, more, self._watch)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
 
+from millstream.broker.kafka.advertised import unreached
 from millstream.broker.kafka.failures import Watch
 from millstream.broker.kafka.forgotten import introduce
 from millstream.broker.kafka.making import API_MS, Making
+from millstream.broker.kafka.peer import Peer
 from millstream.broker.ports import ConsumerSettings, ProducerSettings
 from millstream.errors import BrokerError
 from millstream.lifecycle import Clock, StopToken, spawn
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 STEP_SECONDS = 1.0  # of the first try: what is wrong is told between two
 LEAST_SECONDS = 0.01
+AGAIN_SECONDS = 1.0  # until brokers that answer are asked again for addresses that can be reached
 TOPIC = "?"  # no topic can have that name, so that none is made; without one brokers would tell of all that they have
 LIMITS = {"producer": "max.block.ms", "consumer": "default.api.timeout.ms"}
 
@@ -52,18 +55,23 @@ def expect_contact(
 
 def await_contact(probe: "AdminClient", watch: Watch, patience: Patience, clock: Clock, stop: StopToken) -> None:
     """Ask with a client of its own, until there is an answer: the other one is used on its task's thread alone."""
+    astray = ""
     for seconds in steps(patience.seconds, clock):
         if stop.is_set or watch.met:
             return
         try:
-            probe.list_topics(TOPIC, timeout=seconds)
+            found = probe.list_topics(TOPIC, timeout=seconds)
         except KafkaException:
             probe.poll(0)  # what is wrong is told there, and to the other client, too
+            astray = ""
             introduce(probe, watch.peer.servers)
         else:
-            watch.met = True
-            return
-    watch.give_up(unanswered(watch, patience))
+            astray = unreached(found.brokers, watch.peer.servers, seconds)
+            if not astray:
+                watch.met = True
+                return
+            stop.wait(min(seconds, AGAIN_SECONDS))
+    watch.give_up(_unreachable(watch.peer, patience, astray) if astray else unanswered(watch, patience))
 
 
 def steps(seconds: float, clock: Clock, longest: float = math.inf) -> Iterator[float]:
@@ -86,3 +94,8 @@ def unanswered(watch: Watch, patience: Patience) -> BrokerError:
         f"{peer.setting('bootstrap.servers')} and {peer.setting('security.protocol')}, and that its brokers run; then "
         "restart the task"
     )
+
+
+def _unreachable(peer: Peer, patience: Patience, astray: str) -> BrokerError:
+    within = f"within {patience.seconds:g} s ({patience.setting})"
+    return BrokerError(f"brokers of {peer} could not be reached {within}: {astray}; then restart the task")
