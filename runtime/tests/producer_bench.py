@@ -95,7 +95,8 @@ class Client:
             return None
         answers = self.cluster.metadata.get(name, [])
         error = answers.pop(0) if len(answers) > 1 else answers[0] if answers else None
-        return SimpleNamespace(topics={name: SimpleNamespace(error=error, partitions={0: None, 1: None, 2: None})})
+        topic = SimpleNamespace(error=error, partitions={0: None, 1: None, 2: None})
+        return SimpleNamespace(topics={name: topic}, brokers={1: SimpleNamespace(host="127.0.0.1", port=1)})
 
     def init_transactions(self, seconds: float) -> None:
         self.calls.append("init")

@@ -1,17 +1,19 @@
 """Brokers that answer, and give out addresses: one has to be reached, or it is said that none is, and what to do."""
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError
 
-from millstream.broker.kafka.advertised import unreached
+from millstream.broker.kafka.advertised import REMEDY, remark, unreached
 from millstream.broker.kafka.broker import KafkaBroker
 from millstream.broker.kafka.contact import Patience, await_contact
 from millstream.broker.kafka.failures import Watch
 from millstream.broker.kafka.making import Making
+from millstream.broker.kafka.topics import Topics, Waiting
 from millstream.errors import BrokerError
 from millstream.lifecycle import ManualClock, StopToken
 
@@ -32,9 +34,10 @@ def silent() -> Iterator[int]:
         yield bound.getsockname()[1]
 
 
-def given(*ports: int, host: str = "127.0.0.1") -> Any:
+def given(*ports: int, host: str = "127.0.0.1", topics: Sequence[str] = ()) -> Any:
     brokers = {number: SimpleNamespace(host=host, port=port) for number, port in enumerate(ports)}
-    return SimpleNamespace(brokers=brokers, cluster_id="cluster")
+    known = {name: SimpleNamespace(error=None, partitions={0: None}) for name in topics}
+    return SimpleNamespace(brokers=brokers, cluster_id="cluster", topics=known)
 
 
 class Answering:
@@ -69,8 +72,35 @@ def test_an_address_that_has_answered_is_not_tried(silent: int) -> None:
 
 def test_addresses_that_nobody_reaches_are_told_each_with_its_reason(silent: int) -> None:
     said = unreached(given(silent).brokers, SERVERS, 5.0)
-    assert f"127.0.0.1:{silent} (Connection refused). Set advertised.listeners of the brokers" in said
+    assert f"127.0.0.1:{silent} (Connection refused); set advertised.listeners of the brokers" in said
     assert "kafka.invalid:9092 (" in unreached(given(9092, host="kafka.invalid").brokers, SERVERS, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("said", "address"),
+    [
+        ("kafka:9092/1: Failed to resolve 'kafka:9092': Name or service not known", "kafka:9092"),
+        ("sasl_ssl://[::1]:9092/12: Connect to ipv6#[::1]:9092 failed: Connection refused", "[::1]:9092"),
+        ("kafka:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: Connection refused", ""),
+        ("named:9092/1: Connect to ipv4#10.0.0.1:9092 failed: Connection refused", ""),
+        ("no broker at all", ""),
+    ],
+)
+def test_an_address_that_a_broker_gave_out_is_told_as_that(said: str, address: str) -> None:
+    more = f". {address} is the address that this broker gives out; if it is a wrong one, {REMEDY}" if address else ""
+    assert remark(said, "first:9092, SASL_SSL://named:9092") == said + more
+    watch = Watch("c", "first:9092,named:9092")
+    watch.heard(KafkaError(KafkaError._TRANSPORT, said))
+    assert watch.problem == said + more
+
+
+def test_a_topic_that_is_told_of_is_no_sign_that_its_brokers_can_be_reached(silent: int, listening: int) -> None:
+    watch = Watch("c", SERVERS)
+    topics = Topics(watch, ManualClock(), lambda name: None, Waiting(300.0, 10.0))
+    for port, met in ((silent, False), (listening, True), (silent, True)):
+        client: Any = SimpleNamespace(list_topics=lambda name, timeout, port=port: given(port, topics=("t",)))
+        assert topics._count(client, "t") == 1
+        assert watch.met is met
 
 
 def test_a_connector_s_own_brokers_are_given_up_in_time_for_the_addresses_that_they_give(silent: int) -> None:

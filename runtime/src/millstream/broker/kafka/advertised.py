@@ -1,14 +1,27 @@
 """Addresses that brokers give out: whoever may reach `bootstrap.servers` may still not reach these.
 
 A broker behind a port that is mapped, in a container or behind a gateway, answers the first question and tells its
-clients to go on at `advertised.listeners`. librdkafka then tries that for ever, Java's clients as well.
+clients to go on at `advertised.listeners`. librdkafka then tries that for ever, as Java's clients do, and asks those
+that had answered again or not: it may have let go of them.
 """
 
+import re
 import socket
 from collections.abc import Mapping
 from typing import Any
 
 LEAST_SECONDS = 0.2
+REMEDY = "set advertised.listeners of the brokers to addresses that this machine reaches"
+#: how librdkafka names a broker that told of itself; one of `bootstrap.servers` has a word in place of the number
+_TOLD = re.compile(r"(?:\w+://)?(\S+:\d+)/\d+: ")
+
+
+def remark(said: str, servers: str) -> str:
+    """What librdkafka said of a broker, with where its address comes from, if that is not `servers`."""
+    told = _TOLD.match(said)
+    if told is None or told[1] in _named(servers):
+        return said
+    return f"{said}. {told[1]} is the address that this broker gives out; if it is a wrong one, {REMEDY}"
 
 
 def unreached(brokers: Mapping[int, Any], servers: str, seconds: float) -> str:
@@ -18,7 +31,7 @@ def unreached(brokers: Mapping[int, Any], servers: str, seconds: float) -> str:
     seconds: for all together.
     """
     given = [(one.host, one.port) for one in brokers.values()]
-    named = {server.strip().rpartition("://")[2] for server in servers.split(",")}
+    named = _named(servers)
     if not given or any(f"{host}:{port}" in named for host, port in given):
         return ""
     each = max(seconds / len(given), LEAST_SECONDS)
@@ -32,5 +45,9 @@ def unreached(brokers: Mapping[int, Any], servers: str, seconds: float) -> str:
             return ""
     return (
         "it answers, and gives addresses of its brokers at which they cannot be reached from here: "
-        f"{', '.join(problems)}. Set advertised.listeners of the brokers to addresses that this machine reaches"
+        f"{', '.join(problems)}; {REMEDY}"
     )
+
+
+def _named(servers: str) -> set[str]:
+    return {server.strip().rpartition("://")[2] for server in servers.split(",")}

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaException
 
 from millstream.broker.kafka.admin import KafkaAdmin
-from millstream.broker.kafka.advertised import unreached
 from millstream.broker.kafka.consumer import KafkaConsumer
 from millstream.broker.kafka.contact import AGAIN_SECONDS, TOPIC, expect_contact, steps
 from millstream.broker.kafka.failures import Watch
@@ -147,7 +146,7 @@ class KafkaBroker:
                 introduce(client, peer.servers)
             else:
                 self._brokers = max(len(found.brokers), 1)
-                who, why = f"brokers of {peer}", unreached(found.brokers, peer.servers, step)
+                who, why = f"brokers of {peer}", watch.told(found.brokers, step)
                 if not why:
                     return found.cluster_id or ""
                 self._closed.wait(min(step, AGAIN_SECONDS))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
 
-from millstream.broker.kafka.advertised import unreached
 from millstream.broker.kafka.failures import Watch
 from millstream.broker.kafka.forgotten import introduce
 from millstream.broker.kafka.making import API_MS, Making
@@ -66,9 +65,8 @@ def await_contact(probe: "AdminClient", watch: Watch, patience: Patience, clock:
             astray = ""
             introduce(probe, watch.peer.servers)
         else:
-            astray = unreached(found.brokers, watch.peer.servers, seconds)
+            astray = watch.told(found.brokers, seconds)
             if not astray:
-                watch.met = True
                 return
             stop.wait(min(seconds, AGAIN_SECONDS))
     watch.give_up(_unreachable(watch.peer, patience, astray) if astray else unanswered(watch, patience))

@@ -2,10 +2,13 @@
 
 import logging
 import threading
+from collections.abc import Mapping
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
 from millstream.broker.complaint import Complaint
+from millstream.broker.kafka.advertised import remark, unreached
 from millstream.broker.kafka.peer import Peer
 from millstream.broker.kafka.trust import OUT_OF_TIME, Inquiry
 from millstream.errors import BrokerError, FencedError, RecordTooLargeError, UnknownTopicError
@@ -202,10 +205,18 @@ class Watch:
         if self._outage is not None:
             self._outage.over()
 
+    def told(self, brokers: Mapping[int, Any], seconds: float) -> str:
+        """They answered with these. Gives why none of them can be reached, and else nothing: they are met then."""
+        astray = "" if self.met else unreached(brokers, self.peer.servers, seconds)
+        self.met = not astray
+        return astray
+
     @property
     def problem(self) -> str:
         """What is wrong with the connection as far as was heard."""
-        return self._problem or "no answer; security.protocol may be another than that of the brokers' listener"
+        if self._problem is None:
+            return "no answer; security.protocol may be another than that of the brokers' listener"
+        return remark(self._problem, self.peer.servers)
 
     def check(self) -> None:
         """Raise what cannot pass by itself: a wrong password, an untrusted certificate, a missing right."""

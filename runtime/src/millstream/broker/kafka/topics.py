@@ -112,13 +112,14 @@ class Topics:
     def _count(self, client: "Producer", name: str) -> int | None:
         """How many partitions it has now, 0 for none; None: it has just been made."""
         try:
-            found = client.list_topics(name, timeout=LOOK_SECONDS).topics[name]
+            answer = client.list_topics(name, timeout=LOOK_SECONDS)
         except KafkaException as error:
             client.poll(0)  # what is wrong is told there
             self._watch.check()
             introduce(client, self._watch.peer.servers)
             raise self._watch.unreachable(f"looking for topic {name!r}") from error
-        self._watch.met = True
+        self._watch.told(answer.brokers, LOOK_SECONDS)
+        found = answer.topics[name]
         if found.error is None:
             return len(found.partitions)
         if found.error.code() in UNKNOWN:
