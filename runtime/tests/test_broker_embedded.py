@@ -411,6 +411,79 @@ def test_topics_of_configs_lie_in_the_second_file(broker: EmbeddedBroker, path: 
         assert meta.execute("select name from topic").fetchall() == [("connect-configs",)]
 
 
+def followed(broker: EmbeddedBroker, topics: Sequence[str] | None, **overrides: str) -> set[str]:
+    """The topics that a member of a group is given."""
+    given = {name.replace("_", "."): text for name, text in overrides.items()}
+    with closing(broker.consumer(ConsumerSettings("c", "g", overrides=given))) as consumer:
+        consumer.subscribe(topics, None if topics else re.compile(".*"), NOBODY)
+        consumer.poll(1, 0)
+        return {partition.topic for partition in consumer.assignment()}
+
+
+def test_a_pattern_matches_the_workers_own_topics_when_it_is_asked_to_alone(path: str, clock: ManualClock) -> None:
+    with (
+        closing(open_embedded(f"sqlite:{path}", {"offset.storage.topic": "own "}, clock)) as broker,
+        closing(broker.admin(AdminSettings("a"))) as admin,
+    ):
+        kept = {"cleanup.policy": "compact"}
+        configs = NewTopic("connect-configs", 1, -1, {**kept, "millstream.file": "meta"})
+        admin.create_topics([configs, NewTopic("own", 1, -1, kept), NewTopic("compacted", 1, -1, kept), NewTopic("t")])
+        assert followed(broker, None) == {"t", "compacted"}
+        assert followed(broker, None, exclude_internal_topics=" FALSE ") == {"t", "compacted", "own", "connect-configs"}
+        assert followed(broker, ["own"]) == {"own"}
+
+
+def test_a_producer_that_ignores_keys_gives_a_batch_to_one_partition(broker: EmbeddedBroker) -> None:
+    with closing(broker.admin(AdminSettings("a"))) as admin:
+        admin.create_topics([NewTopic("spread", 8)])
+        keys = [b"%d" % number for number in range(100)]
+        for ignoring, partitions in (("false", 8), (" TRUE", 1)):
+            before = admin.end_offsets([TopicPartition("spread", number) for number in range(8)])
+            overrides = {"partitioner.ignore.keys": ignoring}
+            producer = broker.producer(ProducerSettings("p", overrides=overrides))
+            producer.send(Outgoing("spread", keys, keys), ignore)
+            producer.close(1)
+            after = admin.end_offsets(before)
+            assert sum(after[each] > before[each] for each in before) == partitions
+            assert sum(after.values()) - sum(before.values()) == 100
+
+
+def test_a_topics_settings_are_taken_without_blanks_and_what_brokers_refuse_is_refused(broker: EmbeddedBroker) -> None:
+    with closing(broker.admin(AdminSettings("a"))) as admin:
+        given = NewTopic("c", 1, -1, {"cleanup.policy": " compact ", "retention.ms": " 5 "})
+        wrong = NewTopic("w", 1, -1, {"retention.ms": "-5", "max.message.bytes": "-1"})
+        answers = admin.create_topics([given, wrong])
+        assert answers["c"] is None
+        assert admin.topics()["c"].config == {"cleanup.policy": "compact", "retention.ms": "5"}
+        assert str(answers["w"]) == (
+            "cannot create the topic 'w': retention.ms is -5; expected at least -1; max.message.bytes is -1; expected "
+            "at least 0"
+        )
+        assert "w" not in admin.names()
+
+
+def test_what_the_log_does_not_do_of_a_topics_settings_is_said_when_it_is_made(
+    broker: EmbeddedBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(broker.admin(AdminSettings("a"))) as admin:
+        harmless = {
+            "min.insync.replicas": "2",
+            "compression.type": "zstd",
+            "segment.ms": "9",
+            "millstream.file": "meta",
+        }
+        admin.create_topics([NewTopic("quiet", 1, 3, harmless)])
+        assert caplog.messages == []
+        told = {"message.timestamp.type": "LogAppendTime", "retention.mss": "1", "confluent.tier.enable": "true"}
+        admin.create_topics([NewTopic("t", 1, -1, told)])
+    assert caplog.messages == [
+        "topic 't': message.timestamp.type=LogAppendTime is not followed as it is written: records keep the time that"
+        " they were given",
+        "topic 't': Kafka's topics have no such settings; they are not used: retention.mss (did you mean"
+        " retention.ms?), confluent.tier.enable",
+    ]
+
+
 def test_a_client_that_crossed_a_fork_or_was_closed_refuses_to_work(
     broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

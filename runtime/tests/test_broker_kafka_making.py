@@ -97,6 +97,12 @@ def test_what_is_not_followed_is_said_once_the_workers_by_the_worker_a_connector
     ]
 
 
+def test_listeners_of_the_rest_api_are_no_settings_of_an_admin_client(caplog):
+    rest = {"admin.listeners": "https://127.0.0.1:0", "admin.listeners.https.ssl.keystore.location": "a.pem"}
+    Making(SERVERS, {**rest, "admin.request.timeout.ms": "9000"}).tell()
+    assert caplog.messages == []
+
+
 def test_settings_that_librdkafka_refuses_are_a_configuration_error():
     broker = open_broker(SERVERS, {"consumer.client.dns.lookup": "default"})
     with pytest.raises(ConfigError, match=r"the settings of the consumer are not possible: .*client\.dns\.lookup"):

@@ -23,7 +23,9 @@ def upkeep_of(retain: Callable[[Any], int], retry: Callable[[], None] = lambda: 
     due: list[Any] = []
     agenda = SimpleNamespace(post=lambda step, seconds: due.append(step))
     board: Any = SimpleNamespace(snapshot=Snapshot())
-    crew: Any = SimpleNamespace(states=SimpleNamespace(retry=retry), agenda=agenda, board=board)
+    crew: Any = SimpleNamespace(
+        states=SimpleNamespace(retry=retry), agenda=agenda, board=board, worker=SimpleNamespace(settings={})
+    )
     broker: Any = SimpleNamespace(retain=retain)
     return Upkeep(broker, crew), due
 
@@ -97,6 +99,6 @@ def test_what_cannot_be_done_now_is_said_and_done_later(
 
 
 def test_a_stop_before_the_start_has_nothing_to_wait_for() -> None:
-    crew: Any = SimpleNamespace(states=None, agenda=None, board=None)
+    crew: Any = SimpleNamespace(states=None, agenda=None, board=None, worker=None)
     broker: Any = None
     Upkeep(broker, crew).stop()

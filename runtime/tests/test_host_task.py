@@ -1,6 +1,7 @@
 """A task's body: what it hears while the task is being put together."""
 
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -79,6 +80,8 @@ def workbench(worker: dict[str, str]) -> Any:
         ({"consumer.auto.offset.reset": "latest"}, {"auto.offset.reset": "earliest"}, "earliest", "connect-c", 500),
         ({}, {"auto.offset.reset": " LATEST "}, "latest", "connect-c", 500),
         ({}, {"auto.offset.reset": "none"}, "none", "connect-c", 500),
+        ({"consumer.group.id": "shared"}, {"max.poll.records": " 9 "}, "earliest", "shared", 9),
+        ({"consumer.group.id": "shared"}, {"group.id": " own "}, "earliest", "own", 500),
     ],
 )
 def test_a_sink_reads_as_its_connector_overrides_the_worker(
@@ -110,6 +113,27 @@ def test_a_reset_that_is_not_there_is_refused_under_its_whole_name(
         bench._sink({"topics": "t", **connector}, None, SimpleNamespace())
     said = f"{setting} is 'by_duration:PT1H'; expected earliest, latest or none, as there is no by_duration here"
     assert caught.value.problems == {setting: said}
+
+
+def test_on_the_embedded_log_a_connectors_own_settings_of_clients_are_looked_at_where_brokers_would(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    embedded = {"bootstrap.servers": "sqlite:log.db", "consumer.fetch.min.bytes": "5", "consumer.max.pol.records": "1"}
+    bench = workbench(embedded)
+    assert bench._overrides("consumer", {}) == {"fetch.min.bytes": "5", "max.pol.records": "1"}
+    with pytest.raises(ConfigError) as caught:
+        bench._overrides("consumer", {"consumer.override.max.poll.records": "0"})
+    setting = "consumer.override.max.poll.records"
+    assert caught.value.problems == {setting: f"{setting} is 0; expected at least 1"}
+    assert caplog.messages == []
+    elsewhere = {"consumer.override.bootstrap.servers": "other:9092", "consumer.override.interceptor.classes": None}
+    for number in (0, 1):  # it is said once, and not by each task
+        bench._run = replace(bench._run, task=number)
+        assert bench._overrides("consumer", elsewhere)["bootstrap.servers"] == "other:9092"
+    assert caplog.messages == [
+        "consumer.override.bootstrap.servers is not followed as it is written: connectors write to the embedded log,"
+        " and read from it"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,11 @@ def test_settings_of_a_group_that_is_not_named_are_ignored_with_a_warning() -> N
             "is '0'; it must be -1 (the broker's default) or a whole number from 1",
         ),
         (
+            {**DEFAULTS, "topic.creation.default.partitions": "1_0"},
+            "topic.creation.default.partitions",
+            "is '1_0'; it must be -1 (the broker's default) or a whole number from 1",
+        ),
+        (
             {**DEFAULTS, "topic.creation.default.partitions": "many"},
             "topic.creation.default.partitions",
             "is 'many'; it must be -1",

@@ -26,10 +26,10 @@ from millstream.rest.server import RestServer, Served
 from millstream.rest.tls import server_context
 from millstream.settings.memory import parse_size
 from millstream.settings.reading import bootstrap_of, expanded, worker_config
+from millstream.settings.topic import offset_topic
 from millstream.settings.worker import StandaloneConfig
 from millstream.storage.kept_offsets import KeptOffsets
 from millstream.storage.offset_file import OffsetFile
-from millstream.storage.offsets import offset_topic
 from millstream.worker.interpreter import Begun
 from millstream.worker.limits import read_limits
 from millstream.worker.worker import Worker, WorkerSetup

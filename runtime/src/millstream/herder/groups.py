@@ -1,23 +1,23 @@
-"""The consumer group of a sink, and what it reads."""
+"""What a sink reads, as its settings say."""
 
 import re
 
 from millstream.broker.ports import SinkGroup
 from millstream.herder.requests import Config
 from millstream.host.installed import listed
+from millstream.settings.client import group_of
 
 
-def group_of(config: Config) -> str:
-    """Its own choice, else `connect-<name>`."""
-    return config.get("consumer.override.group.id") or f"connect-{config['name']}"
+def reading_group(config: Config, worker: Config) -> SinkGroup:
+    """What retention has to know; settings with `${…}`, which only a child resolves, tell nothing.
 
-
-def reading_group(config: Config) -> SinkGroup:
-    """What retention has to know; settings with `${…}`, which only a child resolves, tell nothing."""
+    worker: the worker's own settings.
+    """
+    group = group_of(config["name"] or "", config, worker)
     topics, regex = config.get("topics") or "", config.get("topics.regex") or ""
     if "${" in topics + regex:
-        return SinkGroup(group_of(config))
+        return SinkGroup(group)
     try:
-        return SinkGroup(group_of(config), tuple(listed(topics)), re.compile(regex) if regex else None)
+        return SinkGroup(group, tuple(listed(topics)), re.compile(regex) if regex else None)
     except re.error:  # its task has failed and says so
-        return SinkGroup(group_of(config))
+        return SinkGroup(group)

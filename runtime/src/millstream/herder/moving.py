@@ -6,7 +6,6 @@ from typing import Any
 from millstream.errors import BrokerError, NotFoundError, WorkerError
 from millstream.herder.classes import target_of
 from millstream.herder.crew import Crew
-from millstream.herder.groups import group_of
 from millstream.herder.offsets import as_json, not_stopped, nothing_given, outcome, sink_offsets
 from millstream.herder.probing import probe
 from millstream.herder.procedures import Procedure, aside
@@ -14,6 +13,7 @@ from millstream.herder.requests import Config, Offsets, Place
 from millstream.host.channel import RunProbe
 from millstream.identity import TargetState
 from millstream.inventory.inventory import Plugin
+from millstream.settings.client import group_of
 from millstream.settings.plugins import Kind
 from millstream.storage.offsets import normalised
 from millstream_api import TopicPartition
@@ -32,7 +32,7 @@ class Moving:
         """Every committed offset of a connector, in whatever state it is, as pairs. NotFoundError."""
         config = self._config(name)
         if self._plugin(config).kind is Kind.SINK:
-            group = group_of(config)
+            group = self._group(name, config)
             return as_json((yield from self._about_groups(lambda: self._stores.admin.group_offsets(group))))
         return [(dict(partition), dict(offset)) for partition, offset in self._stores.offsets.of(name)]
 
@@ -64,7 +64,7 @@ class Moving:
         question = RunProbe("alter_offsets", target_of(plugin), config, arguments, name)
         examined = yield from probe(self._crew, question, f"modifying offsets for connector {name}")
         if sink:
-            yield from self._move_group(name, group_of(config), wanted, done)
+            yield from self._move_group(name, self._group(name, config), wanted, done)
         elif pairs:
             self._stores.offsets.write(name, pairs)
         return outcome(done, bool(examined))
@@ -109,6 +109,9 @@ class Moving:
         if state.targets.get(name) is not TargetState.STOPPED or state.tasks_of(name):
             raise not_stopped(name)
         return config
+
+    def _group(self, name: str, config: Config) -> str:
+        return group_of(name, config, self._crew.worker.settings)
 
     def _plugin(self, config: Config) -> Plugin:
         return self._crew.inventory.find_connector(config.get("connector.class") or "")

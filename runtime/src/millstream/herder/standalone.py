@@ -26,9 +26,9 @@ from millstream.herder.validation import Validation
 from millstream.inventory.inventory import Inventory
 from millstream.lifecycle import Clock
 from millstream.metrics.readings import Measuring
+from millstream.settings.topic import OFFSETS
 from millstream.storage.config_state import Event
 from millstream.storage.kept_offsets import KeptOffsets
-from millstream.storage.offsets import TOPIC
 from millstream.worker.worker import ChildView, Worker
 
 CLOSE_S = 10.0
@@ -50,7 +50,7 @@ class StandaloneParts:
     on_death: Callable[[BaseException | None], None]
     metrics_window_ms: int = 30_000
     metrics_samples: int = 2
-    offsets: str | KeptOffsets = TOPIC
+    offsets: str | KeptOffsets = OFFSETS
 
 
 class StandaloneHerder:

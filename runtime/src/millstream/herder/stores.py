@@ -24,9 +24,10 @@ from millstream.broker.ports import (
 from millstream.errors import BrokerError
 from millstream.herder.requests import Place
 from millstream.lifecycle import Clock
+from millstream.settings.topic import OFFSETS
 from millstream.storage.config_state import Event
 from millstream.storage.configs import ConfigStore, ConfigTopic
-from millstream.storage.offsets import TOPIC, OffsetStore, open_offsets
+from millstream.storage.offsets import OffsetStore, open_offsets
 from millstream.storage.statuses import StatusStore
 from millstream.storage.topic_log import InternalTopic, ensure_topic
 
@@ -73,7 +74,7 @@ class SourceOffsets(Protocol):
 
 
 def open_stores(
-    broker: Broker, epoch: int, clock: Clock, hear: Callable[[Event], None], offsets: str = TOPIC
+    broker: Broker, epoch: int, clock: Clock, hear: Callable[[Event], None], offsets: str = OFFSETS
 ) -> Stores:
     """Make the topics that are missing, and read all to their ends.   offsets: name of the topic of source offsets."""
     admin = broker.admin(AdminSettings("millstream-admin"))

@@ -23,6 +23,7 @@ class Upkeep:
         self._states = crew.states
         self._agenda = crew.agenda
         self._board = crew.board
+        self._worker = crew.worker
         self._over = StopToken()
         self._retaining: Spawned | None = None
 
@@ -47,6 +48,7 @@ class Upkeep:
         while not stop.wait(RETENTION_S):
             views = self._board.snapshot.connectors.values()
             try:  # a connector whose plugin is missing may be a sink
-                self._broker.retain([reading_group(view.config) for view in views if view.kind != "source"])
+                worker = self._worker.settings
+                self._broker.retain([reading_group(view.config, worker) for view in views if view.kind != "source"])
             except MillstreamError as error:
                 log.error("old records could not be removed, and are tried again: %s", error)

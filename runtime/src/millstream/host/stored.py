@@ -14,9 +14,10 @@ from millstream.host.asking import Asking
 from millstream.host.channel import Answer, Settings
 from millstream.host.installed import Places
 from millstream.lifecycle import StopToken, SystemClock
+from millstream.settings.topic import offset_topic
 from millstream.storage.java_json import dumps
 from millstream.storage.kept_offsets import READ, WRITE
-from millstream.storage.offsets import CLOSED, OffsetStore, check_place, offset_of, offset_topic, open_offsets
+from millstream.storage.offsets import CLOSED, OffsetStore, check_place, offset_of, open_offsets
 from millstream_api import Place
 
 EMBEDDED = "sqlite:"

@@ -36,9 +36,9 @@ from millstream.pipeline.poll import SinkPipeline, SourcePipeline
 from millstream.pipeline.reporting import Counters, LogReporter, Reporting
 from millstream.pipeline.tolerance import Handling, Tolerance
 from millstream.pipeline.topics import PREFIX, TopicCreation, topic_creation
-from millstream.settings.client import offset_reset
+from millstream.settings.client import Client, group_of, of_worker, offset_reset
 from millstream.settings.connector import DEAD_LETTERS, NO_DEAD_LETTERS
-from millstream.storage.offsets import offset_topic
+from millstream.settings.topic import offset_topic
 from millstream.task import events, failpoints
 from millstream.task.control import Control
 from millstream.task.sink import SinkParts, SinkSettings, SinkTaskLoop
@@ -250,7 +250,7 @@ class Workbench:
         consumer = self._opened().consumer(
             ConsumerSettings(
                 client_id=f"connector-consumer-{self._id}",
-                group=overrides.get("group.id") or f"connect-{self._run.connector}",
+                group=group_of(self._run.connector, connector, self._places.worker),
                 reset=_reset(overrides, "consumer.override.auto.offset.reset" in connector),
                 share=(self._run.member, self._run.members),
                 epoch=self._run.around.epoch or None,
@@ -299,10 +299,18 @@ class Workbench:
         window = number(worker, "metrics.sample.window.ms", 30_000)
         return Measuring(self._clock, window, number(worker, "metrics.num.samples", 2))
 
-    def _overrides(self, client: str, connector: Mapping[str, str | None]) -> dict[str, str]:
+    def _overrides(self, client: Client, connector: Mapping[str, str | None]) -> dict[str, str]:
         """The worker's `producer.*` or `consumer.*`, then the connector's `*.override.*` (§2.4)."""
-        composed = {**under(f"{client}.", self._places.worker), **under(f"{client}.override.", connector)}
-        return text(composed)
+        own = under(f"{client}.override.", connector)
+        composed = text({**of_worker(client, self._places.worker), **own})
+        if own and is_embedded(self._places):  # brokers' clients look at them by themselves
+            from millstream.settings.embedded import check_client, not_followed
+
+            names = {name: f"{client}.override.{name}" for name, value in own.items() if value is not None}
+            check_client(client, composed, names)
+            for sentence in not_followed(names.items()) if self._run.task == 0 else ():
+                log.warning("%s", sentence)
+        return composed
 
 
 def _flush_interval_ms(places: Places) -> int:

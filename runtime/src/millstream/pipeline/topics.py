@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from millstream.broker.ports import NewTopic
 from millstream.errors import ConfigError
+from millstream_api.config import ConfigType, parse_value
 
 DEFAULT = "default"
 PREFIX = "topic.creation."
@@ -142,12 +143,12 @@ class _Reader:
                 )
             return -1 if default is None else default
         try:
-            number = int(text.strip())
-        except ValueError:
+            number = parse_value(key, text, ConfigType.INT)
+        except ConfigError:
             number = 0
         if number != -1 and number < 1:
             self._problem(key, f"is {text!r}; it must be -1 (the broker's default) or a whole number from 1")
-        return number
+        return int(number)
 
     def _patterns(self, key: str, required: bool = False) -> Sequence[re.Pattern[str]]:
         texts = _listed(self._own.get(key, ""))

@@ -98,6 +98,15 @@ ADMIN: tuple[Row, ...] = (
     ("default.api.timeout.ms", INT, 60_000, "M"),
     ("retries", INT, 2_147_483_647, "L"),
 )
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "acks": ("all", "-1", "0", "1"),
+    "compression.type": ("none", "gzip", "snappy", "lz4", "zstd"),
+    "group.protocol": ("classic", "consumer"),
+    "isolation.level": ("read_committed", "read_uncommitted"),
+    "metadata.recovery.strategy": ("none", "rebootstrap"),
+    "security.protocol": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+}
+"""Settings that are one of few words, in any case."""
 OWN: Mapping[Client, tuple[Row, ...]] = {"producer": PRODUCER, "consumer": CONSUMER, "admin": ADMIN}
 
 
@@ -115,6 +124,16 @@ def client_definitions(client: Client) -> Sequence[Definition]:
         for name, kind, default, level in rows.values()
     ]
     return (*own, *LoginConfig.definitions(), *TlsConfig.definitions())
+
+
+def of_worker(client: Client, worker: Settings) -> dict[str, str]:
+    """Give what a worker's own settings say for one client, without prefix. `admin.listeners` is of the REST API."""
+    prefix = f"{client}."
+    return {
+        name.removeprefix(prefix): text
+        for name, text in worker.items()
+        if text is not None and name.startswith(prefix) and not name.startswith("admin.listeners")
+    }
 
 
 def overrides(client: Client, settings: Settings) -> dict[str, str]:
@@ -135,6 +154,12 @@ def offset_reset(text: str) -> Literal["earliest", "latest", "none"]:
     instead = ", as there is no by_duration here" if text.lower().startswith("by_duration") else ""
     problem = f"auto.offset.reset is {text!r}; expected earliest, latest or none{instead}"
     raise ConfigError({"auto.offset.reset": problem})
+
+
+def group_of(name: str, connector: Settings, worker: Settings) -> str:
+    """The group of a sink: its own choice, else the worker's, else `connect-<name>`, which is Connect's."""
+    chosen = connector.get("consumer.override.group.id", worker.get("consumer.group.id"))
+    return (chosen or "").strip() or f"connect-{name}"
 
 
 def check_types(client: Client, settings: Settings) -> None:

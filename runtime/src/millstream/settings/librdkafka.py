@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from millstream.errors import ConfigError
 from millstream.settings.bounds import INT_MAX, bounded, of_a_member
 from millstream.settings.certificates import tls_settings
-from millstream.settings.client import Client, client_definitions, offset_reset
+from millstream.settings.client import WORDS, Client, client_definitions, offset_reset
 from millstream.settings.jaas import login_settings
 from millstream_api.config import ConfigType, parse_value
 
@@ -200,15 +200,9 @@ def translate(client: Client, given: Mapping[str, str]) -> Translation:
 
     Raises ConfigError with what cannot be meant, under Java's names.
     """
-    types = {one.name: one.type for one in client_definitions(client)}
-    given = {name: text.strip() if name != "sasl.jaas.config" else text for name, text in given.items()}
-    for name, text in given.items():
-        if types.get(name, ConfigType.STRING) in (ConfigType.INT, ConfigType.LONG, ConfigType.BOOLEAN):
-            parse_value(name, text, types[name])
-    java = {**DEFAULTS[client], **given}
-    found = Translation(notes=bounded(java, given, types.keys()))
-    if client == "consumer" and java.get("group.protocol", "classic").lower() == "classic":
-        found.notes.update(of_a_member(java, given))
+    given = trimmed(given)
+    java, notes = sound(client, given)
+    found = Translation(notes=notes)
     protocol = java.get("security.protocol", "PLAINTEXT").upper()
     for name, text in java.items():
         if name in SAME:
@@ -219,15 +213,48 @@ def translate(client: Client, given: Mapping[str, str]) -> Translation:
             _level(name, text, java, found)
         elif name in UNUSED:
             found.notes[name] = UNUSED[name]
-        elif name not in OWN and name not in TLS and name not in LOGIN:
+        elif is_unknown(name):
             found.notes[name] = f"Kafka's {client} has no such setting; it is not used{_meant(client, name)}"
     _secure(protocol, java, found)
     if client == "producer":
-        _in_time(java)
         _promise(given, found)
     elif client == "consumer":
         _fetching(found.settings)
     return found
+
+
+def trimmed(given: Mapping[str, str]) -> dict[str, str]:
+    """Settings without blanks around them, as Java reads them."""
+    return {name: text.strip() if name != "sasl.jaas.config" else text for name, text in given.items()}
+
+
+def sound(client: Client, given: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Give a client's settings with the defaults, numbers as librdkafka takes them, and what is to be said of those.
+
+    given: trimmed.   Raises ConfigError for what Kafka's clients refuse, but for stores and logins, under Java's names.
+    """
+    types = {one.name: one.type for one in client_definitions(client)}
+    for name, text in given.items():
+        if types.get(name, ConfigType.STRING) in (ConfigType.INT, ConfigType.LONG, ConfigType.BOOLEAN):
+            parse_value(name, text, types[name])
+        if name in types and name in WORDS and text.lower() not in map(str.lower, WORDS[name]):
+            *words, last = WORDS[name]
+            raise ConfigError({name: f"{name} is {text!r}; expected {', '.join(words)} or {last}"})
+    java = {**DEFAULTS[client], **given}
+    notes = bounded(java, given, types.keys())
+    if client == "consumer" and java.get("group.protocol", "classic").lower() == "classic":
+        notes.update(of_a_member(java, given))
+    if client == "consumer":
+        offset_reset(java["auto.offset.reset"])
+    elif client == "producer":
+        _in_time(java)
+        _is_idempotent(given)
+    return java, notes
+
+
+def is_unknown(name: str) -> bool:
+    """Whether no client of Kafka has such a setting."""
+    return not any(name in known for known in (SAME, RENAMED, BY_CODEC, UNUSED, OWN, TLS, LOGIN))
 
 
 def _meant(client: str, name: str) -> str:
@@ -277,9 +304,6 @@ def _level(name: str, text: str, java: Mapping[str, str], found: Translation) ->
 
 
 def _secure(protocol: str, java: Mapping[str, str], found: Translation) -> None:
-    if protocol not in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"):
-        problem = f"security.protocol is {protocol!r}; expected PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
-        raise ConfigError({"security.protocol": problem})
     found.settings["security.protocol"] = protocol
     if protocol.endswith("SSL"):
         found.settings.update(tls_settings(java))
@@ -309,12 +333,9 @@ def _in_time(java: Mapping[str, str]) -> None:
 
 
 def _promise(given: Mapping[str, str], found: Translation) -> None:
-    """Idempotent unless the settings forbid it, as Java decides it; then Connect's one request in flight."""
+    """Idempotent unless the settings forbid it; then Connect's one request in flight."""
     settings = found.settings
-    against = _against_idempotence(given)
-    wanted = given.get("enable.idempotence", str(not against)).lower() == "true"
-    if wanted and against:
-        raise ConfigError(against)
+    wanted = _is_idempotent(given)
     settings["enable.idempotence"] = str(wanted).lower()
     settings.setdefault(IN_FLIGHT, "5" if wanted else "1")
     settings.setdefault("batch.size", str(BATCH_SIZE))
@@ -322,6 +343,15 @@ def _promise(given: Mapping[str, str], found: Translation) -> None:
     settings["message.max.bytes"] = str(max(int(settings["message.max.bytes"]), 1000))
     settings["queue.buffering.max.messages"] = "0"  # `buffer.memory` is kept by the producer itself
     settings["queue.buffering.max.kbytes"] = str(INT_MAX)
+
+
+def _is_idempotent(given: Mapping[str, str]) -> bool:
+    """As Java decides it. Raises ConfigError for what is asked for and forbidden."""
+    against = _against_idempotence(given)
+    wanted = given.get("enable.idempotence", str(not against)).lower() == "true"
+    if wanted and against:
+        raise ConfigError(against)
+    return wanted
 
 
 IN_FLIGHT = "max.in.flight.requests.per.connection"

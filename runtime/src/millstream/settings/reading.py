@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from millstream.errors import ConfigError
-from millstream.settings.client import Client, client_definitions
+from millstream.settings.client import Client, client_definitions, of_worker
 from millstream.settings.connector import config_of
 from millstream.settings.distributed import DistributedConfig
+from millstream.settings.topic import OFFSETS_SETTING
 from millstream.settings.worker import StandaloneConfig
+from millstream_api.errors import Problem
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,8 @@ FORMER = ("internal.key.converter", "internal.value.converter")
 ADDRESS = ("rest.host.name", "rest.port")
 """What Kafka had before 3.0 instead of `listeners`."""
 CLIENTS: tuple[Client, ...] = ("producer", "consumer")
+ADMIN: Client = "admin"
+OF_THE_LOG = ("log.sync", "log.retention.ms", "log.retention.bytes", "num.partitions", "max.message.bytes")
 KINDS: tuple[Literal["source", "sink"], ...] = ("source", "sink")
 OF_CONNECTORS = ("transforms.", "predicates.", "errors.", "topic.creation.")
 
@@ -54,8 +58,31 @@ def worker_config(settings: Mapping[str, str | None]) -> StandaloneConfig:
             }
         )
     config = StandaloneConfig.parse(settings)
-    _tell(settings, bootstrap_of(settings).startswith(EMBEDDED))
+    embedded = bootstrap_of(settings).startswith(EMBEDDED)
+    _tell(settings, embedded)
+    _look_at_clients(settings, embedded)
     return config
+
+
+def _look_at_clients(settings: Mapping[str, str | None], embedded: bool) -> None:
+    """Refuse what Kafka's clients would refuse of `producer.*` and the like; on the embedded log say, too, what of it
+    is not followed: on Kafka the clients do."""
+    given = {client: of_worker(client, settings) for client in (*CLIENTS, ADMIN)}
+    if not any(given.values()):
+        return
+    from millstream.settings.embedded import check_client, not_followed  # most workers have none of them
+
+    problems: list[Problem] = []
+    for client, own in given.items():
+        try:
+            check_client(client, own, {})
+        except ConfigError as error:
+            problems += error.found
+    if problems:
+        raise ConfigError(problems)
+    whole = [(name, f"{client}.{name}") for client, own in given.items() for name in own]
+    for sentence in not_followed(whole) if embedded else ():
+        log.warning("%s", sentence)
 
 
 def unknown_settings(settings: Mapping[str, str | None]) -> dict[str, str]:
@@ -97,6 +124,10 @@ def _tell(settings: Mapping[str, str | None], embedded: bool) -> None:
     if embedded and (idle := [name for name in settings if name in client - served]):
         log.info("these settings are for clients of Kafka, and change nothing on the embedded log: %s", ", ".join(idle))
     distributed = {one.name for one in DistributedConfig.definitions()} - standalone - client
+    if embedded:
+        distributed.discard(OFFSETS_SETTING)
+    if not embedded and (idle := [name for name in settings if name in OF_THE_LOG]):
+        log.info("these settings are for the embedded log, and change nothing on Kafka: %s", ", ".join(idle))
     if elsewhere := [name for name in settings if name in distributed]:
         log.info("these settings are for distributed mode, and change nothing in standalone: %s", ", ".join(elsewhere))
 

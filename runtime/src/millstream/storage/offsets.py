@@ -8,6 +8,7 @@ from typing import Any
 from millstream.broker.ports import Admin, Broker, Consumer, ConsumerSettings, NewTopic, Outgoing
 from millstream.errors import DataError, WorkerError
 from millstream.lifecycle import Clock, StopToken
+from millstream.settings.topic import OFFSETS_SETTING
 from millstream.storage.java_json import dump_bytes, dumps, hash_map_order, loads
 from millstream.storage.topic_log import InternalTopic, LogRow, TopicLog, ensure_topic
 
@@ -15,7 +16,6 @@ log = logging.getLogger(__name__)
 
 Place = Mapping[str, Any]
 INT64 = range(-(2**63), 2**63)
-SETTING, TOPIC = "offset.storage.topic", "connect-offsets"
 CLOSED = (
     "Offset reader closed while attempting to read offsets. This is likely because the task was been scheduled to stop "
     "but has taken longer than the graceful shutdown period to do so."
@@ -23,14 +23,9 @@ CLOSED = (
 """Java's sentence. Source: OffsetStorageReaderImpl.offsets."""
 
 
-def offset_topic(worker: Mapping[str, str | None]) -> str:
-    """The topic that a worker with these settings keeps source offsets in; standalone workers need not name one."""
-    return worker.get(SETTING) or TOPIC
-
-
 def open_offsets(broker: Broker, admin: Admin, topic: str, client_id: str, clock: Clock) -> "OffsetStore":
     """Read the offsets topic to its end, made if it is missing. Raises ConfigError if it is not compacted."""
-    wanted = InternalTopic(NewTopic(topic, 1), SETTING, "source connector offsets")
+    wanted = InternalTopic(NewTopic(topic, 1), OFFSETS_SETTING, "source connector offsets")
     partitions = ensure_topic(admin, wanted).partitions
     store = OffsetStore(broker.consumer(ConsumerSettings(client_id)), topic, clock)
     store.start(partitions)

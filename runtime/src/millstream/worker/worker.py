@@ -93,6 +93,7 @@ class Worker:
         self._is_lost = False  # the loop's thread died, and its children with it
         self._probes: set[ProbeRun] = set()
         self._definitions: dict[tuple[str, ...], Future[Any]] = {}
+        self.settings = setup.settings
 
     def start(self, on_death: Callable[[BaseException | None], None] | None = None) -> None:
         """Start the reader thread and the bare template.

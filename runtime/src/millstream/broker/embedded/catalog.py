@@ -1,6 +1,7 @@
 """The topics of a log: which file each is in, its partitions' slots, its limits. One per client, with connections."""
 
 import json
+import logging
 import os
 import sqlite3
 import threading
@@ -12,6 +13,9 @@ from millstream.broker.embedded.store import Store
 from millstream.broker.ports import NewTopic
 from millstream.errors import BrokerError, ConflictError, IllegalStateError
 from millstream.lifecycle import Clock
+from millstream.settings.topic import OFFSETS, unknown_config, wrong_config
+
+log = logging.getLogger(__name__)
 
 FILE = "millstream.file"
 """Topic config of the embedded log: `meta` puts a topic beside the configs and statuses, away from the records."""
@@ -23,13 +27,14 @@ MOST_PARTITIONS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """Of the whole log; a topic's own config goes before."""
+    """Of the whole log; a topic's own config goes before.   offsets: the topic of the worker's source offsets."""
 
     partitions: int = 1
     max_message_bytes: int = 1_048_588
     retention_ms: int = 7 * 24 * 3600 * 1000
     retention_bytes: int = -1
     sync_full: bool = False
+    offsets: str = OFFSETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +145,12 @@ class Catalog:
         with store.writing() as connection:
             if connection.execute("select 1 from topic where name = ?", (new.name,)).fetchone():
                 raise ConflictError(f"Topic {new.name!r} already exists.")
-            config = json.dumps(dict(new.config), ensure_ascii=False)
+            config = json.dumps({key: text.strip() for key, text in new.config.items()}, ensure_ascii=False)
             number = connection.execute("insert into topic(name, config) values(?, ?)", (new.name, config)).lastrowid
             connection.executemany("insert into part(topic, part) values(?, ?)", [(number, p) for p in range(count)])
         topic = self.find(new.name)
         assert topic is not None
+        _tell(topic)
         return topic
 
     def find_or_create(self, name: str) -> Topic:
@@ -167,6 +173,11 @@ class Catalog:
         for store in (self._data, self._meta):
             if store is not None:
                 store.close()
+
+
+def is_internal(topic: Topic, settings: LogSettings) -> bool:
+    """Whether it is the worker's own: configs, statuses, source offsets."""
+    return topic.config.get(FILE) == "meta" or topic.name == settings.offsets
 
 
 def next_offset(connection: sqlite3.Connection, slot: int) -> int:
@@ -195,17 +206,27 @@ def _check(new: NewTopic, count: int) -> None:
             f"cannot create the topic {new.name!r} with {count} partitions: it takes 1 to {MOST_PARTITIONS}, or -1 for "
             "the broker's num.partitions"
         )
-    policy = new.config.get("cleanup.policy", "delete")
+    policy = new.config.get("cleanup.policy", "delete").strip()
     if policy not in {"delete", "compact"}:
         raise BrokerError(
             f"cannot create the topic {new.name!r} with cleanup.policy={policy!r}: "
             "the embedded log has delete and compact"
         )
-    for key in ("max.message.bytes", "retention.ms", "retention.bytes", "delete.retention.ms"):
-        text = new.config.get(key, "0")
-        try:
-            int(text)
-        except ValueError as error:
-            raise BrokerError(
-                f"cannot create the topic {new.name!r} with {key}={text!r}: it is a whole number"
-            ) from error
+    if wrong := wrong_config(new.config):
+        raise BrokerError(f"cannot create the topic {new.name!r}: {'; '.join(wrong.values())}")
+
+
+def _tell(topic: Topic) -> None:
+    """What of its settings the log does not do, and Kafka would: that which changes records, and slips of the pen."""
+    if topic.config.get("message.timestamp.type") == "LogAppendTime":
+        log.warning(
+            "topic %r: message.timestamp.type=LogAppendTime is not followed as it is written: records keep the time"
+            " that they were given",
+            topic.name,
+        )
+    unknown = {name: nearest for name, nearest in unknown_config(topic.config).items() if name != FILE}
+    if unknown:
+        meant = [f"{name} (did you mean {nearest}?)" if nearest else name for name, nearest in unknown.items()]
+        log.warning(
+            "topic %r: Kafka's topics have no such settings; they are not used: %s", topic.name, ", ".join(meant)
+        )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from millstream.broker.embedded import groups
-from millstream.broker.embedded.catalog import Catalog
+from millstream.broker.embedded.catalog import Catalog, is_internal
 from millstream.broker.embedded.claims import Claims
 from millstream.broker.embedded.cursors import Reader, Seeking
 from millstream.broker.ports import ConsumerSettings, Incoming, RebalanceListener, Start
@@ -97,6 +97,7 @@ class EmbeddedConsumer(Seeking, Committing):
         self._claims: Claims | None = None
         self._next_look = 0.0
         self._unregistered: set[str] = set()
+        self._internal = settings.overrides.get("exclude.internal.topics", "true").strip().lower() == "false"
         self._closed = False
 
     def subscribe(
@@ -174,9 +175,12 @@ class EmbeddedConsumer(Seeking, Committing):
         wanted: dict[TopicPartition, None] = {}
         for name in groups.matching(self._catalog.names(), subscription.topics, subscription.pattern):
             topic = self._catalog.find(name)
-            if topic is not None:
-                for partition in groups.share(len(topic.slots), *self._share):
-                    wanted[TopicPartition(name, partition)] = None
+            if topic is None or (
+                subscription.pattern and not self._internal and is_internal(topic, self._catalog.settings)
+            ):
+                continue
+            for partition in groups.share(len(topic.slots), *self._share):
+                wanted[TopicPartition(name, partition)] = None
         return wanted
 
     def _add(self, partitions: Sequence[TopicPartition]) -> None:

@@ -15,6 +15,7 @@ from millstream.broker.embedded.producer import EmbeddedProducer
 from millstream.broker.ports import AdminSettings, ConsumerSettings, ProducerSettings, SinkGroup
 from millstream.errors import BrokerError, ConfigError
 from millstream.lifecycle import Clock, SystemClock
+from millstream.settings.topic import offset_topic
 
 SCHEME = "sqlite:"
 
@@ -58,14 +59,14 @@ def read_settings(settings: Mapping[str, str]) -> LogSettings:
         if number < least:
             problems[name] = f"{name}={text!r} is too small: it is at least {least}"
         found[attribute] = number
-    sync = settings.get("log.sync", "normal")
+    sync = settings.get("log.sync", "normal").strip()
     if sync not in {"normal", "full"}:
         problems["log.sync"] = (
             f"log.sync={sync!r}: it is 'normal' (before the outside is told) or 'full' (every commit)"
         )
     if problems:
         raise ConfigError(problems)
-    return LogSettings(**found, sync_full=sync == "full")
+    return LogSettings(**found, sync_full=sync == "full", offsets=offset_topic(settings))
 
 
 class EmbeddedBroker:

@@ -128,6 +128,7 @@ class EmbeddedProducer:
         self._open = False
         self._closed = False
         self._sticky = 0
+        self._ignore_keys = settings.overrides.get("partitioner.ignore.keys", "false").strip().lower() == "true"
 
     @property
     def transactional(self) -> bool:
@@ -162,7 +163,7 @@ class EmbeddedProducer:
             return
         limit = topic.number("max.message.bytes", catalog.settings.max_message_bytes)
         self._sticky += 1
-        prepared = prepare(batch, topic, Rules(catalog.clock.now_ms(), self._sticky, limit))
+        prepared = prepare(batch, topic, Rules(catalog.clock.now_ms(), self._sticky, limit, self._ignore_keys))
         self._outbox.add(Sent(prepared, None if self._open else done))
         if self._open:
             done(self._outbox.delivered(prepared))

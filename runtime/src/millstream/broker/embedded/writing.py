@@ -40,23 +40,26 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """now_ms: stamps rows without a timestamp. sticky: partition of keyless rows. limit: bytes of one record."""
+    """now_ms: stamps rows without a timestamp. sticky: partition of keyless rows. limit: bytes of one record.
+    ignore_keys: all rows are keyless to the partitioner."""
 
     now_ms: int
     sticky: int
     limit: int
+    ignore_keys: bool = False
 
 
 def prepare(batch: Outgoing, topic: Topic, rules: Rules) -> Prepared:
     """Split the rows among the topic's partitions; what cannot be written becomes a failure of its row."""
     prepared = Prepared(topic, len(batch.values))
-    if batch.partitions is None and not topic.compacted and (batch.keys is None or len(topic.slots) == 1):
+    keyless = batch.keys is None or rules.ignore_keys
+    if batch.partitions is None and not topic.compacted and (keyless or len(topic.slots) == 1):
         piece = _piece(batch, rules.sticky % len(topic.slots), None, rules.now_ms, topic.compacted)
         if len(piece.blobs) == 1 and len(piece.blobs[0][1]) <= rules.limit:  # so no single row is above it
             prepared.pieces.append(piece)
             return prepared
     prepared.failures.update(_refused(batch, topic, rules.limit))
-    for partition, at in _dealt(batch, topic, rules.sticky, prepared.failures).items():
+    for partition, at in _dealt(batch, topic, rules, prepared.failures).items():
         if at is None or at:
             prepared.pieces.append(_piece(batch, partition, at, rules.now_ms, topic.compacted))
     return prepared
@@ -108,12 +111,13 @@ def _sizes(batch: Outgoing) -> Sequence[int]:
 
 
 def _dealt(
-    batch: Outgoing, topic: Topic, sticky: int, failures: Mapping[int, Exception]
+    batch: Outgoing, topic: Topic, rules: Rules, failures: Mapping[int, Exception]
 ) -> Mapping[int, list[int] | None]:
     """Partition -> its rows in order, None for all of them."""
-    count = len(topic.slots)
+    count, sticky = len(topic.slots), rules.sticky
+    keys = None if rules.ignore_keys else batch.keys
     if not failures:
-        if batch.partitions is None and (count == 1 or batch.keys is None):
+        if batch.partitions is None and (count == 1 or keys is None):
             return {sticky % count: None}
         if count == 1:
             return {0: None}
@@ -123,7 +127,7 @@ def _dealt(
             continue
         partition = batch.partitions[row] if batch.partitions is not None else None
         if partition is None:
-            key = batch.keys[row] if batch.keys is not None else None
+            key = keys[row] if keys is not None else None
             partition = sticky % count if key is None else partition_of(key, count)
         dealt.setdefault(partition, []).append(row)
     return dict(dealt)

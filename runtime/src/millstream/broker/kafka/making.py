@@ -14,7 +14,7 @@ from millstream.broker.kafka.impossible import impossible
 from millstream.broker.kafka.lines import Listening, librdkafka
 from millstream.broker.kafka.peer import Peer
 from millstream.errors import ConfigError
-from millstream.settings.client import Client, client_definitions
+from millstream.settings.client import Client, client_definitions, of_worker
 from millstream.settings.librdkafka import UNUSED, Translation, translate
 
 log = logging.getLogger(__name__)
@@ -36,8 +36,7 @@ class Making:
 
     def settings(self, client: Client, overrides: Mapping[str, str]) -> dict[str, str]:
         """Java's settings of one client: the worker's, then `overrides` (§2.4)."""
-        prefix = f"{client}."
-        own = {name.removeprefix(prefix): text for name, text in self.worker.items() if name.startswith(prefix)}
+        own = of_worker(client, self.worker)
         return {"bootstrap.servers": self.bootstrap, **self._inherited(client), **own, **overrides}
 
     def api_seconds(self, client: Client, overrides: Mapping[str, str]) -> float:
