@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "plugins"))
 
+import hosted
 from task_bench import Bench
 from watching import setup
 
@@ -32,6 +33,15 @@ def shared(tmp_path_factory):
     running.start()
     yield running
     running.close()
+
+
+@pytest.fixture
+def gate() -> Iterator[str]:
+    """The name of a gate at which a connector with `deed=gate` waits; open at the end."""
+    name = f"gate-{len(hosted.GATES)}"
+    hosted.GATES[name] = hosted.Gate()
+    yield name
+    hosted.GATES[name].set()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The herder of a lone worker, asked by REST: slow starts, offsets before the first start, refusals."""
+"""The herder of a lone worker, asked by REST: slow starts, refusals, two requests at once."""
 
 import sys
 import threading
@@ -20,7 +20,7 @@ from millstream.worker.worker import Worker
 sys.path.insert(0, str(Path(__file__).parent / "plugins"))
 
 import hosted
-from herding import LASTING_S, START_S, Herding, herding, until
+from herding import LASTING_S, START_S, Herding, come, herding, until
 from watching import PATIENCE_S
 
 FILE_SOURCE = "FileStreamSource"
@@ -31,20 +31,6 @@ FILE_SINK = "FileStreamSink"
 def shared() -> Iterator[Herding]:
     with herding() as made:
         yield made
-
-
-@pytest.fixture
-def gate() -> Iterator[str]:
-    """The name of a gate at which a connector with `deed=gate` waits; open at the end."""
-    name = f"gate-{len(hosted.GATES)}"
-    hosted.GATES[name] = hosted.Gate()
-    yield name
-    hosted.GATES[name].set()
-
-
-def come(gate: str, count: int = 1) -> None:
-    """As many have come to the gate, and wait there."""
-    until(lambda: len(hosted.GATES[gate].come) >= count, f"{count} to come to the gate")
 
 
 @pytest.fixture
@@ -265,98 +251,6 @@ def test_a_stop_does_not_come_between_the_end_of_the_old_tasks_and_the_start_of_
     assert [view.name for view in shared.herder.children() if view.name.startswith("shrinking-")] == []
 
 
-@pytest.fixture
-def lines(tmp_path: Path) -> Path:
-    path = tmp_path / "lines.txt"
-    path.write_text("one\ntwo\nthree\n")
-    return path
-
-
-def at(path: Path, position: object) -> list[Any]:
-    return [{"partition": {"filename": str(path)}, "offset": position}]
-
-
-def test_a_source_begins_at_the_offsets_that_it_was_created_with(shared: Herding, lines: Path) -> None:
-    made = shared.create(
-        "later", FILE_SOURCE, file=str(lines), topic="later", initial_offsets=at(lines, {"position": 8})
-    )
-    assert made.status_code == 201
-    until(lambda: shared.offsets("later") == at(lines, {"position": 14}), "the rest of the file to be read")
-    sink = shared.create("seen", FILE_SINK, file=str(lines.with_name("seen.txt")), topics="later")
-    assert sink.status_code == 201
-    seen = lines.with_name("seen.txt")
-    until(lambda: seen.exists() and seen.read_text() == "three\n", "what was read to be only the third line")
-
-
-def test_initial_offsets_of_a_stopped_connector_wait_for_its_start(shared: Herding, lines: Path) -> None:
-    given = at(lines, {"position": 4})
-    made = shared.create(
-        "waits", FILE_SOURCE, file=str(lines), topic="waits", initial_state="STOPPED", initial_offsets=given
-    )
-    assert made.status_code == 201
-    assert shared.offsets("waits") == given
-
-
-@pytest.mark.parametrize(
-    ("offsets", "status", "said"),
-    [
-        ({"position": -1}, 500, "should be a non-negative value"),
-        ({"line": 3}, 500, "should either be null or contain the key 'position'"),
-        ({"position": [1]}, 500, "field position contains ARRAY"),
-        ("text", 400, 'Cannot deserialize value of "offset"'),
-    ],
-)
-def test_wrong_initial_offsets_refuse_the_creation(
-    shared: Herding, lines: Path, offsets: object, status: int, said: str
-) -> None:
-    refused = shared.create("never", FILE_SOURCE, file=str(lines), topic="t", initial_offsets=at(lines, offsets))
-    assert (refused.status_code, said in refused.json()["message"]) == (status, True), refused.text
-    assert "never" not in shared.rest.get("/connectors").json()
-    made = shared.create("never", FILE_SOURCE, file=str(lines), topic="t", initial_state="STOPPED")
-    assert (made.status_code, shared.offsets("never")) == (201, [])
-    shared.rest.delete("/connectors/never")
-
-
-@pytest.mark.parametrize("given", [{}, "x", [3], [{"partition": {}, "x": 1}]])
-def test_initial_offsets_that_cannot_be_read_are_the_clients_fault(shared: Herding, lines: Path, given: object) -> None:
-    refused = shared.create("never", FILE_SOURCE, file=str(lines), topic="t", initial_offsets=given)
-    assert refused.status_code == 400, refused.text
-    assert "initial_offsets" in refused.text or "Unrecognized field" in refused.text
-
-
-def test_the_offsets_of_a_connector_that_exists_stay_when_it_is_created_again(shared: Herding, lines: Path) -> None:
-    stopped = {"file": str(lines), "topic": "t", "initial_state": "STOPPED"}
-    given = at(lines, {"position": 4})
-    assert shared.create("twice", FILE_SOURCE, **stopped, initial_offsets=given).status_code == 201
-    again = shared.create("twice", FILE_SOURCE, **stopped, initial_offsets=at(lines, {"position": 0}))
-    assert (again.status_code, again.json()["message"]) == (409, "Connector twice already exists")
-    assert shared.offsets("twice") == given
-
-
-def test_of_two_creations_at_once_the_offsets_of_the_one_that_wins_are_kept(
-    shared: Herding, lines: Path, gate: str
-) -> None:
-    def body(position: int) -> Any:
-        config = {"connector.class": "hosted:Staying", "deed": "gate", "where": "alter_offsets", "path": gate}
-        return {"name": "raced", "config": config, "initial_state": "STOPPED",
-                "initial_offsets": at(lines, {"position": position})}  # fmt: skip
-
-    answers: list[Any] = []
-    asking = [
-        threading.Thread(target=lambda n=n: answers.append((n, shared.rest.post("/connectors", json=body(n)))))
-        for n in (1, 2)
-    ]
-    for each in asking:
-        each.start()
-    come(gate)  # one of them is asked about its offsets
-    hosted.GATES[gate].set()
-    for each in asking:
-        each.join()
-    (winner,) = [position for position, answer in answers if answer.status_code == 201]
-    assert sorted(answer.status_code for _, answer in answers) == [201, 409]
-    assert shared.offsets("raced") == at(lines, {"position": winner})
-
-
 def test_of_two_puts_at_once_of_a_new_connector_the_first_creates_it_and_the_second_changes_it(
     shared: Herding, gate: str
 ) -> None:
@@ -374,38 +268,6 @@ def test_of_two_puts_at_once_of_a_new_connector_the_first_creates_it_and_the_sec
     for each in asking:
         each.join()
     assert sorted(answers) == [200, 201]
-
-
-def test_a_sink_begins_at_the_offsets_that_it_was_created_with(shared: Herding, lines: Path) -> None:
-    shared.create("fill", FILE_SOURCE, file=str(lines), topic="filled")
-    until(lambda: shared.offsets("fill"), "the topic to be filled")
-    place = {"kafka_topic": "filled", "kafka_partition": 0}
-    copy = lines.with_name("copy.txt")
-    given = [{"partition": place, "offset": {"kafka_offset": 1}}]
-    made = shared.create("drain", FILE_SINK, file=str(copy), topics="filled", initial_offsets=given)
-    assert made.status_code == 201
-    until(lambda: copy.exists() and copy.read_text() == "two\nthree\n", "all but the first line")
-
-
-@pytest.mark.parametrize(
-    ("place", "offset", "status", "said"),
-    [
-        ({"kafka_topic": "nowhere", "kafka_partition": 0}, {"kafka_offset": 1}, 500,
-         "Failed to alter consumer group offsets for connector deaf: topic 'nowhere' does not exist"),
-        ({"kafka_topic": "t", "kafka_partition": 0}, {"kafka_offset": -1}, 500,
-         "Failed to modify offsets for sink connector deaf: offset -1 of t-0 is negative"),
-        ({"kafka_topic": "t", "kafka_partition": 0}, {"kafka_offset": None}, 400, "provided offsets: 'null'."),
-        ({"kafka_topic": "t"}, {"kafka_offset": 1}, 400, "must contain the keys 'kafka_topic' and 'kafka_partition'"),
-    ],
-)  # fmt: skip
-def test_wrong_initial_offsets_of_a_sink_refuse_its_creation(
-    shared: Herding, tmp_path: Path, place: object, offset: object, status: int, said: str
-) -> None:
-    given = [{"partition": place, "offset": offset}]
-    refused = shared.create("deaf", FILE_SINK, file=str(tmp_path / "x"), topics="t", initial_offsets=given)
-    assert refused.status_code == status
-    assert said in refused.json()["message"]
-    assert "deaf" not in shared.rest.get("/connectors").json()
 
 
 def test_tasks_that_were_configured_before_do_not_wait_for_their_connector(tmp_path: Path, gate: str) -> None:

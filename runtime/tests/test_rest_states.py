@@ -20,14 +20,6 @@ import hosted
 from herding import LASTING_S, Herding, herding, until
 
 
-@pytest.fixture
-def gate() -> Iterator[str]:
-    """The name of a gate at which a connector with `deed=gate` waits; open at the end."""
-    hosted.GATES["view"] = hosted.Gate()
-    yield "view"
-    hosted.GATES["view"].set()
-
-
 def test_a_worker_whose_herder_does_not_come_round_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
     with herding() as alone:
         healthy = alone.rest.get("/health")

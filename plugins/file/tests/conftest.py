@@ -1,9 +1,13 @@
 """What a task is given by the worker, as little of it as the file connectors use."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from millstream_file.config import FileSinkConfig
+from millstream_file.sink import FileStreamSinkTask
 
 
 class FakeContext:
@@ -35,3 +39,14 @@ class FakeContext:
 @pytest.fixture
 def context() -> FakeContext:
     return FakeContext()
+
+
+@pytest.fixture
+def started(context: Any, request: pytest.FixtureRequest) -> Callable[..., FileStreamSinkTask]:
+    def start(file: Path | None) -> FileStreamSinkTask:
+        task = FileStreamSinkTask(FileSinkConfig(file=None if file is None else str(file)), context)
+        request.addfinalizer(task.stop)
+        task.start()
+        return task
+
+    return start

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import hosted
 import httpx
 from watching import PATIENCE_S, Timed
 
@@ -117,6 +118,11 @@ def herding(log: Path | None = None) -> Iterator[Herding]:
         ownership.release()
         broker.close()
     assert [death for death in deaths if death is not None] == []
+
+
+def come(gate: str, count: int = 1) -> None:
+    """As many have come to the gate, and wait there."""
+    until(lambda: len(hosted.GATES[gate].come) >= count, f"{count} to come to the gate")
 
 
 def until(condition: Callable[[], T], what: str) -> T:
