@@ -143,6 +143,7 @@ class Member:
         named = {name.replace("_", "."): text for name, text in overrides.items()}
         settings = ConsumerSettings("c", "g", overrides={"partition.assignment.strategy": strategy, **named})
         self.consumer = KafkaConsumer(making, settings, Watch("c", peer), ManualClock())
+        self.made = making.made
         self.client = making.made[0]
         self.read: dict[TopicPartition, list[int]] = {}
         self.on_assigned: Callable[[Collection[TopicPartition]], None] = lambda partitions: None

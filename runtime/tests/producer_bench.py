@@ -9,6 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 
 from millstream.broker.kafka.failures import Watch
+from millstream.broker.kafka.lines import Listening
 from millstream.broker.kafka.making import Making
 from millstream.broker.kafka.producer import KafkaProducer
 from millstream.broker.kafka.topics import Topics, Waiting
@@ -42,8 +43,9 @@ class Message:
 class Client:
     """A librdkafka producer in memory: a batch with a row of `x` in it is refused whole, and one that is too large."""
 
-    def __init__(self, cluster: "Cluster", settings: Mapping[str, Any]) -> None:
+    def __init__(self, cluster: "Cluster", settings: Mapping[str, Any], lines: Listening) -> None:
         self.cluster = cluster
+        self.lines = lines
         self.batch_size = int(settings["batch.size"])
         self.queue: deque[tuple[Message, Callable[[KafkaError | None, Any], None]]] = deque()
         self.calls: list[str] = []
@@ -147,10 +149,10 @@ class Faking(Making):
         super().__init__("127.0.0.1:1", {})
         self._cluster = cluster
 
-    def producer(self, java: Mapping[str, str], more: Mapping[str, Any], watch: Watch) -> Any:
+    def producer(self, java: Mapping[str, str], more: Mapping[str, Any], watch: Watch, lines: Listening) -> Any:
         for step in self._cluster.made:
             step()
-        self._cluster.clients.append(Client(self._cluster, more))
+        self._cluster.clients.append(Client(self._cluster, more, lines))
         return self._cluster.clients[-1]
 
 

@@ -20,6 +20,7 @@ from millstream.broker.kafka.clients import Line, Terms
 from millstream.broker.kafka.failures import Watch
 from millstream.broker.kafka.forgotten import Reminder, introduce
 from millstream.broker.kafka.making import Making
+from millstream.broker.kafka.renewable import Renewable
 from millstream.broker.kafka.topics import Topics, Waiting
 from millstream.broker.ports import ConsumerSettings, ProducerSettings
 from millstream.errors import BrokerError
@@ -111,6 +112,14 @@ def test_brokers_that_a_client_has_forgotten_are_known_again_once_they_are_intro
             introduce(client, server.address)  # nothing to do
 
 
+def test_brokers_are_introduced_to_the_consumer_that_stands_in_for_another() -> None:
+    with serving() as server:
+        client = Renewable(lambda: forgetful(Consumer, server))
+        introduce(client, server.address)
+        until(lambda: knows(client.inner), "the broker to be known again")
+        client.close()
+
+
 def test_where_the_binding_does_not_show_librdkafka_nothing_is_introduced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forgotten.cimpl, "__file__", _ctypes.__file__)  # a library without it
     forgotten._brokers_add.cache_clear()
@@ -142,7 +151,7 @@ def test_a_question_of_a_consumer_that_no_broker_answers_introduces_them(monkeyp
         consumer.end_offsets([TopicPartition("t", 0)])
     consumer.close()
     broker.close()
-    assert [(isinstance(client, Consumer), servers) for client, servers in told] == [(True, NOBODY)]
+    assert [(isinstance(client.inner, Consumer), servers) for client, servers in told] == [(True, NOBODY)]
 
 
 @pytest.fixture
@@ -160,7 +169,7 @@ def test_a_consumer_that_gets_nothing_introduces_them(introduced: list[tuple[Any
     consumer.poll(1, 0.0)
     consumer.close()
     broker.close()
-    assert [(isinstance(client, Consumer), servers) for client, servers in introduced] == [(True, NOBODY)]
+    assert [(isinstance(client.inner, Consumer), servers) for client, servers in introduced] == [(True, NOBODY)]
 
 
 def test_a_producer_whose_rows_are_out_introduces_them(introduced: list[tuple[Any, str]]) -> None:

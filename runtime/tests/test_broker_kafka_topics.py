@@ -1,5 +1,6 @@
 """What a Kafka producer does while a topic is not there yet, and when its partitions are gone."""
 
+import logging
 from collections import deque
 
 import pytest
@@ -99,7 +100,7 @@ def test_rows_whose_partition_is_gone_go_to_another_and_none_is_told_before(
     assert producer.flush(1.0) == 0
     assert [delivered.failures for delivered in told] == [{}]
     assert cluster.written == [("t", BY_KEY, value) for value in (b"a", b"a", b"b")]
-    assert caplog.text.count("topic 't' was deleted and made anew with fewer partitions: rows that waited") == 1
+    assert caplog.text.count("topic 't' was deleted, and perhaps made anew: rows that waited") == 1
 
 
 def test_that_rows_are_astray_is_said_once_for_each_time_that_a_topic_is_made_anew(
@@ -112,12 +113,12 @@ def test_that_rows_are_astray_is_said_once_for_each_time_that_a_topic_is_made_an
         lose_partitions(cluster)
         cluster.away = False
         assert producer.flush(1.0) == 0
-        assert caplog.text.count("was deleted and made anew") == 1
+        assert caplog.text.count("was deleted, and perhaps made anew") == 1
         cluster.clock.advance(seconds)
     cluster.at_once = {b"late": KafkaError._UNKNOWN_PARTITION}
     producer.send(Outgoing("t", [b"late"]), told.append)
     assert producer.flush(1.0) == 0
-    assert caplog.text.count("was deleted and made anew") == 2
+    assert caplog.text.count("was deleted, and perhaps made anew") == 2
     assert [delivered.failures for delivered in told] == [{}] * 5
 
 
@@ -152,3 +153,38 @@ def test_rows_astray_are_told_as_failed_when_the_producer_is_closed(cluster: Clu
     producer.close(0.0)
     assert [list(delivered.failures) for delivered in told] == [[0], [0]]
     assert cluster.values == []
+
+
+def unled(cluster: Cluster) -> None:
+    """The topic is made anew, and its leader passed over, as librdkafka logs it."""
+    for said in (
+        "[thrd:main]: Topic t changed id from 0JMqBdzBRVyCnkM/A6hlUQ to 2bUDLCwKRJqHvAQyzlQbUg",
+        "[thrd:main]: t [0]: ignoring outdated metadata update with leader epoch 0 which is older than our cached "
+        "epoch 2",
+    ):
+        cluster.clients[-1].lines.log(logging.DEBUG, "%s [%s] %s", "METADATA", "p#producer-1", said)
+
+
+def test_rows_for_a_topic_made_anew_whose_leader_is_passed_over_are_sent_by_another_client(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    producer, told = producer_on(cluster), []
+    cluster.away = True
+    producer.send(Outgoing("t", [b"a", b"a", b"b"]), told.append)
+    producer.send(Outgoing("t", [b"named"], partitions=[2]), told.append)
+    unled(cluster)
+    producer.poll()
+    cluster.away = False
+    assert producer.flush(1.0) == 0
+    assert [delivered.failures for delivered in told] == [{}, {}]
+    assert cluster.written == [*(("t", BY_KEY, value) for value in (b"a", b"a", b"b")), ("t", 2, b"named")]
+    assert len(cluster.clients) == 2
+    assert "'t': deleted and made anew; this client knows later leaders of the former" in caplog.text
+
+
+def test_a_client_whose_topics_are_led_is_not_replaced(cluster: Cluster) -> None:
+    producer = producer_on(cluster)
+    said = "[thrd:main]: t [0]: ignoring outdated metadata update with leader epoch 0 which is older than our cached 1"
+    cluster.clients[-1].lines.log(logging.DEBUG, "%s [%s] %s", "BROKER", "p#producer-1", said)
+    producer.poll()
+    assert len(cluster.clients) == 1

@@ -234,7 +234,7 @@ class Happening:
         if account.repeats_file and not any(fault.file_repeats for fault in self.faults):
             problem(f"{account.repeats_file} lines are twice in the file, and no position was lost")
         scattered = (
-            "was deleted and made anew with fewer partitions" in self.scene.said
+            "was deleted, and perhaps made anew: rows that waited" in self.scene.said
         )  # lines of a partition that is gone come later
         if account.rewinds_topic > self.scene.restarts and not scattered:
             problem(

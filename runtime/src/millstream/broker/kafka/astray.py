@@ -1,4 +1,4 @@
-"""Rows that waited for a partition which is gone: their topic was deleted, and made anew with fewer."""
+"""Rows that waited for a partition which is gone: their topic was deleted, and made anew."""
 
 import logging
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 APART_SECONDS = 60.0
+PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 #: rd_kafka_toppar_destroy_final and rd_kafka_msg_partitioner, librdkafka 2.16
 GONE = frozenset({KafkaError._DESTROY, KafkaError._UNKNOWN_PARTITION})
 
@@ -36,9 +37,11 @@ class Astray:
         self._said: dict[str, float] = {}  # when rows of a topic came astray last
 
     def takes(self, pending: Pending, row: int, code: int) -> bool:
-        """Whether this row was refused for its partition alone, which nobody had named: then it is kept here."""
-        named = pending.batch.partitions
-        if code not in GONE or self._transactional or (named is not None and named[row] is not None):
+        """Whether this row is to go again: then it is kept here.
+
+        It was refused for its partition alone, which nobody had named, or its client was let go.
+        """
+        if self._transactional or (code not in PURGED and (code not in GONE or _named(pending, row))):
             return False
         self.rows.append((pending, row))
         self._topics.forget(pending.batch.topic)
@@ -56,7 +59,8 @@ class Astray:
             self._say(topic)
         rows, self.rows = self.rows, []
         for pending, row in rows:
-            pending.loosen(row)
+            if not _named(pending, row):
+                pending.loosen(row)
         self._hand.again(client, rows)
 
     def _say(self, topic: str) -> None:
@@ -65,7 +69,13 @@ class Astray:
         self._said[topic] = now
         if said is None or now - said >= APART_SECONDS:
             log.warning(
-                "topic %r was deleted and made anew with fewer partitions: rows that waited for those it no longer has "
-                "go to those it has now; what it had is gone",
+                "topic %r was deleted, and perhaps made anew: rows that waited for partitions of the former one go to "
+                "those that it has now; what it had is gone",
                 topic,
             )
+
+
+def _named(pending: Pending, row: int) -> bool:
+    """Whether its partition was asked for."""
+    named = pending.batch.partitions
+    return named is not None and named[row] is not None

@@ -1,5 +1,6 @@
 """A producer's settings, and the librdkafka producers that are made of them."""
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -8,14 +9,19 @@ from confluent_kafka import KafkaException
 
 from millstream.broker.kafka.failures import Watch, error_of, explained
 from millstream.broker.kafka.forgotten import Reminder
+from millstream.broker.kafka.lines import Listening
 from millstream.broker.kafka.making import Making
+from millstream.broker.kafka.renewable import Unled
 from millstream.broker.ports import ProducerSettings
 from millstream.errors import IllegalStateError
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer
 
+log = logging.getLogger(__name__)
+
 BUFFER_BYTES = 33_554_432  # buffer.memory
+PURGE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,7 @@ class Line:
         self.batch_size = terms.batch_size
         self.ready = False  # transactions are initialised
         self.widest = self.batch_size
+        self.unled = Unled()
         self._client: Producer | None = self._make(self.batch_size)
         self._reminder = Reminder(watch.peer.servers)
         self._resting: Producer | None = None  # while another one sends each row alone
@@ -91,9 +98,24 @@ class Line:
 
     def remake(self, batch_size: int) -> None:
         """Only while nothing is out. What it raises leaves the client as it is."""
-        self._client = self._make(batch_size)
+        self._client, self._resting = self._make(batch_size), None
         self.batch_size = self.widest = batch_size
         self.ready = False
+        self.unled.renewed()
+
+    def let_go(self) -> None:
+        """Have another client send what is out, which is told as purged: this one would never send it.
+
+        What is on its way may be written all the same, and come twice.
+        """
+        log.warning(
+            "%s: deleted and made anew; this client knows later leaders of the former and would wait for them for "
+            "ever, so that another one sends the %d rows that are out",
+            *(", ".join(map(repr, sorted(self.unled.topics))), self.held),
+        )
+        self.client.purge()
+        if not self.client.flush(PURGE_SECONDS):
+            self.remake(self.batch_size)
 
     def part(self) -> None:
         """Send each row alone, with a client that is made for it, until they join. As `remake`."""
@@ -113,19 +135,15 @@ class Line:
 
     def serve(self, seconds: float) -> None:
         """Take reports, waiting at most so long for the first. Raises what cannot pass by itself."""
-        self._remind()
         self._raising(lambda: self.client.poll(seconds))
 
     def flush(self, seconds: float) -> None:
         """Wait at most so long for all that is out."""
-        self._remind()
         self._raising(lambda: self.client.flush(seconds))
 
-    def _remind(self) -> None:
+    def _raising(self, step: Callable[[], object]) -> None:
         if self.held:
             self._reminder.waiting(self.client)
-
-    def _raising(self, step: Callable[[], object]) -> None:
         try:
             step()
         except KafkaException as error:
@@ -141,4 +159,4 @@ class Line:
             more["delivery.report.only.error"] = True
         if self._settings.transactional_id is not None:
             more["transactional.id"] = self._settings.transactional_id
-        return self._making.producer(self._terms.java, more, self._watch)
+        return self._making.producer(self._terms.java, more, self._watch, Listening(self.unled))

@@ -18,6 +18,7 @@ from millstream.broker.kafka.making import Making
 from millstream.broker.kafka.membership import SAY_AGAIN_SECONDS, Membership
 from millstream.broker.kafka.places import Places
 from millstream.broker.kafka.questions import Questions
+from millstream.broker.kafka.renewable import Renewable
 from millstream.broker.kafka.rows import columns
 from millstream.broker.kafka.topic_ids import TopicIds
 from millstream.broker.ports import ConsumerSettings, Incoming, RebalanceListener, Start
@@ -124,7 +125,9 @@ class KafkaConsumer(Steering, Committing):
         self._ids = TopicIds(gone)
         commits = Commits(gone, watch.peer)
         java, more = _composed(making, settings)
-        client = making.consumer(java, {**more, "on_commit": commits.answered}, watch, Listening(self._ids))
+        hears = {**more, "on_commit": commits.answered}
+        self._renewable = Renewable(lambda: making.consumer(java, hears, watch, Listening(self._ids.unled, self._ids)))
+        client: Any = self._renewable
         questions = Questions(client, watch, making.api_seconds("consumer", settings.overrides), clock, self._ids)
         places = Places(client, settings.group is not None and _piecewise(making, java), watch.peer)
         Steering.__init__(self, places)
@@ -176,6 +179,8 @@ class KafkaConsumer(Steering, Committing):
             raise IllegalStateError(f"the consumer {self._settings.client_id!r} is closed; nothing can be read")
         deadline = self._clock.monotonic() + timeout
         while True:
+            if self._ids.unled.topics:
+                self._renew()
             self._member.follow()
             messages = self._read(max_rows, deadline)
             if self._ids.doubtful:
@@ -190,7 +195,7 @@ class KafkaConsumer(Steering, Committing):
                 self._watch.check()
                 rows = self._taken(messages) if messages else []
             except BaseException:
-                self._read_again(messages)
+                self._places.read_again(_partitions_of(messages))  # they are not given, and librdkafka thinks they are
                 raise
             if rows:
                 self._reminder.answered()
@@ -224,6 +229,23 @@ class KafkaConsumer(Steering, Committing):
         self._gone.over(anew)
         self._commit_anew(reached)
         return [message for message in messages if message.topic() not in anew]
+
+    def _renew(self) -> None:
+        """Have another client go on, which joins the group anew: this one would never read these topics."""
+        log.warning(
+            "%s: deleted and made anew; this client knows later leaders of the former and would wait for them for "
+            "ever, so that another one reads",
+            ", ".join(map(repr, sorted(self._ids.unled.topics))),
+        )
+        self._client.close()
+        if self._settings.group is not None:
+            self._member.closed()
+            self._commits.give_up(self._settings.group)
+        self._places.renewed()
+        self._ids.unled.renewed()
+        self._renewable.renew()
+        if self._settings.group is None:
+            self._places.give(self._places.of)
 
     def _in_doubt(self) -> bool:
         """Whether it stood still so long that others may have the partitions: what was fetched by now is theirs then.
@@ -270,14 +292,6 @@ class KafkaConsumer(Steering, Committing):
                 raise explained(error, f"reading as a member of {self._settings.group!r}", self._watch.peer) from error
             raise
 
-    def _read_again(self, messages: list[Message]) -> None:
-        """They are not given, and librdkafka thinks they are: go back to where each partition is."""
-        self._places.read_again(
-            TopicPartition(message.topic(), message.partition())  # type: ignore[arg-type]  # as it is of a partition
-            for message in messages
-            if (error := message.error()) is None or error.code() == KafkaError._PARTITION_EOF
-        )
-
     def _taken(self, messages: list[Message]) -> list[Incoming]:
         of, paused, jumped = self._places.of, self._places.paused, self._places.jumped
         ends: dict[TopicPartition, int] = {}
@@ -307,6 +321,15 @@ class KafkaConsumer(Steering, Committing):
                 read = {TopicPartition(rows.topic, rows.partition) for rows in given}
                 self._ids.settle(self._ids.unsaid & read)
         return given
+
+
+def _partitions_of(messages: Iterable[Message]) -> list[TopicPartition]:
+    """Of rows and of ends."""
+    return [
+        TopicPartition(message.topic(), message.partition())  # type: ignore[arg-type]  # as it is of a partition
+        for message in messages
+        if (error := message.error()) is None or error.code() == KafkaError._PARTITION_EOF
+    ]
 
 
 def _composed(making: Making, settings: ConsumerSettings) -> tuple[dict[str, str], dict[str, Any]]:

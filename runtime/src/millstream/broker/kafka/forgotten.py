@@ -14,6 +14,7 @@ from typing import Any
 
 from confluent_kafka import cimpl
 
+from millstream.broker.kafka.renewable import Renewable
 from millstream.lifecycle import Clock, SystemClock
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ CLIENTS = (cimpl.Producer, cimpl.Consumer, cimpl._AdminClientImpl)
 
 def introduce(client: Any, servers: str) -> None:
     """Name `bootstrap.servers` to the client, which no other thread may close meanwhile."""
+    if isinstance(client, Renewable):
+        client = client.inner
     if not isinstance(client, CLIENTS):
         return  # there is no handle in it to read
     add = _brokers_add(cimpl.__file__)

@@ -3,12 +3,14 @@
 import logging
 import re
 
-from millstream.broker.kafka.topic_ids import TopicIds
+from millstream.broker.kafka.renewable import Unled
+from millstream.broker.kafka.topic_ids import NO_ID, TopicIds
 from millstream.lifecycle import Clock, SystemClock
 
 AGAIN_SECONDS = 30.0
 VARYING = re.compile(r"\d+")
 ANOTHER = re.compile(r"Topic (\S+) changed id from (\S+) to (\S+)$")
+OUTDATED = re.compile(r"(\S+) \[\d+\]: ignoring outdated metadata update with leader epoch ")
 CLUSTER = re.compile(r"ClusterId: (\S+), ControllerId: ")
 
 
@@ -35,18 +37,27 @@ librdkafka.addFilter(Seldom(SystemClock()))
 class Listening:
     """The logger of a client that logs its debug lines, too: they go no further.
 
-    ids: hear which topic a name stands for, at first and when it is another one than before. librdkafka tells of it in
-    a debug line alone, ahead of the first row of the new one (`rd_kafka_topic_metadata_update`), and reads on where it
-    was. Of its cluster another line tells, with all metadata (`rd_kafka_parse_Metadata`).
+    librdkafka tells in such lines alone that a topic is another one in the same name, ahead of the first row of it
+    (`rd_kafka_topic_metadata_update`), and reads on where it was; and that it passes a leader over
+    (`rd_kafka_toppar_leader_update`).
+
+    unled: hears of both.   ids: a consumer's; hear which topic a name stands for, also at first, and of its cluster,
+    which is told with all metadata (`rd_kafka_parse_Metadata`).
     """
 
-    def __init__(self, ids: TopicIds) -> None:
+    def __init__(self, unled: Unled, ids: TopicIds | None = None) -> None:
+        self._unled = unled
         self._ids = ids
 
     def log(self, level: int, sentence: str, *parts: str) -> None:
         if level > logging.DEBUG:
             librdkafka.log(level, sentence, *parts)
         elif (found := ANOTHER.search(parts[-1])) is not None:
-            self._ids.heard(found[1], found[2], found[3])
-        elif (found := CLUSTER.search(parts[-1])) is not None:
+            if found[2] != NO_ID:
+                self._unled.made_anew(found[1])
+            if self._ids is not None:
+                self._ids.heard(found[1], found[2], found[3])
+        elif (found := OUTDATED.search(parts[-1])) is not None:
+            self._unled.outdated(found[1])
+        elif self._ids is not None and (found := CLUSTER.search(parts[-1])) is not None:
             self._ids.cluster = found[1]

@@ -66,12 +66,13 @@ class Making:
             found["security.protocol"] != "PLAINTEXT",
         )
 
-    def producer(self, java: Mapping[str, str], more: Mapping[str, Any], watch: Watch) -> Producer:
-        made: Producer = self._made(Producer, "producer", self.translated("producer", java), more, watch)
+    def producer(self, java: Mapping[str, str], more: Mapping[str, Any], watch: Watch, lines: Listening) -> Producer:
+        settings = {**more, **_heard_by(lines)}
+        made: Producer = self._made(Producer, "producer", self.translated("producer", java), settings, watch)
         return made
 
     def consumer(self, java: Mapping[str, str], more: Mapping[str, Any], watch: Watch, lines: Listening) -> Consumer:
-        settings = {**more, "debug": "metadata", "logger": lines}
+        settings = {**more, **_heard_by(lines)}
         made: Consumer = self._made(Consumer, "consumer", self.translated("consumer", java), settings, watch)
         return made
 
@@ -117,6 +118,10 @@ class Making:
             return kind({"logger": librdkafka, **settings, **more, "error_cb": watch.heard})
         except KafkaException as error:
             raise impossible(error_of(error).str(), replace(watch.peer, client=client), settings) from error
+
+
+def _heard_by(lines: Listening) -> dict[str, Any]:
+    return {"debug": "metadata,topic", "logger": lines}
 
 
 def _translated(making: Making, client: Client, overrides: Mapping[str, str]) -> Translation:

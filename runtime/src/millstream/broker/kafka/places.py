@@ -1,6 +1,6 @@
 """Where a consumer is in its partitions, and which of them rest."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
@@ -44,9 +44,9 @@ class Places:
         if awake := self._resting.difference(self.paused).intersection(new):
             self._resume(awake)
         if self._piecewise:
-            _steer(self._peer, lambda: self._client.incremental_assign(self._ats(new)))
+            _steer(self._peer, lambda: self._client.incremental_assign(_ats(self.of, new)))
         else:
-            _steer(self._peer, lambda: self._client.assign(self._ats(self.of)))
+            _steer(self._peer, lambda: self._client.assign(_ats(self.of, self.of)))
         for noted in (self._moved, self._turned, self.jumped):
             noted.difference_update(new)
         if rest := self.paused.intersection(new):
@@ -105,6 +105,12 @@ class Places:
         while self._moved:
             self._move(next(iter(self._moved)))
 
+    def renewed(self) -> None:
+        """Another client reads: it knows of nothing, and what it is not given yet is not begun."""
+        self._resting.clear()
+        for noted in (self.paused, self.jumped, self._dropped, self._moved, self._turned):
+            noted.intersection_update(self.of)
+
     def read_again(self, partitions: Iterable[TopicPartition]) -> None:
         """Rows that librdkafka gave are not given on: `catch_up` goes back to where these partitions are."""
         self._moved.update(partition for partition in partitions if partition in self.of)
@@ -115,7 +121,7 @@ class Places:
 
     def _pause(self, partitions: Collection[TopicPartition]) -> None:
         self._resting.update(partitions)
-        _steer(self._peer, lambda: self._client.pause(self._ats(partitions)))
+        _steer(self._peer, lambda: self._client.pause(_ats(self.of, partitions)))
 
     def _resume(self, partitions: Collection[TopicPartition]) -> None:
         _steer(self._peer, lambda: self._client.resume([At(*partition) for partition in partitions]))
@@ -123,7 +129,7 @@ class Places:
 
     def _move(self, partition: TopicPartition) -> None:
         try:
-            self._client.seek(self._ats([partition])[0])
+            self._client.seek(_ats(self.of, [partition])[0])
         except KafkaException:  # not yet being read: it is given anew, with its position
             if self._piecewise:
                 _steer(self._peer, lambda: self._client.incremental_unassign([At(*partition)]))
@@ -131,8 +137,9 @@ class Places:
         self._dropped.discard(partition)
         self._moved.discard(partition)
 
-    def _ats(self, partitions: Iterable[TopicPartition]) -> list[At]:
-        return [At(each.topic, each.partition, self.of[each]) for each in partitions if each in self.of]
+
+def _ats(of: Mapping[TopicPartition, int], partitions: Iterable[TopicPartition]) -> list[At]:
+    return [At(each.topic, each.partition, of[each]) for each in partitions if each in of]
 
 
 def _steer(peer: Peer, step: Callable[[], None]) -> None:

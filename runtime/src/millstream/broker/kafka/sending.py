@@ -105,6 +105,8 @@ class Settling:
 
     def _advance(self) -> None:
         """Have go out what may: first what has to go again."""
+        if self.line.unled.topics and self._settings.transactional_id is None:
+            self.line.let_go()
         if self._astray.rows and not self._again:
             if not self.line.held:
                 self._passing.goes_again(refused=False)

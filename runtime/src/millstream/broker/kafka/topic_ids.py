@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection
 
 from millstream.broker.kafka.gone import Gone
+from millstream.broker.kafka.renewable import Unled
 from millstream_api.records import TopicPartition
 
 NO_ID = "A" * 22  # of brokers that give topics none, and in librdkafka before it has heard of one
@@ -22,12 +23,14 @@ class TopicIds:
     doubtful: partitions whose position is in another topic than the one that is known by their name, or that is not
               known yet: the next news, or their first row, tells which is right.
     unsaid:   partitions of whose position nothing says which topic it is in, until they are read.
+    unled:    topics that only another client can read.
     """
 
     def __init__(self, gone: Gone) -> None:
         self.cluster = ""
         self.doubtful: set[TopicPartition] = set()
         self.unsaid: set[TopicPartition] = set()
+        self.unled = Unled()
         self._gone = gone
         self._known: dict[str, str] = {}
         self._of: dict[str, dict[TopicPartition, str]] = {}  # by topic: the id of the one that each position is in

@@ -1,0 +1,59 @@
+"""A librdkafka consumer in whose place another is put.
+
+librdkafka follows no leader of an earlier epoch than the one that it knows, and does not forget that when a topic gets
+another id (rd_kafka_toppar_leader_update, 2.16): a topic made anew, whose epochs begin anew, too, is not read by who
+has seen a later one, such as behind any restart of a broker; nor written to, where its leader is another broker. Java's
+clients forget epochs with the id. Another client has seen none.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer
+
+
+class Unled:
+    """Topics that were made anew, and whose leaders are not followed."""
+
+    def __init__(self) -> None:
+        self.topics: set[str] = set()
+        self._anew: set[str] = set()
+
+    def made_anew(self, topic: str) -> None:
+        self._anew.add(topic)
+
+    def outdated(self, topic: str) -> None:
+        """What brokers say of a leader was passed over. One that is behind says that of any topic; it comes again."""
+        if topic in self._anew:
+            self.topics.add(topic)
+
+    def renewed(self) -> None:
+        self.topics.clear()
+        self._anew.clear()
+
+
+class Renewable:
+    """The consumer; `renew` after `close`: it has the subscription of the one before."""
+
+    def __init__(self, make: "Callable[[], Consumer]") -> None:
+        self._make = make
+        self._subscription: tuple[Sequence[str], dict[str, Any]] | None = None
+        self.inner = make()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def subscribe(self, topics: Sequence[str], **hear: Any) -> None:
+        self.inner.subscribe(list(topics), **hear)
+        self._subscription = topics, hear
+
+    def unsubscribe(self) -> None:
+        self.inner.unsubscribe()
+        self._subscription = None
+
+    def renew(self) -> None:
+        self.inner = self._make()
+        if self._subscription is not None:
+            topics, hear = self._subscription
+            self.subscribe(topics, **hear)
