@@ -18,6 +18,8 @@ from millstream_api import TopicPartition
     [
         ({"topics": "a, b"}, SinkGroup("connect-s", ("a", "b"))),
         ({"topics.regex": "x.*"}, SinkGroup("connect-s", (), re.compile("x.*"))),
+        ({"topics.regex": " x.* "}, SinkGroup("connect-s", (), re.compile("x.*"))),
+        ({"topics": "a", "topics.regex": "  "}, SinkGroup("connect-s", ("a",))),
         ({"topics": "a", "consumer.override.group.id": "g"}, SinkGroup("g", ("a",))),
         ({"topics": "${file:/f:topics}"}, SinkGroup("connect-s")),
         ({"topics.regex": "("}, SinkGroup("connect-s")),

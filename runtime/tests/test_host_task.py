@@ -1,5 +1,6 @@
 """A task's body: what it hears while the task is being put together."""
 
+import re
 import threading
 from dataclasses import replace
 from types import SimpleNamespace
@@ -113,6 +114,12 @@ def test_a_reset_that_is_not_there_is_refused_under_its_whole_name(
         bench._sink({"topics": "t", **connector}, None, SimpleNamespace())
     said = f"{setting} is 'by_duration:PT1H'; expected earliest, latest or none, as there is no by_duration here"
     assert caught.value.problems == {setting: said}
+
+
+def test_blanks_around_the_expression_of_a_sinks_topics_are_none_of_it() -> None:
+    asked = workbench({})._sink_settings
+    assert asked({"topics.regex": " a.* "}, {}).pattern == re.compile("a.*")
+    assert asked({"topics": "t", "topics.regex": "  "}, {}).topics == ["t"]
 
 
 def test_on_the_embedded_log_a_connectors_own_settings_of_clients_are_looked_at_where_brokers_would(

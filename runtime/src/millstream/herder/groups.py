@@ -14,7 +14,7 @@ def reading_group(config: Config, worker: Config) -> SinkGroup:
     worker: the worker's own settings.
     """
     group = group_of(config["name"] or "", config, worker)
-    topics, regex = config.get("topics") or "", config.get("topics.regex") or ""
+    topics, regex = config.get("topics") or "", (config.get("topics.regex") or "").strip()
     if "${" in topics + regex:
         return SinkGroup(group)
     try:

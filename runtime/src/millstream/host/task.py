@@ -274,7 +274,7 @@ class Workbench:
         )
 
     def _sink_settings(self, connector: Mapping[str, str | None], overrides: Mapping[str, str]) -> SinkSettings:
-        topics, regex = listed(connector.get("topics")), connector.get("topics.regex") or ""
+        topics, regex = listed(connector.get("topics")), (connector.get("topics.regex") or "").strip()
         if bool(topics) == bool(regex):
             sentence = (
                 "topics and topics.regex are mutually exclusive options, but both are set."

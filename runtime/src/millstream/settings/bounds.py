@@ -37,7 +37,7 @@ BOUNDS: Mapping[str, Bounds] = {
     "linger.ms": Bounds(0, 0, 900_000),
     "batch.size": Bounds(0, 1, INT_MAX),
     "retries": Bounds(0, 0, INT_MAX),
-    "max.request.size": Bounds(0, 0, 1_000_000_000),
+    "max.request.size": Bounds(0, 1_000, 1_000_000_000),
     "max.in.flight.requests.per.connection": Bounds(1, 1, 1_000_000),
     "transaction.timeout.ms": Bounds(None, 1_000, INT_MAX),
     "compression.gzip.level": Bounds(-1, -1, 9),

@@ -340,7 +340,6 @@ def _promise(given: Mapping[str, str], found: Translation) -> None:
     settings.setdefault(IN_FLIGHT, "5" if wanted else "1")
     settings.setdefault("batch.size", str(BATCH_SIZE))
     settings["partitioner"] = "murmur2_random"
-    settings["message.max.bytes"] = str(max(int(settings["message.max.bytes"]), 1000))
     settings["queue.buffering.max.messages"] = "0"  # `buffer.memory` is kept by the producer itself
     settings["queue.buffering.max.kbytes"] = str(INT_MAX)
 
