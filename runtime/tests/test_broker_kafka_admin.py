@@ -9,8 +9,9 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigSource
 
 from millstream.broker.kafka.admin import KafkaAdmin
+from millstream.broker.kafka.broker import KafkaBroker
 from millstream.broker.kafka.failures import Watch
-from millstream.broker.ports import NewTopic
+from millstream.broker.ports import AdminSettings, NewTopic
 from millstream.errors import BrokerError
 from millstream.lifecycle import ManualClock
 from millstream_api.records import TopicPartition
@@ -172,3 +173,45 @@ def test_topics_whose_settings_the_user_may_not_know_are_described_without_them(
     found = admin.topics()
     assert {name: dict(one.config) for name, one in found.items()} == {"t": {}, "u": {"cleanup.policy": "compact"}}
     assert [one.partitions for one in found.values()] == [1, 1]
+
+
+class Distrusting:
+    """Its certificates were read when those of the brokers were others."""
+
+    def list_topics(self, timeout: float) -> Any:
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT, "certificate verify failed"))
+
+    def poll(self, seconds: float) -> int:
+        return 0
+
+
+def test_a_client_that_was_refused_for_good_is_not_asked_again_but_another_that_is_made_anew() -> None:
+    refused, taken = Watch("a", "127.0.0.1:1"), Watch("a", "127.0.0.1:1")
+    made: list[Any] = []
+
+    def renew() -> Any:
+        made.append(Client())
+        return made[-1], taken
+
+    first: Any = Distrusting()
+    admin = KafkaAdmin(first, refused, 10.0, ManualClock(), renew)
+    with pytest.raises(BrokerError, match="cannot be reached"):
+        admin.names()
+    assert made == []
+    refused.heard(KafkaError(KafkaError._AUTHENTICATION, "no such user"))
+    with pytest.raises(BrokerError, match=r"logging in to .* failed"):
+        refused.check()
+    assert admin.names() == {"t"}
+    assert admin.names() == {"t"}
+    assert len(made) == 1
+
+
+def test_brokers_have_one_admin_client_for_equal_settings_and_another_once_that_was_refused_for_good() -> None:
+    broker = KafkaBroker("127.0.0.1:1", {})
+    first, second = (broker.admin(AdminSettings("a")) for _ in range(2))
+    assert first._client is second._client
+    first._watch.heard(KafkaError(KafkaError._AUTHENTICATION, "no such user"))
+    third = broker.admin(AdminSettings("a"))
+    assert third._client is not first._client
+    assert not third._watch.hopeless
+    broker.close()

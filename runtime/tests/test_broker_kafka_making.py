@@ -197,6 +197,15 @@ def test_a_missing_right_is_told_with_whose_it_is_and_the_command_that_grants_it
     assert "; ".join([f"{command} {whose}", *instead]) in said
 
 
+def test_two_members_of_one_instance_id_are_told_with_the_setting() -> None:
+    peer = Making("127.0.0.1:1", {"consumer.group.instance.id": "me"}).peer("consumer", {})
+    said = "Fatal error: Broker: Static consumer fenced by other consumer with same group.instance.id"
+    for code in (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID):
+        error = explained(KafkaError(code, said), "reading", peer)
+        assert "member with the same consumer.group.instance.id: set tasks.max to 1, or leave that out" in str(error)
+        assert not error.retriable
+
+
 def test_a_session_that_the_brokers_do_not_take_is_told_with_the_setting() -> None:
     peer = making().peer("consumer", {"session.timeout.ms": "100", "heartbeat.interval.ms": "50"}, "g")
     error = explained(KafkaError(KafkaError.INVALID_SESSION_TIMEOUT, "JoinGroup failed"), "reading", peer)

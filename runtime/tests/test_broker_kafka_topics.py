@@ -188,3 +188,20 @@ def test_a_client_whose_topics_are_led_is_not_replaced(cluster: Cluster) -> None
     cluster.clients[-1].lines.log(logging.DEBUG, "%s [%s] %s", "BROKER", "p#producer-1", said)
     producer.poll()
     assert len(cluster.clients) == 1
+
+
+def test_rows_for_a_topic_that_went_and_does_not_come_again_are_refused_with_what_to_do(cluster: Cluster) -> None:
+    producer, told = producer_on(cluster), []
+    cluster.away = True
+    producer.send(Outgoing("t", [b"a"]), told.append)
+    client = cluster.clients[-1]
+    (message, report) = client.queue.popleft()
+    report(KafkaError(KafkaError._UNKNOWN_TOPIC, "unknown topic"), message)
+    producer.poll()
+    error = told[0].failures[0]
+    assert isinstance(error, UnknownTopicError)
+    assert str(error).startswith(
+        "writing to topic 't': it does not exist (unknown topic), and the brokers did not make"
+    )
+    assert "topic.creation.default.partitions" in str(error)
+    assert str(error).endswith("then restart the task, which makes it when it may")

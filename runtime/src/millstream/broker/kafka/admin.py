@@ -36,11 +36,23 @@ ABSENT = frozenset({KafkaError.GROUP_ID_NOT_FOUND, *UNKNOWN})
 
 
 class Asking:
-    """seconds: how long a question may take (`default.api.timeout.ms`)."""
+    """seconds: how long a question may take (`default.api.timeout.ms`).
 
-    def __init__(self, client: "AdminClient", watch: Watch, seconds: float, clock: Clock) -> None:
+    renew: gives another client in place of one that was refused for good, with the watch of it: certificates are read
+    when a client is made, and logins may be right again.
+    """
+
+    def __init__(
+        self,
+        client: "AdminClient",
+        watch: Watch,
+        seconds: float,
+        clock: Clock,
+        renew: "Callable[[], tuple[AdminClient, Watch]] | None" = None,
+    ) -> None:
         self._client = client
         self._watch = watch
+        self._renew = renew
         self._seconds = seconds
         self._clock = clock
         self._rest = StopToken()  # never set: to wait on
@@ -51,6 +63,8 @@ class Asking:
         topic: what rights may lack for.   again: answers behind which a question can be asked once more.
         """
         deadline = self._clock.monotonic() + self._seconds
+        if self._renew is not None and self._watch.hopeless:
+            self._client, self._watch = self._renew()
         while True:
             try:
                 answer = question()

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
@@ -99,8 +100,8 @@ class KafkaBroker:
     def admin(self, settings: AdminSettings) -> KafkaAdmin:
         peer = _resolved(self._making.peer("admin", settings.overrides), self.bootstrap)
         java = self._making.settings("admin", settings.overrides)
-        client, watch = self._shared_admin(settings.client_id, java, peer)
-        return KafkaAdmin(client, watch, self._making.api_seconds("admin", settings.overrides), self._clock)
+        renew = partial(self._shared_admin, settings.client_id, java, peer)
+        return KafkaAdmin(*renew(), self._making.api_seconds("admin", settings.overrides), self._clock, renew)
 
     def retain(self, sinks: Collection[SinkGroup]) -> int:
         """Retention is the brokers' business."""
@@ -117,10 +118,11 @@ class KafkaBroker:
             self._admins.clear()
 
     def _shared_admin(self, client_id: str, java: dict[str, str], peer: Peer) -> "tuple[AdminClient, Watch]":
-        """One client for equal settings: each has threads and connections of its own."""
+        """One client for equal settings, each having threads and connections of its own; another in place of one that
+        was refused for good."""
         key = tuple(sorted(java.items()))
         with self._lock:
-            if key not in self._admins:
+            if key not in self._admins or self._admins[key][1].hopeless:
                 watch = Watch(client_id, peer)
                 self._admins[key] = (self._making.admin({"client.id": client_id, **java}, watch), watch)
             return self._admins[key]

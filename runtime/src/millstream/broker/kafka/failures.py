@@ -94,6 +94,7 @@ RESET = (
     "(PATCH /connectors/NAME/offsets)"
 )
 
+SAME_INSTANCE = "each task is a member with the same {}: set tasks.max to 1, or leave that out"
 OF_SESSIONS = "what the brokers take: from their group.min.session.timeout.ms to their group.max.session.timeout.ms"
 
 
@@ -122,6 +123,8 @@ def explained(error: KafkaException | KafkaError, doing: str, peer: Peer, topic:
         return BrokerError(_unauthorized(code, f"{doing}: not authorized", said, peer, topic))
     if code in NO_RESET:
         return BrokerError(f"{doing}: {said}; {RESET}")
+    if code == KafkaError.FENCED_INSTANCE_ID or (code == KafkaError._FATAL and "same group.instance.id" in said):
+        return BrokerError(f"{doing}: {said}; {SAME_INSTANCE.format(peer.setting('group.instance.id'))}")
     if code == KafkaError.INVALID_SESSION_TIMEOUT:
         return BrokerError(f"{doing}: {said}; set {peer.setting('session.timeout.ms')} to {OF_SESSIONS}")
     if code in UNREACHABLE and peer.servers:
@@ -224,6 +227,16 @@ class Watch:
         if self._hopeless is not None:
             raise self._hopeless
 
+    @property
+    def away(self) -> bool:
+        """Whether brokers could not be reached a moment ago."""
+        return self._outage is not None and self._outage.lasts
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether nothing can come of this client any more."""
+        return self._hopeless is not None or self._distrust is not None
+
     def unreachable(self, doing: str) -> BrokerError:
         return BrokerError(f"{doing}: {self.peer} cannot be reached: {self.problem}", retriable=True)
 
@@ -287,6 +300,10 @@ class Outage:
                 f"brokers of {self._peer} cannot be reached: {problem}. Nothing is skipped; it "
                 "is tried again until they answer"
             )
+
+    @property
+    def lasts(self) -> bool:
+        return self._clock.monotonic() - self._last < APART_SECONDS
 
     def over(self) -> None:
         self._last = -APART_SECONDS

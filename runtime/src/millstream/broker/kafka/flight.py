@@ -177,6 +177,11 @@ class Flight:
         pending.tell()
 
 
+def topics_of(flight: Flight) -> Sequence[str]:
+    """Of what is out, and of what waits behind it."""
+    return sorted({pending.batch.topic for some in (flight.waiting, flight._out) for pending in some})
+
+
 def arrived(pending: Pending, row: int, message: Message) -> None:
     """A record was reported as written."""
     assert pending.origins is not None

@@ -12,6 +12,7 @@ from millstream.broker.kafka.flight import Done, Flight, Lane, Pending
 from millstream.broker.kafka.handing import Hand, payload, size_of, too_large
 from millstream.broker.kafka.making import Making
 from millstream.broker.kafka.rounds import Passing, Rounds
+from millstream.broker.kafka.stalled import Stalled
 from millstream.broker.kafka.topics import Topic, Topics
 from millstream.broker.ports import Delivered, Outgoing, ProducerSettings
 from millstream.errors import BrokerError, UnknownTopicError
@@ -42,6 +43,7 @@ class Settling:
         self.terms = Terms.of(making, settings)
         self.line = Line(making, settings, self.terms, watch)
         self._flight = Flight(lambda: self.line.held)
+        self._stalled = Stalled(watch, clock)
         self._rounds = Rounds(f"{settings.client_id} rounds", self._go_on, self.terms.linger, clock)
         self._passing = Passing(self._flight, self._rounds, self.terms.in_order, self._nothing_again)
         ignore_keys = self.terms.java.get("partitioner.ignore.keys", "false").lower() == "true"
@@ -102,6 +104,7 @@ class Settling:
         self._advance()
         if self._flight.land():
             self._watch.answered()
+        self._stalled.look(self.line.held, self._flight)
 
     def _advance(self) -> None:
         """Have go out what may: first what has to go again."""
@@ -162,6 +165,8 @@ class Settling:
             self._passing.refused()
             name = pending.batch.topic
             failure = explained(error, f"writing to topic {name!r}", self._watch.peer, name)
+            if isinstance(failure, UnknownTopicError):
+                failure = self._topics.gone(name, failure)
             row = pending.refuse(message, failure)
             large = error.code() in TOO_LARGE
             if large or error.code() in OF_A_BATCH:
@@ -183,8 +188,6 @@ class Settling:
             if self._astray.takes(pending, row, error.code()):
                 return
             self.failure = self.failure or pending.failures[row]
-            if isinstance(failure, UnknownTopicError):
-                self._topics.forget(name)
 
     def _resend(self) -> None:
         """Their batches were refused: each row again, alone, so that the one at fault alone fails."""

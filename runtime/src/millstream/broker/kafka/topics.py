@@ -93,6 +93,13 @@ class Topics:
     def forget(self, name: str) -> None:
         self._known.pop(name, None)
 
+    def gone(self, name: str, said: UnknownTopicError) -> UnknownTopicError:
+        """The failure of rows for it, once it was there.   said: what librdkafka says."""
+        self.forget(name)
+        return UnknownTopicError(
+            f"{said}, and {self._waiting.remedy}; then restart the task, which makes it when it may"
+        )
+
     def _wait(self, name: str, coming: bool, deadline: float) -> None:
         """A little while. coming: it has been made, and has no leader yet."""
         now = self._clock.monotonic()
