@@ -125,6 +125,14 @@ def test_an_error_about_one_partition_is_not_taken_for_a_position_that_is_not_th
         admin_of(Client(FORBIDDEN)).alter_group_offsets("g", {PARTITION: 3})
 
 
+def test_positions_that_cannot_be_moved_under_members_of_another_worker_are_told_with_what_to_do() -> None:
+    unknown = KafkaError(KafkaError.UNKNOWN_MEMBER_ID, "Broker: Unknown member")
+    with pytest.raises(BrokerError, match=r"Unknown member; it has members: .* same name in another worker"):
+        admin_of(Client(unknown)).alter_group_offsets("g", {PARTITION: 3})
+    with pytest.raises(BrokerError, match=r"deleting group 'g': .*consumer\.override\.group\.id"):
+        admin_of(Deleting(KafkaError(KafkaError.NON_EMPTY_GROUP, "not empty"))).delete_group("g")
+
+
 class Silent:
     """Its brokers are so slow that even librdkafka's own time limit comes too late."""
 

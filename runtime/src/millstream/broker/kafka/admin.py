@@ -32,6 +32,14 @@ VISIBLE_SECONDS = 5.0
 AGAIN_SECONDS = 0.02
 CUT = NEW | {KafkaError._TRANSPORT}
 """Of a question that a connection ended under, too: librdkafka asks again by itself only while none is there."""
+HAS_MEMBERS = frozenset(
+    {KafkaError.NON_EMPTY_GROUP, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.GROUP_SUBSCRIBED_TO_TOPIC}
+)
+"""What brokers answer who would move positions under the members of a group."""
+OTHERS = (
+    "it has members: tasks that are not stopped yet, or those of a connector with the same name in another worker; "
+    "stop that, too, or give this one a group of its own (consumer.override.group.id)"
+)
 ABSENT = frozenset({KafkaError.GROUP_ID_NOT_FOUND, *UNKNOWN})
 
 
@@ -92,6 +100,8 @@ class Asking:
             return UnknownTopicError(f"{doing}: {inner.str()}")
         if inner.code() in UNREACHABLE:
             return self._unreachable(doing)
+        if inner.code() in HAS_MEMBERS:
+            return BrokerError(f"{doing}: {inner.str()}; {OTHERS}")
         return explained(error, doing, self._watch.peer, topic)
 
     def _unreachable(self, doing: str) -> BrokerError:
