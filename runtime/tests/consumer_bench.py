@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import OFFSET_END, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as At
 
 from millstream.broker.kafka.consumer import KafkaConsumer
@@ -42,6 +42,7 @@ class Client:
     lines: Listening
     at: dict[TopicPartition, int] = field(default_factory=dict)
     paused: set[TopicPartition] = field(default_factory=set)
+    silent: set[TopicPartition] = field(default_factory=set)  # left alone until they are sought
     hear: dict[str, Callable[..., None]] = field(default_factory=dict)
     inside: list[Callable[[list[Message]], None]] = field(default_factory=list)
     asked: list[tuple[list[At], bool]] = field(default_factory=list)
@@ -49,6 +50,8 @@ class Client:
     committed_with: dict[TopicPartition, str] = field(default_factory=dict)  # metadata
     refusing: KafkaError | None = None
     answering: KafkaError | None = None  # of each partition
+    ends: int | KafkaError = COUNT  # what it says when it is asked
+    looked: list[list[tuple[str, int]]] = field(default_factory=list)  # for which ends it was asked
 
     def subscribe(self, topics: Sequence[str], **hear: Callable[..., None]) -> None:
         self.hear = hear
@@ -56,7 +59,7 @@ class Client:
     def consume(self, rows: int, seconds: float) -> list[Message]:
         found: list[Message] = []
         while len(found) < rows:
-            ready = [p for p, offset in self.at.items() if p not in self.paused and offset < COUNT]
+            ready = [p for p, offset in self.at.items() if p not in self.paused | self.silent and offset < COUNT]
             if not ready:
                 break
             for partition in ready[: rows - len(found)]:
@@ -89,6 +92,7 @@ class Client:
         if partition not in self.at:
             raise KafkaException(KafkaError(KafkaError._STATE, "not assigned"))
         self.at[partition] = at.offset
+        self.silent.discard(partition)
 
     def pause(self, ats: Iterable[At]) -> None:
         self.paused.update(TopicPartition(at.topic, at.partition) for at in ats)
@@ -102,6 +106,12 @@ class Client:
 
     def get_watermark_offsets(self, at: At, seconds: float, cached: bool) -> tuple[int, int]:
         return 0, COUNT
+
+    def offsets_for_times(self, ats: Sequence[At], seconds: float) -> list[At]:
+        self.looked.append(sorted((at.topic, at.partition) for at in ats))
+        if isinstance(self.ends, KafkaError):
+            raise KafkaException(self.ends)
+        return [At(at.topic, at.partition, self.ends) for at in ats if at.offset == OFFSET_END]
 
     def commit(self, offsets: list[At], asynchronous: bool) -> list[At] | None:
         self.asked.append((offsets, asynchronous))

@@ -20,6 +20,7 @@ from millstream.broker.kafka.places import Places
 from millstream.broker.kafka.questions import Questions
 from millstream.broker.kafka.renewable import Renewable
 from millstream.broker.kafka.rows import columns
+from millstream.broker.kafka.silent import Silence
 from millstream.broker.kafka.topic_ids import TopicIds
 from millstream.broker.ports import ConsumerSettings, Incoming, RebalanceListener, Start
 from millstream.errors import IllegalStateError
@@ -136,6 +137,7 @@ class KafkaConsumer(Steering, Committing):
         self._watch = watch
         self._clock = clock
         self._events = Events(watch, clock, gone)
+        self._silence = Silence(client, places, clock)
         self._member = Membership(client, places, questions, java, self._events.wait_for)
         self._session = int(making.translated("consumer", java).get("session.timeout.ms", SESSION_MS)) / 1000
         self._looked = clock.monotonic()
@@ -183,6 +185,8 @@ class KafkaConsumer(Steering, Committing):
                 self._renew()
             self._member.follow()
             messages = self._read(max_rows, deadline)
+            if len(messages) < max_rows:
+                self._silence.look()
             if self._ids.doubtful:
                 self._ids.read({(one.topic(), one.partition()) for one in messages if one.error() is None})
             if self._gone.anew:
@@ -311,6 +315,7 @@ class KafkaConsumer(Steering, Committing):
                     self._gone.went_back(partition, of)
                     self._events.went_back(partition, rows.offsets[0], of[partition])
                 of[partition] = rows.offsets[-1] + 1
+                self._silence.gave(partition)
                 given.append(rows)
         for partition, offset in ends.items():
             if partition in of:
