@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BUFFER_BYTES = 33_554_432  # buffer.memory
-PURGE_SECONDS = 1.0
+ACKNOWLEDGED_SECONDS = 1.0  # how long is waited for what is on its way
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,9 @@ class Line:
             "ever, so that another one sends the %d rows that are out",
             *(", ".join(map(repr, sorted(self.unled.topics))), self.held),
         )
-        self.client.purge()
-        if not self.client.flush(PURGE_SECONDS):
+        if self.client.flush(ACKNOWLEDGED_SECONDS):  # where the leader is who it was, they are written
+            self.client.purge()
+        if not self.client.flush(ACKNOWLEDGED_SECONDS):
             self.remake(self.batch_size)
 
     def part(self) -> None:
