@@ -113,9 +113,11 @@ class Line:
             "ever, so that another one sends the %d rows that are out",
             *(", ".join(map(repr, sorted(self.unled.topics))), self.held),
         )
-        if self.client.flush(ACKNOWLEDGED_SECONDS):  # where the leader is who it was, they are written
+        self.flush(ACKNOWLEDGED_SECONDS)  # where the leader is who it was, they are written
+        if self.held:
             self.client.purge()
-        if not self.client.flush(ACKNOWLEDGED_SECONDS):
+            self.flush(ACKNOWLEDGED_SECONDS)
+        if not self.held:
             self.remake(self.batch_size)
 
     def part(self) -> None:
