@@ -88,6 +88,17 @@ def test_no_other_client_reads_what_this_one_can(member: Member, lines: list[str
     assert len(member.made) == 1
 
 
+def test_the_other_client_joins_when_the_topic_is_dealt_out_and_not_before() -> None:
+    """Who goes in the midst of joining is waited for by its group."""
+    member = Member()
+    heard(member.client, CHANGED, OUTDATED.format("t"))
+    member.poll()
+    assert len(member.made) == 1
+    member.client.rebalance("assign", FIRST)
+    member.poll()
+    assert len(member.made) == 2
+
+
 def test_who_has_no_group_goes_on_with_another_client_where_he_is() -> None:
     consumer, client, _ = without_group()
     consumer.poll(4, 0)

@@ -444,6 +444,7 @@ def filled_more(broker: Broker, topic: str, count: int) -> None:
 
 
 MORE = 3_000
+SOON_OVER = {"session.timeout.ms": "6000"}
 FRESH_WRITER = {"metadata.max.age.ms": "1000"}
 FRESH = {"metadata.max.age.ms": "1000", "allow.auto.create.topics": "false"}
 
@@ -494,7 +495,7 @@ def test_a_topic_made_anew_behind_a_restart_of_its_broker_is_read_and_written_by
     for topic in topics.values():
         filled(broker, topic, 2, 1_000)
     members = {
-        topic: Member(broker, f"group-{topic}", {**BY_NAME[name], **FRESH}).subscribe(topic)
+        topic: Member(broker, f"group-{topic}", {**BY_NAME[name], **FRESH, **SOON_OVER}).subscribe(topic)
         for name, topic in topics.items()
     }
     producer = broker.producer(ProducerSettings("writer", overrides=FRESH_WRITER))
@@ -515,12 +516,12 @@ def test_a_topic_made_anew_behind_a_restart_of_its_broker_is_read_and_written_by
 
     kafka.restart()
     written()
-    until(lambda: read(1_000), "the former rows", WAIT_S)
+    until(lambda: read(1_000), "the former rows", 2 * WAIT_S)
     for topic, member in members.items():
         member.read.clear()
         made_anew(kafka, broker, topic)
     written()
-    until(lambda: read(MORE), "every row of the new ones", WAIT_S)
+    until(lambda: read(MORE), "every row of the new ones", 2 * WAIT_S)
     producer.close(WAIT_S)
     for member in members.values():
         member.consumer.close()

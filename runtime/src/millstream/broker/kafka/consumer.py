@@ -181,7 +181,7 @@ class KafkaConsumer(Steering, Committing):
             raise IllegalStateError(f"the consumer {self._settings.client_id!r} is closed; nothing can be read")
         deadline = self._clock.monotonic() + timeout
         while True:
-            if self._ids.unled.topics:
+            if self._ids.unled.topics and self._ids.unled.are_among(self._places.of):
                 self._renew()
             self._member.follow()
             messages = self._read(max_rows, deadline)

@@ -6,8 +6,10 @@ has seen a later one, such as behind any restart of a broker; nor written to, wh
 clients forget epochs with the id. Another client has seen none.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
+
+from millstream_api.records import TopicPartition
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer
@@ -27,6 +29,11 @@ class Unled:
         """What brokers say of a leader was passed over. One that is behind says that of any topic; it comes again."""
         if topic in self._anew:
             self.topics.add(topic)
+
+    def are_among(self, partitions: Collection[TopicPartition]) -> bool:
+        """Before a partition of theirs is dealt out, nothing is missed: who goes in the midst of joining a group cannot
+        leave it, and would be waited for until its session is over."""
+        return not self.topics.isdisjoint(partition.topic for partition in partitions)
 
     def renewed(self) -> None:
         self.topics.clear()
