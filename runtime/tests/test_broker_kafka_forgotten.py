@@ -9,7 +9,7 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from running import until
 
@@ -158,7 +158,8 @@ def test_a_question_of_a_consumer_that_no_broker_answers_introduces_them(monkeyp
 def introduced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, str]]:
     """Whom brokers were introduced to; who waits is reminded each time."""
     told: list[tuple[Any, str]] = []
-    monkeypatch.setattr(forgotten, "SECONDS", 0.0)
+    for seconds in ("SECONDS", "AWAY_SECONDS"):
+        monkeypatch.setattr(forgotten, seconds, 0.0)
     monkeypatch.setattr(forgotten, "introduce", lambda client, servers: told.append((client, servers)))
     return told
 
@@ -201,7 +202,7 @@ def test_a_producer_that_looks_for_a_topic_in_vain_introduces_them(monkeypatch: 
 def test_who_waits_is_reminded_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, told = ManualClock(), []
     monkeypatch.setattr(forgotten, "introduce", lambda client, servers: told.append((client, servers)))
-    reminder = Reminder("a:1", clock)
+    reminder = Reminder(Watch("c", "a:1", clock), clock)
     for seconds in (29.0, 1.5, 1.0, 29.0):
         clock.advance(seconds)
         reminder.waiting("c")
@@ -211,3 +212,16 @@ def test_who_waits_is_reminded_once_in_a_while(monkeypatch: pytest.MonkeyPatch) 
     clock.advance(29.0)
     reminder.waiting("c")
     assert len(told) == 2
+
+
+def test_who_has_seen_brokers_go_is_reminded_sooner_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, told = ManualClock(), []
+    monkeypatch.setattr(forgotten, "introduce", lambda client, servers: told.append(clock.monotonic()))
+    watch = Watch("c", "a:1", clock)
+    reminder = Reminder(watch, clock)
+    watch.heard(KafkaError(KafkaError._TRANSPORT, "a:1/1: Disconnected"))
+    began = clock.monotonic()
+    for _ in range(100):
+        clock.advance(1.0)
+        reminder.waiting("c")
+    assert [at - began for at in told] == [*range(5, 60, 5), 85]

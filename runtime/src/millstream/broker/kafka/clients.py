@@ -74,7 +74,7 @@ class Line:
         self.widest = self.batch_size
         self.unled = Unled()
         self._client: Producer | None = self._make(self.batch_size)
-        self._reminder = Reminder(watch.peer.servers)
+        self._reminder = Reminder(watch)
         self._resting: Producer | None = None  # while another one sends each row alone
 
     @property

@@ -143,7 +143,7 @@ class KafkaConsumer(Steering, Committing):
         self._looked = clock.monotonic()
         self._doubt = False  # whether its group may have gone on without it
         self._wake = threading.Event()
-        self._reminder = Reminder(watch.peer.servers, clock)
+        self._reminder = Reminder(watch, clock)
         self._closed = False
         self._one_topic = False  # whether all rows are of one topic, whatever partitions come
 

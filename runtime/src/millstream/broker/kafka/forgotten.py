@@ -10,16 +10,20 @@ import ctypes
 import logging
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import cimpl
 
 from millstream.broker.kafka.renewable import Renewable
 from millstream.lifecycle import Clock, SystemClock
 
+if TYPE_CHECKING:
+    from millstream.broker.kafka.failures import Watch
+
 log = logging.getLogger(__name__)
 
 SECONDS = 30.0
+AWAY_SECONDS = 5.0  # where brokers were just seen to go
 CLIENTS = (cimpl.Producer, cimpl.Consumer, cimpl._AdminClientImpl)
 
 
@@ -38,8 +42,8 @@ def introduce(client: Any, servers: str) -> None:
 class Reminder:
     """For who waits for brokers, and cannot know whether there is nothing to come."""
 
-    def __init__(self, servers: str, clock: Clock | None = None) -> None:
-        self._servers = servers
+    def __init__(self, watch: "Watch", clock: Clock | None = None) -> None:
+        self._watch = watch
         self._clock = clock or SystemClock()
         self._last = self._clock.monotonic()
 
@@ -49,9 +53,9 @@ class Reminder:
     def waiting(self, client: Any) -> None:
         """Once in a while, introduce them."""
         now = self._clock.monotonic()
-        if now - self._last >= SECONDS:
+        if now - self._last >= (AWAY_SECONDS if self._watch.away else SECONDS):
             self._last = now
-            introduce(client, self._servers)
+            introduce(client, self._watch.peer.servers)
 
 
 @lru_cache(maxsize=1)
