@@ -89,3 +89,14 @@ def test_nobody_looks_while_more_has_been_fetched_than_was_asked_for(member: Mem
         member.consumer._clock.advance(LOOK_SECONDS)  # type: ignore[attr-defined]  # as above
         member.poll(2)
     assert member.client.looked == []
+
+
+def test_a_topic_made_anew_of_which_nothing_comes_is_read_by_another_client(member: Member) -> None:
+    said = "[thrd:main]: Topic t changed id from 0JMqBdzBRVyCnkM/A6hlUQ to 2bUDLCwKRJqHvAQyzlQbUg"
+    member.client.lines.log(logging.DEBUG, "%s [%s] %s", "METADATA", "c#consumer-1", said)
+    member.poll()
+    member.client.silent = {FIRST, SECOND}
+    look(member)
+    assert len(member.made) == 1
+    look(member)
+    assert len(member.made) == 2

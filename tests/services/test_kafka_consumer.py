@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from running import until
 
 from millstream.broker.connect import open_broker
+from millstream.broker.kafka import silent
 from millstream.broker.ports import (
     AdminSettings,
     Broker,
@@ -485,10 +486,12 @@ def test_a_reader_hears_that_a_topic_is_another_one_before_its_first_row(
 
 @pytest.mark.timeout(300)
 def test_a_topic_made_anew_behind_a_restart_of_its_broker_is_read_and_written_by_clients_that_knew_the_former(
-    own_kafka: Callable[..., Kafka],
+    own_kafka: Callable[..., Kafka], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its leader's epoch is an earlier one, which librdkafka passes over, and says so in a debug line alone: this is of
-    the installed one. Of three readers hardly each sees that there is no topic in between, and forgets the epoch."""
+    the installed one. A consumer sees that nothing comes. Of three readers hardly each sees that there is no topic in
+    between, and forgets the epoch."""
+    monkeypatch.setattr(silent, "LOOK_SECONDS", 1.0)
     kafka = own_kafka()
     broker = open_broker(kafka.address())
     topics = {name: new_topic() for name in BY_NAME}

@@ -137,7 +137,7 @@ class KafkaConsumer(Steering, Committing):
         self._watch = watch
         self._clock = clock
         self._events = Events(watch, clock, gone)
-        self._silence = Silence(client, places, clock)
+        self._silence = Silence(client, places, clock, self._ids.unled)
         self._member = Membership(client, places, questions, java, self._events.wait_for)
         self._session = int(making.translated("consumer", java).get("session.timeout.ms", SESSION_MS)) / 1000
         self._looked = clock.monotonic()

@@ -38,7 +38,7 @@ class Listening:
     """The logger of a client that logs its debug lines, too: they go no further.
 
     librdkafka tells in such lines alone that a topic is another one in the same name, ahead of the first row of it
-    (`rd_kafka_topic_metadata_update`), and reads on where it was; and that it passes a leader over
+    (`rd_kafka_topic_metadata_update`), and reads on where it was; and, to producers here, that it passes a leader over
     (`rd_kafka_toppar_leader_update`).
 
     unled: hears of both.   ids: a consumer's; hear which topic a name stands for, also at first, and of its cluster,

@@ -26,7 +26,9 @@ class Unled:
         self._anew.add(topic)
 
     def outdated(self, topic: str) -> None:
-        """What brokers say of a leader was passed over. One that is behind says that of any topic; it comes again."""
+        """Its leader is passed over, as librdkafka says, or nothing comes of it though it has something.
+
+        Either may be of any topic: brokers may be behind, or slow; it comes again."""
         if topic in self._anew:
             self.topics.add(topic)
 

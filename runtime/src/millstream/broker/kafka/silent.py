@@ -13,6 +13,7 @@ from confluent_kafka import OFFSET_END, KafkaException
 from confluent_kafka import TopicPartition as At
 
 from millstream.broker.kafka.places import Places
+from millstream.broker.kafka.renewable import Unled
 from millstream.lifecycle import Clock
 from millstream_api.records import TopicPartition
 
@@ -29,11 +30,13 @@ class Silence:
     """Looks now and then whether partitions that gave nothing since the last look have rows: one question for all.
 
     A position may stay behind the end for ever, where nothing but the marks of transactions is left. So a partition is
-    read again when it is behind for the second time, and then after twice as long each time.
+    read again when it is behind for the second time, and then after twice as long each time. One of a topic that was
+    made anew is left to another client then.
     """
 
-    def __init__(self, client: "Consumer", places: Places, clock: Clock) -> None:
+    def __init__(self, client: "Consumer", places: Places, clock: Clock, unled: Unled) -> None:
         self._client = client
+        self._unled = unled
         self._places = places
         self._clock = clock
         self._next = clock.monotonic() + LOOK_SECONDS
@@ -70,6 +73,8 @@ class Silence:
                 ", ".join(f"{topic}-{partition}" for topic, partition in sorted(stuck)),
             )
             self._places.read_again(stuck)
+            for topic in {partition.topic for partition in stuck}:
+                self._unled.outdated(topic)  # to seek does not help there
 
     def _of_those_behind(self, quiet: set[TopicPartition]) -> set[TopicPartition]:
         """They have rows behind their positions. None, if the brokers do not answer: they may be away."""
