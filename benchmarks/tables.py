@@ -43,9 +43,10 @@ def ratios(rates: Sequence[Rate]) -> None:
     ours: dict[tuple[int, str, str], list[Rate]] = {}
     for rate in rates:
         (java if rate.worker == "java" else ours).setdefault(_case(rate), []).append(rate)
-    if java and ours:
+    cases = sorted(java.keys() & ours.keys())
+    if cases:
         print(f"\n{'ours / Java':28}{'rate':>18}{'asked':>7}{'CPU':>20}{'asked':>6}{'memory':>8}{'asked':>6}")
-    for case in sorted(java.keys() & ours.keys()):
+    for case in cases:
         pairs = list(zip(ours[case], java[case], strict=False))  # of a run that was ended, the whole rounds
         rate = [mine.records_per_s / theirs.records_per_s for mine, theirs in pairs]
         cpu = [mine.cpu_us / theirs.cpu_us for mine, theirs in pairs]

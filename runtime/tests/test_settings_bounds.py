@@ -90,6 +90,8 @@ def test_a_number_that_java_refuses_is_refused_under_its_name():
         translate("producer", {"delivery.timeout.ms": "20", "linger.ms": "20"})
     with pytest.raises(ConfigError, match=r"heartbeat\.interval\.ms is 45000; expected less than session\.timeout\.ms"):
         translate("consumer", {"heartbeat.interval.ms": "45000"})
+    with pytest.raises(ConfigError, match=r"session\.timeout\.ms is 3000; expected more than heartbeat\.interval\.ms"):
+        translate("consumer", {"session.timeout.ms": "3000"})
 
 
 def test_a_setting_of_another_client_is_no_number_to_look_at():

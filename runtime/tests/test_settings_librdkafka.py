@@ -249,8 +249,8 @@ def test_a_setting_that_neither_knows_is_named():
     assert notes == {"abc": "Kafka's producer has no such setting; it is not used"}
     notes = translate("producer", {"override.linger.ms": "1"}).notes
     assert notes == {
-        "override.linger.ms": "Kafka's producer has no such setting; it is not used: in a worker's file it is"
-        " producer.linger.ms"
+        "override.linger.ms": "Kafka's producer has no such setting; it is not used (in a worker's file it is"
+        " producer.linger.ms)"
     }
 
 

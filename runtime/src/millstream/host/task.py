@@ -306,7 +306,7 @@ class Workbench:
         if own and is_embedded(self._places):  # brokers' clients look at them by themselves
             from millstream.settings.embedded import check_client, not_followed
 
-            names = {name: f"{client}.override.{name}" for name, value in own.items() if value is not None}
+            names = {name: f"{client}.override.{name}" for name, value in own.items() if (value or "").strip()}
             check_client(client, composed, names)
             for sentence in not_followed(names.items()) if self._run.task == 0 else ():
                 log.warning("%s", sentence)

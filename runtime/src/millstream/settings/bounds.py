@@ -100,7 +100,10 @@ def of_a_member(java: dict[str, str], given: Mapping[str, str]) -> dict[str, str
     session = int(given.get("session.timeout.ms", SESSION_MS))
     if heartbeat >= session:
         problem = f"heartbeat.interval.ms is {heartbeat}; expected less than session.timeout.ms, which is {session}"
-        raise ConfigError({"heartbeat.interval.ms": problem})
+        if "heartbeat.interval.ms" in given:
+            raise ConfigError({"heartbeat.interval.ms": problem})
+        problem = f"session.timeout.ms is {session}; expected more than heartbeat.interval.ms, which is {heartbeat}"
+        raise ConfigError({"session.timeout.ms": problem})
     session = int(java.get("session.timeout.ms", SESSION_MS))
     poll = int(java.get("max.poll.interval.ms", POLL_MS))
     if poll >= session:

@@ -156,6 +156,14 @@ def offset_reset(text: str) -> Literal["earliest", "latest", "none"]:
     raise ConfigError({"auto.offset.reset": problem})
 
 
+NOWHERE = (
+    "auto.offset.reset is none, so that nothing is passed over or read twice in silence: set "
+    "consumer.override.auto.offset.reset to earliest or latest, or move the connector's position "
+    "(PATCH /connectors/NAME/offsets)"
+)
+"""What there is to do where a position is missing, or outside the log, and nothing says where to go on."""
+
+
 def group_of(name: str, connector: Settings, worker: Settings) -> str:
     """The group of a sink: its own choice, else the worker's, else `connect-<name>`, which is Connect's."""
     chosen = connector.get("consumer.override.group.id", worker.get("consumer.group.id"))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from millstream.errors import ConfigError
 from millstream.settings.client import Client
-from millstream.settings.librdkafka import UNUSED, is_unknown, sound, trimmed
+from millstream.settings.librdkafka import UNUSED, is_unknown, meant, sound, trimmed
 
 INSTEAD: Mapping[str, str] = {
     "bootstrap.servers": "connectors write to the embedded log, and read from it",
@@ -35,12 +35,6 @@ def not_followed(names: Iterable[tuple[str, str]]) -> list[str]:
     """
     known = list(names)
     said = [f"{whole} is not followed as it is written: {INSTEAD[name]}" for name, whole in known if name in INSTEAD]
-    if unknown := [f"{whole}{_meant(name, whole)}" for name, whole in known if is_unknown(name)]:
+    if unknown := [f"{whole}{meant(whole.partition('.')[0], name)}" for name, whole in known if is_unknown(name)]:
         said.append(f"Kafka's clients have no such settings; they are not used: {', '.join(unknown)}")
     return said
-
-
-def _meant(name: str, whole: str) -> str:
-    """`producer.override.acks` is of a connector; the worker's own is `producer.acks`."""
-    own = name.removeprefix("override.")
-    return "" if own == name else f" (in a worker's file it is {whole.removesuffix(name)}{own})"

@@ -214,7 +214,7 @@ def translate(client: Client, given: Mapping[str, str]) -> Translation:
         elif name in UNUSED:
             found.notes[name] = UNUSED[name]
         elif is_unknown(name):
-            found.notes[name] = f"Kafka's {client} has no such setting; it is not used{_meant(client, name)}"
+            found.notes[name] = f"Kafka's {client} has no such setting; it is not used{meant(client, name)}"
     _secure(protocol, java, found)
     if client == "producer":
         _promise(given, found)
@@ -257,10 +257,10 @@ def is_unknown(name: str) -> bool:
     return not any(name in known for known in (SAME, RENAMED, BY_CODEC, UNUSED, OWN, TLS, LOGIN))
 
 
-def _meant(client: str, name: str) -> str:
-    """`producer.override.x` is of a connector; the worker's own is `producer.x`."""
+def meant(client: str, name: str) -> str:
+    """`producer.override.acks` is of a connector; the worker's own is `producer.acks`."""
     own = name.removeprefix("override.")
-    return "" if own == name else f": in a worker's file it is {client}.{own}"
+    return "" if own == name else f" (in a worker's file it is {client}.{own})"
 
 
 def _rename(client: Client, name: str, text: str, found: Translation) -> None:

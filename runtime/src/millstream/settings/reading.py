@@ -80,7 +80,7 @@ def _look_at_clients(settings: Mapping[str, str | None], embedded: bool) -> None
             problems += error.found
     if problems:
         raise ConfigError(problems)
-    whole = [(name, f"{client}.{name}") for client, own in given.items() for name in own]
+    whole = [(name, f"{client}.{name}") for client, own in given.items() for name, text in own.items() if text.strip()]
     for sentence in not_followed(whole) if embedded else ():
         log.warning("%s", sentence)
 

@@ -2,46 +2,50 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from math import inf
 
 from millstream.errors import ConfigError
 from millstream_api.config import ConfigType, parse_value
 
 BOOLEAN, DOUBLE, INT, LONG = ConfigType.BOOLEAN, ConfigType.DOUBLE, ConfigType.INT, ConfigType.LONG
 
-PARSED: Mapping[str, tuple[ConfigType, int | None]] = {
-    "delete.retention.ms": (LONG, 0),
-    "file.delete.delay.ms": (LONG, 0),
-    "flush.messages": (LONG, 1),
-    "flush.ms": (LONG, 0),
-    "index.interval.bytes": (INT, 0),
-    "local.retention.bytes": (LONG, -2),
-    "local.retention.ms": (LONG, -2),
-    "max.compaction.lag.ms": (LONG, 1),
-    "max.message.bytes": (INT, 0),
-    "message.timestamp.after.max.ms": (LONG, 0),
-    "message.timestamp.before.max.ms": (LONG, 0),
-    "min.cleanable.dirty.ratio": (DOUBLE, 0),
-    "min.compaction.lag.ms": (LONG, 0),
-    "min.insync.replicas": (INT, 1),
-    "preallocate": (BOOLEAN, None),
-    "remote.log.copy.disable": (BOOLEAN, None),
-    "remote.log.delete.on.disable": (BOOLEAN, None),
-    "remote.storage.enable": (BOOLEAN, None),
-    "retention.bytes": (LONG, None),
-    "retention.ms": (LONG, -1),
-    "segment.index.bytes": (INT, 4),
-    "segment.jitter.ms": (LONG, 0),
-    "segment.ms": (LONG, 1),
-    "unclean.leader.election.enable": (BOOLEAN, None),
+PARSED: Mapping[str, tuple[ConfigType, float, float]] = {
+    "compression.lz4.level": (INT, 1, 17),
+    "compression.zstd.level": (INT, -131_072, 22),
+    "delete.retention.ms": (LONG, 0, inf),
+    "file.delete.delay.ms": (LONG, 0, inf),
+    "flush.messages": (LONG, 1, inf),
+    "flush.ms": (LONG, 0, inf),
+    "index.interval.bytes": (INT, 0, inf),
+    "local.retention.bytes": (LONG, -2, inf),
+    "local.retention.ms": (LONG, -2, inf),
+    "max.compaction.lag.ms": (LONG, 1, inf),
+    "max.message.bytes": (INT, 0, inf),
+    "message.timestamp.after.max.ms": (LONG, 0, inf),
+    "message.timestamp.before.max.ms": (LONG, 0, inf),
+    "min.cleanable.dirty.ratio": (DOUBLE, 0, 1),
+    "min.compaction.lag.ms": (LONG, 0, inf),
+    "min.insync.replicas": (INT, 1, inf),
+    "preallocate": (BOOLEAN, 0, 1),
+    "remote.log.copy.disable": (BOOLEAN, 0, 1),
+    "remote.log.delete.on.disable": (BOOLEAN, 0, 1),
+    "remote.storage.enable": (BOOLEAN, 0, 1),
+    "retention.bytes": (LONG, -inf, inf),
+    "retention.ms": (LONG, -1, inf),
+    "segment.bytes": (INT, 1 << 20, inf),
+    "segment.index.bytes": (INT, 4, inf),
+    "segment.jitter.ms": (LONG, 0, inf),
+    "segment.ms": (LONG, 1, inf),
+    "unclean.leader.election.enable": (BOOLEAN, 0, 1),
 }
-"""With what brokers refuse to be below; None: they look at nothing."""
+"""With the least and the most that brokers take."""
 WORDS: Mapping[str, tuple[str, ...]] = {
+    "compression.gzip.level": ("-1", *"123456789"),
     "compression.type": ("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"),
     "message.timestamp.type": ("CreateTime", "LogAppendTime"),
 }
 OTHERS = (
-    *("cleanup.policy", "compression.gzip.level", "compression.lz4.level", "compression.zstd.level", "segment.bytes"),
-    *("follower.replication.throttled.replicas", "leader.replication.throttled.replicas"),
+    *("cleanup.policy", "follower.replication.throttled.replicas", "leader.replication.throttled.replicas"),
     *("message.downconversion.enable", "message.format.version", "message.timestamp.difference.max.ms"),  # before 4.0
 )
 
@@ -69,9 +73,11 @@ def _wrong(name: str, text: str) -> str:
         return f"{name} is {text!r}; expected one of {', '.join(WORDS[name])}"
     if name not in PARSED:
         return ""
-    kind, least = PARSED[name]
+    kind, least, most = PARSED[name]
     try:
         value = parse_value(name, text, kind)
     except ConfigError as error:
         return str(error)
-    return f"{name} is {text}; expected at least {least}" if least is not None and value < least else ""
+    if least <= value <= most:
+        return ""
+    return f"{name} is {text}; expected {f'at least {least}' if value < least else f'at most {most}'}"

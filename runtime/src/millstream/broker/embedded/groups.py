@@ -7,6 +7,7 @@ from millstream.broker.embedded.catalog import Catalog, next_offset
 from millstream.broker.embedded.reading import oldest
 from millstream.broker.ports import Start
 from millstream.errors import BrokerError, UnknownTopicError
+from millstream.settings.client import NOWHERE
 from millstream_api.records import TopicPartition
 
 
@@ -51,11 +52,7 @@ def commit(catalog: Catalog, group: str, offsets: Mapping[TopicPartition, int], 
 
 def nowhere(problem: str) -> BrokerError:
     """Where to read on is not known, and `auto.offset.reset` does not say."""
-    return BrokerError(
-        f"{problem}, and auto.offset.reset is none, so that nothing is passed over or read twice in silence: set "
-        "consumer.override.auto.offset.reset to earliest or latest, or move the connector's position "
-        "(PATCH /connectors/NAME/offsets)"
-    )
+    return BrokerError(f"{problem}, and {NOWHERE}")
 
 
 def register(catalog: Catalog, group: str, topics: Iterable[str], epoch: int | None) -> None:

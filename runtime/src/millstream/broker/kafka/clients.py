@@ -108,11 +108,7 @@ class Line:
 
         What is on its way may be written all the same, and come twice.
         """
-        log.warning(
-            "%s: deleted and made anew; this client knows later leaders of the former and would wait for them for "
-            "ever, so that another one sends the %d rows that are out",
-            *(", ".join(map(repr, sorted(self.unled.topics))), self.held),
-        )
+        log.warning("%s. Another one sends the %d rows that are out", self.unled, self.held)
         self.flush(ACKNOWLEDGED_SECONDS)  # where the leader is who it was, they are written
         if self.held:
             self.client.purge()

@@ -236,11 +236,7 @@ class KafkaConsumer(Steering, Committing):
 
     def _renew(self) -> None:
         """Have another client go on, which joins the group anew: this one would never read these topics."""
-        log.warning(
-            "%s: deleted and made anew; this client knows later leaders of the former and would wait for them for "
-            "ever, so that another one reads",
-            ", ".join(map(repr, sorted(self._ids.unled.topics))),
-        )
+        log.warning("%s. Another one reads on", self._ids.unled)
         self._client.close()
         if self._settings.group is not None:
             self._member.closed()

@@ -13,6 +13,7 @@ from millstream.broker.kafka.peer import Peer
 from millstream.broker.kafka.trust import OUT_OF_TIME, Inquiry
 from millstream.errors import BrokerError, FencedError, RecordTooLargeError, UnknownTopicError
 from millstream.lifecycle import Clock
+from millstream.settings.client import NOWHERE
 
 log = logging.getLogger(__name__)
 
@@ -88,11 +89,6 @@ IDEMPOTENT = (
     "connector)"
 )
 NO_RESET = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION})
-RESET = (
-    "auto.offset.reset is none, so that nothing is passed over or read twice in silence: set "
-    "consumer.override.auto.offset.reset to earliest or latest, or move the connector's position "
-    "(PATCH /connectors/NAME/offsets)"
-)
 
 SAME_INSTANCE = "each task is a member with the same {}: set tasks.max to 1, or leave that out"
 OF_SESSIONS = "what the brokers take: from their group.min.session.timeout.ms to their group.max.session.timeout.ms"
@@ -122,7 +118,7 @@ def explained(error: KafkaException | KafkaError, doing: str, peer: Peer, topic:
     if code in RIGHTS:
         return BrokerError(_unauthorized(code, f"{doing}: not authorized", said, peer, topic))
     if code in NO_RESET:
-        return BrokerError(f"{doing}: {said}; {RESET}")
+        return BrokerError(f"{doing}: {said}; {NOWHERE}")
     if code == KafkaError.FENCED_INSTANCE_ID or (code == KafkaError._FATAL and "same group.instance.id" in said):
         return BrokerError(f"{doing}: {said}; {SAME_INSTANCE.format(peer.setting('group.instance.id'))}")
     if code == KafkaError.INVALID_SESSION_TIMEOUT:

@@ -15,6 +15,7 @@ from millstream.broker.kafka.search import Search
 from millstream.broker.ports import RebalanceListener
 from millstream.errors import BrokerError, UnknownTopicError
 from millstream.lifecycle import Clock
+from millstream.settings.client import NOWHERE
 from millstream_api.records import TopicPartition
 
 if TYPE_CHECKING:
@@ -175,10 +176,7 @@ def starts(questions: Questions, partitions: Sequence[TopicPartition], reset: st
             found[partition], _ = questions.bounds(partition)
         elif partition not in found:
             if reset.lower() == "none":
-                raise BrokerError(
-                    f"{partition.topic}-{partition.partition} has no committed position, and auto.offset.reset is "
-                    "none; set consumer.override.auto.offset.reset to earliest or latest"
-                )
+                raise BrokerError(f"{partition.topic}-{partition.partition}: no position is committed, and {NOWHERE}")
             first, end = questions.bounds(partition)
             found[partition] = end if reset.lower() == "latest" else first
     return {partition: found[partition] for partition in partitions}

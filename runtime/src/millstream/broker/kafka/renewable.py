@@ -37,6 +37,13 @@ class Unled:
         leave it, and would be waited for until its session is over."""
         return not self.topics.isdisjoint(partition.topic for partition in partitions)
 
+    def __str__(self) -> str:
+        """What is wrong, for the log."""
+        named = ", ".join(map(repr, sorted(self.topics)))
+        return (
+            f"{named}: deleted and made anew; this client knows later leaders of the former and waits for them for ever"
+        )
+
     def renewed(self) -> None:
         self.topics.clear()
         self._anew.clear()
