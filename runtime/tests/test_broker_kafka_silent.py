@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+from confluent_kafka import TopicPartition as At
 from consumer_bench import AWAY, COUNT, FIRST, SECOND, Member
 
 from millstream.broker.kafka.silent import LOOK_SECONDS
@@ -49,6 +50,36 @@ def test_what_does_not_help_is_tried_after_twice_as_long_each_time(
     assert sought == [3, 5, 9, 17]
 
 
+def test_marks_of_transactions_are_no_rows_that_were_left_alone(
+    member: Member, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where they end a position stays behind; what comes in the end came when it was read."""
+    caplog.set_level(logging.INFO)
+    sought: list[At] = []
+    monkeypatch.setattr(member.client, "seek", sought.append)
+    member.client.ends = 5  # 4 were read, and a mark is behind them
+    look(member, 6)
+    member.client.at[FIRST], member.client.silent = 5, set()
+    member.poll()
+    assert member.read[FIRST] == [0, 1, 2, 3, 5, 6, 7, 8]
+    assert [at.offset for at in sought] == [4, 4]
+    assert caplog.messages == []
+
+
+def test_that_more_comes_to_a_partition_that_gives_nothing_is_said_when_it_is_read_again(
+    member: Member, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(member.client, "seek", lambda at: None)
+    member.client.ends = 5
+    look(member, 3)
+    assert caplog.messages == []
+    member.client.ends = 6
+    look(member, 2)
+    (said,) = caplog.messages
+    assert said.startswith("t-0: nothing comes, and there is something behind their positions")
+
+
 def test_a_partition_that_is_at_its_end_or_rests_is_left_alone(
     member: Member, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -65,7 +96,7 @@ def test_a_partition_that_is_at_its_end_or_rests_is_left_alone(
 
 def test_rows_between_two_looks_say_that_all_is_well(member: Member) -> None:
     for _ in range(3):
-        look(member, 2)
+        look(member, 3)
         member.client.silent = set()
         member.poll()
         member.client.silent = {FIRST}
@@ -91,12 +122,31 @@ def test_nobody_looks_while_more_has_been_fetched_than_was_asked_for(member: Mem
     assert member.client.looked == []
 
 
-def test_a_topic_made_anew_of_which_nothing_comes_is_read_by_another_client(member: Member) -> None:
-    said = "[thrd:main]: Topic t changed id from 0JMqBdzBRVyCnkM/A6hlUQ to 2bUDLCwKRJqHvAQyzlQbUg"
+def made_anew(member: Member, times: int = 1) -> None:
+    said = f"[thrd:main]: Topic t changed id from {times - 1:022} to {times:022}"
     member.client.lines.log(logging.DEBUG, "%s [%s] %s", "METADATA", "c#consumer-1", said)
     member.poll()
+
+
+def test_a_topic_made_anew_of_which_nothing_comes_is_read_by_another_client(member: Member) -> None:
+    made_anew(member)
     member.client.silent = {FIRST, SECOND}
     look(member)
     assert len(member.made) == 1
     look(member)
+    assert len(member.made) == 2
+
+
+def test_a_topic_made_anew_of_which_each_partition_gave_rows_is_left_to_its_client_until_it_is_made_anew_again(
+    member: Member,
+) -> None:
+    made_anew(member)
+    member.client.silent = set()
+    member.poll(2)
+    member.client.silent = {FIRST, SECOND}
+    look(member, 5)
+    assert len(member.made) == 1
+    made_anew(member, 2)
+    member.client.silent = {FIRST, SECOND}
+    look(member, 4)  # rows came before the second
     assert len(member.made) == 2

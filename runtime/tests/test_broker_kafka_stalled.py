@@ -47,16 +47,33 @@ def test_slow_brokers_and_those_that_cannot_be_reached_are_not_told_as_ones_that
     watch = Watch("p", "127.0.0.1:1", clock)
     stalled, flight = Stalled(watch, clock), Flight(lambda: 0)
     for held in (9, 8, 7, 7, 6, 0, 9):
-        stalled.look(held, flight)
+        stalled.look(held, flight, landed=False)
         clock.advance(20.0)
-    stalled.look(3, flight)
+    stalled.look(3, flight, landed=False)
     for _ in range(9):
         watch.heard(KafkaError(KafkaError._TRANSPORT, "refused"))
         clock.advance(20.0)
-        stalled.look(3, flight)
+        stalled.look(3, flight, landed=False)
     assert "taken none" not in caplog.text
     clock.advance(60.0)
-    stalled.look(3, flight)
+    stalled.look(3, flight, landed=False)
     clock.advance(30.0)
-    stalled.look(3, flight)
+    stalled.look(3, flight, landed=False)
     assert "taken none" in caplog.text
+
+
+def test_a_source_that_sends_as_many_rows_as_were_taken_in_since_its_last_look_is_not_told_as_one_that_waits(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What it sends is out at each look: librdkafka's answers come between two, and it looks behind each send."""
+    cluster, told = Cluster(), []
+    producer = producer_on(cluster)
+    cluster.away = True
+    for _ in range(10):
+        producer.send(Outgoing("t", [b"a"]), told.append)
+        producer.poll()
+        cluster.clock.advance(20.0)
+        for client in cluster.clients:
+            client.queue.clear()  # written, and only what is refused is reported
+    assert len(told) == 9
+    assert caplog.text == ""

@@ -145,6 +145,7 @@ class KafkaConsumer(Steering, Committing):
         self._wake = threading.Event()
         self._reminder = Reminder(watch, clock)
         self._closed = False
+        self._drained = False  # whether all that was fetched has been given
         self._one_topic = False  # whether all rows are of one topic, whatever partitions come
 
     def subscribe(
@@ -181,12 +182,13 @@ class KafkaConsumer(Steering, Committing):
             raise IllegalStateError(f"the consumer {self._settings.client_id!r} is closed; nothing can be read")
         deadline = self._clock.monotonic() + timeout
         while True:
+            if self._drained:
+                self._silence.look()
             if self._ids.unled.topics and self._ids.unled.are_among(self._places.of):
                 self._renew()
             self._member.follow()
             messages = self._read(max_rows, deadline)
-            if len(messages) < max_rows:
-                self._silence.look()
+            self._drained = len(messages) < max_rows
             if self._ids.doubtful:
                 self._ids.read({(one.topic(), one.partition()) for one in messages if one.error() is None})
             if self._gone.anew:
@@ -311,7 +313,7 @@ class KafkaConsumer(Steering, Committing):
                     self._gone.went_back(partition, of)
                     self._events.went_back(partition, rows.offsets[0], of[partition])
                 of[partition] = rows.offsets[-1] + 1
-                self._silence.gave(partition)
+                self._silence.gave(partition, rows.offsets[0])
                 given.append(rows)
         for partition, offset in ends.items():
             if partition in of:

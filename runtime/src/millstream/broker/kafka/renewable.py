@@ -21,14 +21,26 @@ class Unled:
     def __init__(self) -> None:
         self.topics: set[str] = set()
         self._anew: set[str] = set()
+        self._led: set[TopicPartition] = set()  # of those, which gave rows since
 
     def made_anew(self, topic: str) -> None:
         self._anew.add(topic)
+        self._led = {partition for partition in self._led if partition.topic != topic}
+
+    def gave(self, partition: TopicPartition) -> None:
+        """Rows of it came: its leader is followed."""
+        if partition.topic in self._anew:
+            self._led.add(partition)
+
+    def silent(self, partition: TopicPartition) -> None:
+        """Nothing comes of it, though it has something."""
+        if partition not in self._led:
+            self.outdated(partition.topic)
 
     def outdated(self, topic: str) -> None:
-        """Its leader is passed over, as librdkafka says, or nothing comes of it though it has something.
+        """Its leader is passed over, as librdkafka says, or may be.
 
-        Either may be of any topic: brokers may be behind, or slow; it comes again."""
+        It may be of any topic: brokers may be behind, or slow; it comes again."""
         if topic in self._anew:
             self.topics.add(topic)
 
@@ -47,6 +59,7 @@ class Unled:
     def renewed(self) -> None:
         self.topics.clear()
         self._anew.clear()
+        self._led.clear()
 
 
 class Renewable:

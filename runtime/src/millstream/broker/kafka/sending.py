@@ -102,9 +102,10 @@ class Settling:
 
     def _settle(self) -> None:
         self._advance()
-        if self._flight.land():
+        landed = self._flight.land()
+        if landed:
             self._watch.answered()
-        self._stalled.look(self.line.held, self._flight)
+        self._stalled.look(self.line.held, self._flight, landed)
 
     def _advance(self) -> None:
         """Have go out what may: first what has to go again."""

@@ -31,8 +31,9 @@ class Silence:
     """Looks now and then whether partitions that gave nothing since the last look have rows: one question for all.
 
     A position may stay behind the end for ever, where nothing but the marks of transactions is left. So a partition is
-    read again when it is behind for the second time, and then after twice as long each time. One of a topic that was
-    made anew is left to another client then.
+    read again when it is behind for the second time, and then after twice as long each time; the log hears of it when
+    the end moved on meanwhile. One of a topic that was made anew, and of which nothing came since, is left to another
+    client then.
     """
 
     def __init__(self, client: "Consumer", places: Places, clock: Clock, unled: Unled) -> None:
@@ -42,13 +43,14 @@ class Silence:
         self._clock = clock
         self._next = clock.monotonic() + LOOK_SECONDS
         self._gave: set[TopicPartition] = set()  # since the last look
-        self._behind: dict[TopicPartition, int] = {}  # at how many looks, one after the other
+        self._behind: dict[TopicPartition, tuple[int, int]] = {}  # at how many looks in a row, and the end at the first
 
-    def gave(self, partition: TopicPartition) -> None:
-        """Rows of it came."""
+    def gave(self, partition: TopicPartition, first: int) -> None:
+        """Rows of it came.   first: the offset of the first of them."""
         self._gave.add(partition)
-        looks = self._behind.pop(partition, 0)
-        if looks > 1:
+        self._unled.gave(partition)
+        looks, end = self._behind.pop(partition, (0, 0))
+        if looks > 1 and first < end:  # else it has come since
             log.warning(
                 "%s-%d had given no rows for %d s, though there were some, and gives them since it was read again",
                 *(partition.topic, partition.partition, looks * LOOK_SECONDS),
@@ -61,28 +63,34 @@ class Silence:
         self._next = self._clock.monotonic() + LOOK_SECONDS
         quiet = self._places.of.keys() - self._places.paused - self._gave
         self._gave.clear()
-        behind = self._of_those_behind(quiet) if quiet else set()
-        self._behind = {partition: self._behind.get(partition, 0) + 1 for partition in behind}
-        stuck = [partition for partition, looks in self._behind.items() if _due(looks)]
+        ends = self._of_those_behind(quiet) if quiet else {}
+        before, self._behind = self._behind, {}
+        for partition, end in ends.items():
+            looks, first = before.get(partition, (0, end))
+            self._behind[partition] = looks + 1, first
+        stuck = sorted(partition for partition, (looks, _) in self._behind.items() if _due(looks))
         if stuck:
-            log.info(
+            moved = any(ends[partition] > self._behind[partition][1] for partition in stuck)
+            log.log(
+                logging.INFO if moved else logging.DEBUG,
                 "%s: nothing comes, and there is something behind their positions, be it marks of transactions alone: "
                 "they are read again",
-                ", ".join(f"{topic}-{partition}" for topic, partition in sorted(stuck)),
+                ", ".join(f"{topic}-{partition}" for topic, partition in stuck),
             )
             self._places.read_again(stuck)
-            for topic in {partition.topic for partition in stuck}:
-                self._unled.outdated(topic)  # to seek does not help there
+            for partition in stuck:
+                self._unled.silent(partition)  # to seek does not help there
 
-    def _of_those_behind(self, quiet: set[TopicPartition]) -> set[TopicPartition]:
-        """They have rows behind their positions. None, if the brokers do not answer: they may be away."""
+    def _of_those_behind(self, quiet: set[TopicPartition]) -> dict[TopicPartition, int]:
+        """They have rows behind their positions; where they end. None, if the brokers do not answer: they may be
+        away."""
         try:
             found = self._client.offsets_for_times([At(*each, OFFSET_END) for each in quiet], ANSWER_SECONDS)
         except KafkaException as error:
             log.debug("where partitions end that give nothing: %s", error)
-            return set()
+            return {}
         ends = {TopicPartition(at.topic, at.partition): at.offset for at in found if at.error is None}
-        return {partition for partition, end in ends.items() if end > self._places.of[partition]}
+        return {partition: end for partition, end in ends.items() if end > self._places.of[partition]}
 
 
 def _due(looks: int) -> bool:

@@ -22,12 +22,14 @@ class Stalled:
         self._since = clock.monotonic()
         self._complaint = Complaint(clock, log, "rows are taken in again")
 
-    def look(self, held: int, flight: Flight) -> None:
-        """held: how many messages are out; fewer than before: some were taken in."""
+    def look(self, held: int, flight: Flight, landed: bool) -> None:
+        """held: how many messages are out; fewer than before: some were taken in.   landed: what was out is over: as
+        many may be out since."""
         now = self._clock.monotonic()
-        if not held or held < self._held:
+        moves = landed or held < self._held or not held
+        if moves:
             self._complaint.mended()
-        if not held or held < self._held or not self._held or self._watch.away:
+        if moves or not self._held or self._watch.away:
             self._since = now
         self._held = held
         if now - self._since >= LONG_SECONDS:
