@@ -1,9 +1,10 @@
-"""What tests share: a worker, the time that templates have in all of them, an embedded log and its clock, a bench."""
+"""What tests share: a worker, a herd, the time of templates in all of them, an embedded log and its clock, a bench."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +18,9 @@ from millstream.broker.embedded.log import EmbeddedBroker, open_embedded
 from millstream.lifecycle import ManualClock
 from millstream.worker import templates
 from millstream.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from herding import Herding
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,6 +37,14 @@ def shared(tmp_path_factory):
     running.start()
     yield running
     running.close()
+
+
+@pytest.fixture(scope="module")
+def herd() -> "Iterator[Herding]":
+    from herding import herding  # with all of the REST server
+
+    with herding() as made:
+        yield made
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """What the tests of overlapped commits share: a source that gives what it is told to, its rows, commits held back."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from task_bench import SECONDS
@@ -38,6 +39,28 @@ def give(*values: str, start: int = 0) -> Callable[[], list[SourceRecord]]:
 def run(bench: Any, steps: Sequence[Callable[[], Any]], kind: type[Polls] = Polls, **changes: Any) -> None:
     control = changes.pop("control", None) or Control()
     SourceTaskLoop(bench.source_parts(lambda context: kind(steps, control), control=control, **changes)).run()
+
+
+@contextmanager
+def running(bench: Any, steps: Sequence[Callable[[], Any]], release: threading.Event, **changes: Any) -> Iterator[None]:
+    """`run` for the length of a block, at whose end the poll that waits is released."""
+    thread = threading.Thread(target=run, args=(bench, steps), kwargs=changes)
+    thread.start()
+    try:
+        yield
+    finally:
+        release.set()
+        thread.join(SECONDS)
+
+
+def waiting(release: threading.Event) -> Callable[[], list[SourceRecord]]:
+    """A poll that blocks until then, and gives nothing."""
+
+    def poll() -> list[SourceRecord]:
+        assert release.wait(SECONDS), "nobody released the poll"
+        return []
+
+    return poll
 
 
 def stored(bench: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent / "plugins"))
 
 import hosted
-from herding import Herding, come, herding, until
+from herding import Herding, come, until
 
 FILE_SOURCE = "FileStreamSource"
 FILE_SINK = "FileStreamSink"
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Herding]:
-    with herding() as made:
-        yield made
 
 
 @pytest.fixture
@@ -34,25 +27,23 @@ def at(path: Path, position: object) -> list[Any]:
     return [{"partition": {"filename": str(path)}, "offset": position}]
 
 
-def test_a_source_begins_at_the_offsets_that_it_was_created_with(shared: Herding, lines: Path) -> None:
-    made = shared.create(
-        "later", FILE_SOURCE, file=str(lines), topic="later", initial_offsets=at(lines, {"position": 8})
-    )
+def test_a_source_begins_at_the_offsets_that_it_was_created_with(herd: Herding, lines: Path) -> None:
+    made = herd.create("later", FILE_SOURCE, file=str(lines), topic="later", initial_offsets=at(lines, {"position": 8}))
     assert made.status_code == 201
-    until(lambda: shared.offsets("later") == at(lines, {"position": 14}), "the rest of the file to be read")
-    sink = shared.create("seen", FILE_SINK, file=str(lines.with_name("seen.txt")), topics="later")
+    until(lambda: herd.offsets("later") == at(lines, {"position": 14}), "the rest of the file to be read")
+    sink = herd.create("seen", FILE_SINK, file=str(lines.with_name("seen.txt")), topics="later")
     assert sink.status_code == 201
     seen = lines.with_name("seen.txt")
     until(lambda: seen.exists() and seen.read_text() == "three\n", "what was read to be only the third line")
 
 
-def test_initial_offsets_of_a_stopped_connector_wait_for_its_start(shared: Herding, lines: Path) -> None:
+def test_initial_offsets_of_a_stopped_connector_wait_for_its_start(herd: Herding, lines: Path) -> None:
     given = at(lines, {"position": 4})
-    made = shared.create(
+    made = herd.create(
         "waits", FILE_SOURCE, file=str(lines), topic="waits", initial_state="STOPPED", initial_offsets=given
     )
     assert made.status_code == 201
-    assert shared.offsets("waits") == given
+    assert herd.offsets("waits") == given
 
 
 @pytest.mark.parametrize(
@@ -65,34 +56,34 @@ def test_initial_offsets_of_a_stopped_connector_wait_for_its_start(shared: Herdi
     ],
 )
 def test_wrong_initial_offsets_refuse_the_creation(
-    shared: Herding, lines: Path, offsets: object, status: int, said: str
+    herd: Herding, lines: Path, offsets: object, status: int, said: str
 ) -> None:
-    refused = shared.create("never", FILE_SOURCE, file=str(lines), topic="t", initial_offsets=at(lines, offsets))
+    refused = herd.create("never", FILE_SOURCE, file=str(lines), topic="t", initial_offsets=at(lines, offsets))
     assert (refused.status_code, said in refused.json()["message"]) == (status, True), refused.text
-    assert "never" not in shared.rest.get("/connectors").json()
-    made = shared.create("never", FILE_SOURCE, file=str(lines), topic="t", initial_state="STOPPED")
-    assert (made.status_code, shared.offsets("never")) == (201, [])
-    shared.rest.delete("/connectors/never")
+    assert "never" not in herd.rest.get("/connectors").json()
+    made = herd.create("never", FILE_SOURCE, file=str(lines), topic="t", initial_state="STOPPED")
+    assert (made.status_code, herd.offsets("never")) == (201, [])
+    herd.rest.delete("/connectors/never")
 
 
 @pytest.mark.parametrize("given", [{}, "x", [3], [{"partition": {}, "x": 1}]])
-def test_initial_offsets_that_cannot_be_read_are_the_clients_fault(shared: Herding, lines: Path, given: object) -> None:
-    refused = shared.create("never", FILE_SOURCE, file=str(lines), topic="t", initial_offsets=given)
+def test_initial_offsets_that_cannot_be_read_are_the_clients_fault(herd: Herding, lines: Path, given: object) -> None:
+    refused = herd.create("never", FILE_SOURCE, file=str(lines), topic="t", initial_offsets=given)
     assert refused.status_code == 400, refused.text
     assert "initial_offsets" in refused.text or "Unrecognized field" in refused.text
 
 
-def test_the_offsets_of_a_connector_that_exists_stay_when_it_is_created_again(shared: Herding, lines: Path) -> None:
+def test_the_offsets_of_a_connector_that_exists_stay_when_it_is_created_again(herd: Herding, lines: Path) -> None:
     stopped = {"file": str(lines), "topic": "t", "initial_state": "STOPPED"}
     given = at(lines, {"position": 4})
-    assert shared.create("twice", FILE_SOURCE, **stopped, initial_offsets=given).status_code == 201
-    again = shared.create("twice", FILE_SOURCE, **stopped, initial_offsets=at(lines, {"position": 0}))
+    assert herd.create("twice", FILE_SOURCE, **stopped, initial_offsets=given).status_code == 201
+    again = herd.create("twice", FILE_SOURCE, **stopped, initial_offsets=at(lines, {"position": 0}))
     assert (again.status_code, again.json()["message"]) == (409, "Connector twice already exists")
-    assert shared.offsets("twice") == given
+    assert herd.offsets("twice") == given
 
 
 def test_of_two_creations_at_once_the_offsets_of_the_one_that_wins_are_kept(
-    shared: Herding, lines: Path, gate: str
+    herd: Herding, lines: Path, gate: str
 ) -> None:
     def body(position: int) -> Any:
         config = {"connector.class": "hosted:Staying", "deed": "gate", "where": "alter_offsets", "path": gate}
@@ -101,7 +92,7 @@ def test_of_two_creations_at_once_the_offsets_of_the_one_that_wins_are_kept(
 
     answers: list[Any] = []
     asking = [
-        threading.Thread(target=lambda n=n: answers.append((n, shared.rest.post("/connectors", json=body(n)))))
+        threading.Thread(target=lambda n=n: answers.append((n, herd.rest.post("/connectors", json=body(n)))))
         for n in (1, 2)
     ]
     for each in asking:
@@ -112,16 +103,16 @@ def test_of_two_creations_at_once_the_offsets_of_the_one_that_wins_are_kept(
         each.join()
     (winner,) = [position for position, answer in answers if answer.status_code == 201]
     assert sorted(answer.status_code for _, answer in answers) == [201, 409]
-    assert shared.offsets("raced") == at(lines, {"position": winner})
+    assert herd.offsets("raced") == at(lines, {"position": winner})
 
 
-def test_a_sink_begins_at_the_offsets_that_it_was_created_with(shared: Herding, lines: Path) -> None:
-    shared.create("fill", FILE_SOURCE, file=str(lines), topic="filled")
-    until(lambda: shared.offsets("fill"), "the topic to be filled")
+def test_a_sink_begins_at_the_offsets_that_it_was_created_with(herd: Herding, lines: Path) -> None:
+    herd.create("fill", FILE_SOURCE, file=str(lines), topic="filled")
+    until(lambda: herd.offsets("fill"), "the topic to be filled")
     place = {"kafka_topic": "filled", "kafka_partition": 0}
     copy = lines.with_name("copy.txt")
     given = [{"partition": place, "offset": {"kafka_offset": 1}}]
-    made = shared.create("drain", FILE_SINK, file=str(copy), topics="filled", initial_offsets=given)
+    made = herd.create("drain", FILE_SINK, file=str(copy), topics="filled", initial_offsets=given)
     assert made.status_code == 201
     until(lambda: copy.exists() and copy.read_text() == "two\nthree\n", "all but the first line")
 
@@ -138,10 +129,10 @@ def test_a_sink_begins_at_the_offsets_that_it_was_created_with(shared: Herding, 
     ],
 )  # fmt: skip
 def test_wrong_initial_offsets_of_a_sink_refuse_its_creation(
-    shared: Herding, tmp_path: Path, place: object, offset: object, status: int, said: str
+    herd: Herding, tmp_path: Path, place: object, offset: object, status: int, said: str
 ) -> None:
     given = [{"partition": place, "offset": offset}]
-    refused = shared.create("deaf", FILE_SINK, file=str(tmp_path / "x"), topics="t", initial_offsets=given)
+    refused = herd.create("deaf", FILE_SINK, file=str(tmp_path / "x"), topics="t", initial_offsets=given)
     assert refused.status_code == status
     assert said in refused.json()["message"]
-    assert "deaf" not in shared.rest.get("/connectors").json()
+    assert "deaf" not in herd.rest.get("/connectors").json()

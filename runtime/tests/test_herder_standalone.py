@@ -2,7 +2,6 @@
 
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -27,93 +26,85 @@ FILE_SOURCE = "FileStreamSource"
 FILE_SINK = "FileStreamSink"
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Herding]:
-    with herding() as made:
-        yield made
-
-
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A creation waits a moment for the tasks."""
     monkeypatch.setattr(configuring, "TASKS_S", 0.05)
 
 
-def test_a_creation_is_answered_with_its_tasks(shared: Herding) -> None:
-    made = shared.create("quick", tasks="2", tasks_max="2")
+def test_a_creation_is_answered_with_its_tasks(herd: Herding) -> None:
+    made = herd.create("quick", tasks="2", tasks_max="2")
     assert made.status_code == 201
     assert made.json()["tasks"] == [{"connector": "quick", "task": 0}, {"connector": "quick", "task": 1}]
 
 
-def test_more_tasks_than_allowed_fail_unless_that_is_not_enforced(shared: Herding) -> None:
-    shared.create("generous", tasks="3", tasks_max="2")
-    until(lambda: shared.states("generous") == ["FAILED"], "it to fail")
+def test_more_tasks_than_allowed_fail_unless_that_is_not_enforced(herd: Herding) -> None:
+    herd.create("generous", tasks="3", tasks_max="2")
+    until(lambda: herd.states("generous") == ["FAILED"], "it to fail")
     said = "generated 3 tasks, which is greater than 2, the maximum number of tasks it is configured to create"
-    assert said in shared.rest.get("/connectors/generous/status").json()["connector"]["trace"]
-    shared.create("free", tasks="3", tasks_max="2", tasks_max_enforce="false")
-    until(lambda: shared.states("free") == ["RUNNING"] * 4, "its three tasks to run")
+    assert said in herd.rest.get("/connectors/generous/status").json()["connector"]["trace"]
+    herd.create("free", tasks="3", tasks_max="2", tasks_max_enforce="false")
+    until(lambda: herd.states("free") == ["RUNNING"] * 4, "its three tasks to run")
 
 
 @pytest.mark.usefixtures("impatient")
 def test_a_creation_whose_start_takes_long_is_answered_all_the_same_and_its_status_says_what_goes_on(
-    shared: Herding, gate: str
+    herd: Herding, gate: str
 ) -> None:
-    made = shared.create("slow", deed="gate", path=gate)
+    made = herd.create("slow", deed="gate", path=gate)
     assert (made.status_code, made.json()["tasks"]) == (201, [])
-    status = shared.rest.get("/connectors/slow/status")
+    status = herd.rest.get("/connectors/slow/status")
     assert status.status_code == 404
     said = "No status found for connector slow. The worker is currently starting the connector, which began at "
     assert status.json()["message"].startswith(said)
-    other = shared.create("other")
+    other = herd.create("other")
     assert other.status_code == 201
-    until(lambda: shared.states("other") == ["RUNNING", "RUNNING"], "another connector to run meanwhile")
-    assert shared.states("slow") == []
+    until(lambda: herd.states("other") == ["RUNNING", "RUNNING"], "another connector to run meanwhile")
+    assert herd.states("slow") == []
     hosted.GATES[gate].set()
-    until(lambda: shared.states("slow") == ["RUNNING", "RUNNING"], "the slow one to run, once its start returns")
-    assert shared.herder.stages.concerning("slow") is None
+    until(lambda: herd.states("slow") == ["RUNNING", "RUNNING"], "the slow one to run, once its start returns")
+    assert herd.herder.stages.concerning("slow") is None
 
 
-def test_the_status_of_a_connector_whose_new_start_takes_long_says_what_goes_on(shared: Herding, gate: str) -> None:
+def test_the_status_of_a_connector_whose_new_start_takes_long_says_what_goes_on(herd: Herding, gate: str) -> None:
     hosted.GATES[gate].set()
-    assert shared.create("again", deed="gate", path=gate).status_code == 201
-    until(lambda: shared.states("again") == ["RUNNING", "RUNNING"], "it to run")
+    assert herd.create("again", deed="gate", path=gate).status_code == 201
+    until(lambda: herd.states("again") == ["RUNNING", "RUNNING"], "it to run")
     hosted.GATES[gate].clear()
-    restarting = threading.Thread(target=lambda: shared.rest.post("/connectors/again/restart"))
+    restarting = threading.Thread(target=lambda: herd.rest.post("/connectors/again/restart"))
     restarting.start()
-    until(lambda: shared.states("again")[:1] == ["UNASSIGNED"], "the old start to be over")
-    until(
-        lambda: "starting the connector" in shared.rest.get("/connectors/again/status").text, "the new one to be told"
-    )
-    told = shared.rest.get("/connectors/again/status").json()["connector"]
+    until(lambda: herd.states("again")[:1] == ["UNASSIGNED"], "the old start to be over")
+    until(lambda: "starting the connector" in herd.rest.get("/connectors/again/status").text, "the new one to be told")
+    told = herd.rest.get("/connectors/again/status").json()["connector"]
     assert told["trace"].startswith("The worker is currently starting the connector, which began at ")
     hosted.GATES[gate].set()
     restarting.join()
-    until(lambda: shared.states("again") == ["RUNNING", "RUNNING"], "it to run again")
-    assert "trace" not in shared.rest.get("/connectors/again/status").json()["connector"]
+    until(lambda: herd.states("again") == ["RUNNING", "RUNNING"], "it to run again")
+    assert "trace" not in herd.rest.get("/connectors/again/status").json()["connector"]
 
 
-def test_what_is_restarted_is_restarting_until_it_runs(shared: Herding, gate: str) -> None:
+def test_what_is_restarted_is_restarting_until_it_runs(herd: Herding, gate: str) -> None:
     hosted.GATES[gate].set()
-    assert shared.create("anew", deed="gate", path=gate).status_code == 201
-    until(lambda: shared.states("anew") == ["RUNNING", "RUNNING"], "it to run")
+    assert herd.create("anew", deed="gate", path=gate).status_code == 201
+    until(lambda: herd.states("anew") == ["RUNNING", "RUNNING"], "it to run")
     hosted.GATES[gate].clear()
-    plan = shared.rest.post("/connectors/anew/restart?includeTasks=true")
+    plan = herd.rest.post("/connectors/anew/restart?includeTasks=true")
     assert plan.status_code == 202
-    until(lambda: shared.states("anew")[:1] == ["RESTARTING"], "the connector to be told")
+    until(lambda: herd.states("anew")[:1] == ["RESTARTING"], "the connector to be told")
     hosted.GATES[gate].set()
-    until(lambda: shared.states("anew") == ["RUNNING", "RUNNING"], "both to run again")
+    until(lambda: herd.states("anew") == ["RUNNING", "RUNNING"], "both to run again")
 
 
 @pytest.mark.usefixtures("impatient")
-def test_task_configs_that_take_long_are_what_goes_on_too(shared: Herding, gate: str) -> None:
-    made = shared.create("thinking", deed="gate", where="task_configs", path=gate)
+def test_task_configs_that_take_long_are_what_goes_on_too(herd: Herding, gate: str) -> None:
+    made = herd.create("thinking", deed="gate", where="task_configs", path=gate)
     assert (made.status_code, made.json()["tasks"]) == (201, [])
-    until(lambda: shared.states("thinking") == ["RUNNING"], "the connector to run")
+    until(lambda: herd.states("thinking") == ["RUNNING"], "the connector to run")
     come(gate)
-    stage = shared.herder.stages.summary("thinking") or ""
+    stage = herd.herder.stages.summary("thinking") or ""
     assert stage.startswith("The worker is currently generating task configs for connector thinking, which began at ")
     hosted.GATES[gate].set()
-    until(lambda: shared.states("thinking") == ["RUNNING", "RUNNING"], "its task to run")
+    until(lambda: herd.states("thinking") == ["RUNNING", "RUNNING"], "its task to run")
 
 
 @pytest.mark.usefixtures("impatient")
@@ -132,11 +123,11 @@ def test_a_connector_that_hangs_is_failed_with_the_place_at_which_it_hangs(gate:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_connector_can_be_deleted_while_its_start_hangs(shared: Herding, gate: str) -> None:
-    shared.create("unwanted", deed="gate", path=gate)
-    assert shared.rest.delete("/connectors/unwanted").status_code == 204
-    assert "unwanted" not in shared.rest.get("/connectors").json()
-    assert shared.herder.stages.concerning("unwanted") is None
+def test_a_connector_can_be_deleted_while_its_start_hangs(herd: Herding, gate: str) -> None:
+    herd.create("unwanted", deed="gate", path=gate)
+    assert herd.rest.delete("/connectors/unwanted").status_code == 204
+    assert "unwanted" not in herd.rest.get("/connectors").json()
+    assert herd.herder.stages.concerning("unwanted") is None
 
 
 def test_a_validation_that_hangs_is_answered_with_the_stage_and_the_place(gate: str) -> None:
@@ -165,12 +156,12 @@ def test_who_did_not_answer_says_where_it_was() -> None:
     assert (str(error), error.stack) == ("the probe did not answer", "\tat here")
 
 
-def test_no_stage_of_the_start_is_left_when_the_worker_is_ready(shared: Herding) -> None:
-    assert "awaiting startup" not in (shared.herder.stages.summary() or "")
+def test_no_stage_of_the_start_is_left_when_the_worker_is_ready(herd: Herding) -> None:
+    assert "currently awaiting startup" not in (herd.herder.stages.summary() or "")
 
 
 def test_task_configs_that_cannot_be_stored_are_stored_later(
-    shared: Herding, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    herd: Herding, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = ConfigStore.put_task_configs
     left = [BrokerError("the disk is full", retriable=True)]
@@ -181,50 +172,50 @@ def test_task_configs_that_cannot_be_stored_are_stored_later(
         store(configs, name, tasks)
 
     monkeypatch.setattr(ConfigStore, "put_task_configs", full_at_first)
-    assert shared.create("patient").status_code == 201
-    until(lambda: shared.states("patient") == ["RUNNING", "RUNNING"], "its task to run all the same")
+    assert herd.create("patient").status_code == 201
+    until(lambda: herd.states("patient") == ["RUNNING", "RUNNING"], "its task to run all the same")
     assert not left
     assert "the tasks of connector patient could not be configured; tried again in 0.25 s: Error writing" in caplog.text
 
 
 def test_settings_that_cannot_be_stored_leave_the_connector_as_it_was(
-    shared: Herding, monkeypatch: pytest.MonkeyPatch
+    herd: Herding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert shared.create("steady").status_code == 201
-    until(lambda: shared.states("steady") == ["RUNNING", "RUNNING"], "it to run")
+    assert herd.create("steady").status_code == 201
+    until(lambda: herd.states("steady") == ["RUNNING", "RUNNING"], "it to run")
 
     def full(*_: Any) -> None:
         raise WorkerError("Error writing connector configuration to Kafka: the disk is full")
 
     monkeypatch.setattr(ConfigStore, "put_connector", full)
-    refused = shared.rest.request("PATCH", "/connectors/steady/config", {"tasks": "2", "tasks.max": "2"})
+    refused = herd.rest.request("PATCH", "/connectors/steady/config", {"tasks": "2", "tasks.max": "2"})
     assert (refused.status_code, "the disk is full" in refused.text) == (500, True)
     monkeypatch.undo()
-    assert shared.states("steady") == ["RUNNING", "RUNNING"]
-    assert "tasks" not in shared.rest.get("/connectors/steady/config").json()
+    assert herd.states("steady") == ["RUNNING", "RUNNING"]
+    assert "tasks" not in herd.rest.get("/connectors/steady/config").json()
 
 
-def test_of_two_patches_at_once_both_are_kept(shared: Herding, gate: str) -> None:
+def test_of_two_patches_at_once_both_are_kept(herd: Herding, gate: str) -> None:
     hosted.GATES[gate].set()
-    assert shared.create("patched", deed="gate", where="probe", path=gate, initial_state="STOPPED").status_code == 201
+    assert herd.create("patched", deed="gate", where="probe", path=gate, initial_state="STOPPED").status_code == 201
     hosted.GATES[gate].clear()
     path = "/connectors/patched/config"
-    asking = [threading.Thread(target=lambda key=key: shared.rest.request("PATCH", path, {key: "x"})) for key in "ab"]
+    asking = [threading.Thread(target=lambda key=key: herd.rest.request("PATCH", path, {key: "x"})) for key in "ab"]
     for each in asking:
         each.start()
     come(gate, 3)  # the creation was the first
     hosted.GATES[gate].set()
     for each in asking:
         each.join()
-    config = shared.rest.get(path).json()
+    config = herd.rest.get(path).json()
     assert (config.get("a"), config.get("b")) == ("x", "x")
 
 
 def test_a_stop_does_not_come_between_the_end_of_the_old_tasks_and_the_start_of_the_new(
-    shared: Herding, monkeypatch: pytest.MonkeyPatch
+    herd: Herding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert shared.create("shrinking", tasks="2", tasks_max="2").status_code == 201
-    until(lambda: shared.states("shrinking") == ["RUNNING"] * 3, "both tasks to run")
+    assert herd.create("shrinking", tasks="2", tasks_max="2").status_code == 201
+    until(lambda: herd.states("shrinking") == ["RUNNING"] * 3, "both tasks to run")
     stop, ended = Worker.stop_tasks, Future[None]()
     asked = threading.Event()
 
@@ -237,28 +228,28 @@ def test_a_stop_does_not_come_between_the_end_of_the_old_tasks_and_the_start_of_
 
     monkeypatch.setattr(Worker, "stop_tasks", stop_late)
     patch = {"tasks": "1"}
-    changing = threading.Thread(target=lambda: shared.rest.request("PATCH", "/connectors/shrinking/config", patch))
+    changing = threading.Thread(target=lambda: herd.rest.request("PATCH", "/connectors/shrinking/config", patch))
     changing.start()
     assert asked.wait(PATIENCE_S), "the old tasks are not stopped"
-    stopping = shared.herder.submit(SetTarget("shrinking", TargetState.STOPPED))
-    shared.herder.submit(Ping()).result(PATIENCE_S)  # the herder has come round
+    stopping = herd.herder.submit(SetTarget("shrinking", TargetState.STOPPED))
+    herd.herder.submit(Ping()).result(PATIENCE_S)  # the herder has come round
     assert not stopping.done()
     ended.set_result(None)
     changing.join()
     stopping.result(PATIENCE_S)
-    until(lambda: shared.states("shrinking") == ["STOPPED"], "the connector to be stopped, too")
-    assert shared.rest.get("/connectors/shrinking/tasks").json() == []
-    assert [view.name for view in shared.herder.children() if view.name.startswith("shrinking-")] == []
+    until(lambda: herd.states("shrinking") == ["STOPPED"], "the connector to be stopped, too")
+    assert herd.rest.get("/connectors/shrinking/tasks").json() == []
+    assert [view.name for view in herd.herder.children() if view.name.startswith("shrinking-")] == []
 
 
 def test_of_two_puts_at_once_of_a_new_connector_the_first_creates_it_and_the_second_changes_it(
-    shared: Herding, gate: str
+    herd: Herding, gate: str
 ) -> None:
     answers: list[int] = []
     settings = {"connector.class": "hosted:Staying", "deed": "gate", "where": "probe", "path": gate}
 
     def put() -> None:
-        answers.append(shared.rest.request("PUT", "/connectors/both/config", settings).status_code)
+        answers.append(herd.rest.request("PUT", "/connectors/both/config", settings).status_code)
 
     asking = [threading.Thread(target=put) for _ in range(2)]
     for each in asking:
@@ -335,17 +326,17 @@ def test_a_connector_that_had_failed_is_resumed_while_it_starts_paused(
 
 
 def test_tasks_of_a_connector_that_has_failed_are_paused_and_resumed_all_the_same(
-    shared: Herding, tmp_path: Path
+    herd: Herding, tmp_path: Path
 ) -> None:
     there = tmp_path / "there"
-    shared.create("lame", deed="raise-once-there", path=str(there))
-    until(lambda: shared.states("lame") == ["RUNNING", "RUNNING"], "it to run")
+    herd.create("lame", deed="raise-once-there", path=str(there))
+    until(lambda: herd.states("lame") == ["RUNNING", "RUNNING"], "it to run")
     there.touch()
-    assert shared.rest.post("/connectors/lame/restart").status_code == 500
-    shared.rest.request("PUT", "/connectors/lame/pause")
-    until(lambda: shared.states("lame") == ["FAILED", "PAUSED"], "its task to pause")
-    shared.rest.request("PUT", "/connectors/lame/resume")
-    until(lambda: shared.states("lame") == ["FAILED", "RUNNING"], "its task to go on")
+    assert herd.rest.post("/connectors/lame/restart").status_code == 500
+    herd.rest.request("PUT", "/connectors/lame/pause")
+    until(lambda: herd.states("lame") == ["FAILED", "PAUSED"], "its task to pause")
+    herd.rest.request("PUT", "/connectors/lame/resume")
+    until(lambda: herd.states("lame") == ["FAILED", "RUNNING"], "its task to go on")
 
 
 def test_the_status_of_a_task_whose_start_takes_long_says_so_and_where_it_is(gate: str) -> None:
@@ -373,9 +364,9 @@ def _trace_of_task(alone: Herding, place: str) -> str:
     return told if place in told else ""
 
 
-def test_a_task_that_is_stopped_while_it_starts_is_no_longer_told_to_start(shared: Herding, gate: str) -> None:
-    shared.create("halted", deed="gate", where="task-start", path=gate)
-    until(lambda: shared.states("halted") == ["RUNNING", "UNASSIGNED"], "its task to be seen")
-    shared.rest.request("PUT", "/connectors/halted/stop")
-    until(lambda: shared.states("halted") == ["STOPPED"], "it to be stopped")
-    assert shared.herder.stages.concerning("halted", 0) is None
+def test_a_task_that_is_stopped_while_it_starts_is_no_longer_told_to_start(herd: Herding, gate: str) -> None:
+    herd.create("halted", deed="gate", where="task-start", path=gate)
+    until(lambda: herd.states("halted") == ["RUNNING", "UNASSIGNED"], "its task to be seen")
+    herd.rest.request("PUT", "/connectors/halted/stop")
+    until(lambda: herd.states("halted") == ["STOPPED"], "it to be stopped")
+    assert herd.herder.stages.concerning("halted", 0) is None

@@ -1,21 +1,13 @@
 """What no request can mean, asked of the API: numbers and depths beyond all bounds, names as they are encoded."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "plugins"))
 
-from herding import Herding, herding
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Herding]:
-    with herding() as made:
-        yield made
-
+from herding import Herding
 
 HUGE = "9" * 5_000
 
@@ -37,40 +29,38 @@ def offset_of(value: str) -> str:
     ids=["long offset", "long setting", "infinite offset", "deep offset", "deep body"],
 )  # fmt: skip
 def test_numbers_and_depths_that_cannot_be_meant_are_the_clients_fault(
-    shared: Herding, method: str, path: str, body: str, said: str
+    herd: Herding, method: str, path: str, body: str, said: str
 ) -> None:
     if path != "/connectors":
-        shared.create("x", initial_state="STOPPED")
-    answer = shared.rest.send(method, path, body.encode())
+        herd.create("x", initial_state="STOPPED")
+    answer = herd.rest.send(method, path, body.encode())
     assert answer.status_code == 400, answer.text
     assert said in answer.json()["message"]
 
 
-def test_a_sinks_offset_of_many_digits_is_the_clients_fault(shared: Herding) -> None:
-    shared.create("deep", "FileStreamSink", topics="t", file="/dev/null", initial_state="STOPPED")
+def test_a_sinks_offset_of_many_digits_is_the_clients_fault(herd: Herding) -> None:
+    herd.create("deep", "FileStreamSink", topics="t", file="/dev/null", initial_state="STOPPED")
     place = {"kafka_topic": "t", "kafka_partition": 0}
     body = {"offsets": [{"partition": place, "offset": {"kafka_offset": HUGE}}]}
-    answer = shared.rest.request("PATCH", "/connectors/deep/offsets", body)
+    answer = herd.rest.request("PATCH", "/connectors/deep/offsets", body)
     assert (answer.status_code, answer.json()["message"][:60]) == (
         400,
         "Failed to parse the following Kafka offset value in the prov",
     )
 
 
-def test_a_task_of_many_digits_is_an_unknown_path(shared: Herding) -> None:
-    answer = shared.rest.get(f"/connectors/x/tasks/{HUGE}/status")
+def test_a_task_of_many_digits_is_an_unknown_path(herd: Herding) -> None:
+    answer = herd.rest.get(f"/connectors/x/tasks/{HUGE}/status")
     assert (answer.status_code, answer.json()["message"]) == (404, "HTTP 404 Not Found")
 
 
-def test_the_name_of_a_logger_may_be_percent_encoded(shared: Herding) -> None:
-    matched = shared.rest.request("PUT", "/admin/loggers/a.b%24c", {"level": "DEBUG"})
+def test_the_name_of_a_logger_may_be_percent_encoded(herd: Herding) -> None:
+    matched = herd.rest.request("PUT", "/admin/loggers/a.b%24c", {"level": "DEBUG"})
     assert matched.json() == ["a.b$c"]
-    assert shared.rest.get("/admin/loggers/a.b%24c").json()["level"] == "DEBUG"
+    assert herd.rest.get("/admin/loggers/a.b%24c").json()["level"] == "DEBUG"
 
 
-def test_a_scope_that_there_is_not_is_the_workers_and_is_said(
-    shared: Herding, caplog: pytest.LogCaptureFixture
-) -> None:
-    answer = shared.rest.request("PUT", "/admin/loggers/none.such?scope=everywhere", {"level": "WARN"})
+def test_a_scope_that_there_is_not_is_the_workers_and_is_said(herd: Herding, caplog: pytest.LogCaptureFixture) -> None:
+    answer = herd.rest.request("PUT", "/admin/loggers/none.such?scope=everywhere", {"level": "WARN"})
     assert answer.status_code == 200  # 204 for the cluster
     assert "scope='everywhere' is not known; expected worker or cluster: taken as worker" in caplog.text

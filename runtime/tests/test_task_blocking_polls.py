@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from overlapped_bench import Polls, give, rows, run, stored
+from overlapped_bench import Polls, give, rows, run, running, stored, waiting
 from task_bench import SECONDS, Bench, eventually
 
 from millstream.errors import BrokerError
@@ -131,18 +131,9 @@ def test_a_poll_that_ignores_its_cancellation_does_not_hide_a_refused_row(
     bench: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     release = threading.Event()
-
-    def stuck() -> list[SourceRecord]:
-        assert release.wait(SECONDS)
-        return []
-
-    running = threading.Thread(target=run, args=(bench, [lambda: rows("a", "big"), stuck]))
-    running.start()
-    try:
+    stuck = waiting(release)
+    with running(bench, [lambda: rows("a", "big"), stuck], release):
         eventually(lambda: any("Rows cannot be written" in line for line in caplog.messages))
-    finally:
-        release.set()
-        running.join(SECONDS)
     assert bench.states() == [State.RUNNING, State.FAILED]
 
 
@@ -165,13 +156,8 @@ def test_what_could_not_be_written_for_a_while_is_written_though_the_poll_blocks
         return []
 
     steps = [give("a", "b"), stuck, give("c", start=2)]
-    running = threading.Thread(target=run, args=(bench, steps), kwargs={"faults": faults})
-    running.start()
-    try:
+    with running(bench, steps, release, faults=faults):
         eventually(lambda: bench.log() == ["a", "b"] and stored(bench) == {"position": 2})
-    finally:
-        release.set()
-        running.join(SECONDS)
     assert bench.log() == ["a", "b", "c"]
     assert bench.states() == [State.RUNNING, State.UNASSIGNED]
     assert [line for line in caplog.messages if "disk" in line] == [
@@ -211,21 +197,10 @@ def test_a_commit_of_unknown_outcome_ends_the_poll_that_blocks(bench: Any) -> No
 
 def test_a_refused_row_that_is_tolerated_holds_up_no_row_beside_it(bench: Any) -> None:
     release = threading.Event()
-
-    def stuck() -> list[SourceRecord]:
-        assert release.wait(SECONDS)
-        return []
-
+    stuck = waiting(release)
     steps = [lambda: rows("a", "big", "c"), stuck]
-    running = threading.Thread(
-        target=run, args=(bench, steps), kwargs={"settings": {"overlapped": True, "tolerate_failures": True}}
-    )
-    running.start()
-    try:
+    with running(bench, steps, release, settings={"overlapped": True, "tolerate_failures": True}):
         eventually(lambda: bench.log() == ["a", "c"] and stored(bench) == {"position": 3})
-    finally:
-        release.set()
-        running.join(SECONDS)
     assert bench.states() == [State.RUNNING, State.UNASSIGNED]
     assert [value for value, _ in bench.pipeline.refusals] == ["big"]
     numbers = [event for event in bench.told if isinstance(event, Counted)][-1].values
@@ -236,10 +211,7 @@ def test_a_refused_row_that_is_tolerated_holds_up_no_row_beside_it(bench: Any) -
 
 def test_a_task_whose_abort_fails_while_its_poll_is_under_way_is_told_so(bench: Any) -> None:
     released, control = threading.Event(), Control()
-
-    def stuck() -> list[SourceRecord]:
-        assert released.wait(SECONDS)
-        return []
+    stuck = waiting(released)
 
     def faults(name: str) -> Exception | None:
         return BrokerError("away", retriable=name == "commit") if name in {"commit", "abort"} else None
@@ -253,15 +225,8 @@ def test_a_task_whose_abort_fails_while_its_poll_is_under_way_is_told_so(bench: 
         released.set()
 
     control.fail = failing  # type: ignore[method-assign]  # it is seen while the poll lasts
-    running = threading.Thread(
-        target=run, args=(bench, [give("a"), stuck]), kwargs={"control": control, "faults": faults}
-    )
-    running.start()
-    try:
+    with running(bench, [give("a"), stuck], released, control=control, faults=faults):
         eventually(lambda: bool(failed))
-    finally:
-        released.set()
-        running.join(SECONDS)
     assert bench.states()[-1] is State.FAILED
 
 
@@ -269,23 +234,15 @@ def test_an_abort_that_fails_for_a_while_is_tried_again_and_the_rows_are_written
     bench: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     released, failing = threading.Event(), ["commit", "abort", "abort"]
-
-    def stuck() -> list[SourceRecord]:
-        assert released.wait(SECONDS)
-        return []
+    stuck = waiting(released)
 
     def faults(name: str) -> Exception | None:
         if failing and name == failing[0]:
             return BrokerError(f"{failing.pop(0)}: away", retriable=True)
         return None
 
-    running = threading.Thread(target=run, args=(bench, [give("a", "b"), stuck]), kwargs={"faults": faults})
-    running.start()
-    try:
+    with running(bench, [give("a", "b"), stuck], released, faults=faults):
         eventually(lambda: bench.log() == ["a", "b"] and stored(bench) == {"position": 2})
-    finally:
-        released.set()
-        running.join(SECONDS)
     assert failing == []
     assert bench.states() == [State.RUNNING, State.UNASSIGNED]
     assert len([line for line in caplog.messages if "away. Nothing is skipped" in line]) == 1

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from overlapped_bench import PARTITION, Gate, Polls, give, rows, run, stored
+from overlapped_bench import PARTITION, Gate, Polls, give, rows, run, running, stored, waiting
 from task_bench import ID, SECONDS, Bench, eventually
 
 from millstream.errors import BrokerError
@@ -51,19 +51,10 @@ def test_polls_made_while_a_commit_is_under_way_go_into_one_transaction(bench: A
 
 def test_what_a_poll_gave_is_committed_though_the_next_one_does_not_return(bench: Any) -> None:
     release = threading.Event()
-
-    def stuck() -> list[SourceRecord]:
-        assert release.wait(SECONDS)
-        return []
-
+    stuck = waiting(release)
     control = Control()
-    running = threading.Thread(target=run, args=(bench, [give("a", "b"), stuck]), kwargs={"control": control})
-    running.start()
-    try:
+    with running(bench, [give("a", "b"), stuck], release, control=control):
         eventually(lambda: bench.log() == ["a", "b"] and stored(bench) == {"position": 2})
-    finally:
-        release.set()
-        running.join(SECONDS)
     assert bench.states() == [State.RUNNING, State.UNASSIGNED]
 
 
@@ -151,15 +142,10 @@ def test_the_task_waits_when_too_much_has_gathered(bench: Any, monkeypatch: pyte
 
     control = Control()
     steps = [counted(value, start) for start, value in enumerate("abcdefgh")]
-    running = threading.Thread(target=run, args=(bench, steps), kwargs={"control": control, "faults": gate})
-    running.start()
-    try:
+    with running(bench, steps, gate.opened, control=control, faults=gate):
         eventually(lambda: len(polled) == 4)  # one in the commit, three gathered
         assert not gate.opened.wait(0.1)
         assert len(polled) == 4
-    finally:
-        gate.opened.set()
-        running.join(SECONDS)
     assert bench.log() == [value * 100 for value in "abcdefgh"]
 
 
