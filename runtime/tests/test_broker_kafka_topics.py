@@ -182,6 +182,23 @@ def test_rows_for_a_topic_made_anew_whose_leader_is_passed_over_are_sent_by_anot
     assert "'t': deleted and made anew; this client knows later leaders of the former" in caplog.text
 
 
+def test_rows_of_other_topics_that_were_out_are_sent_by_the_other_client_and_not_said_to_be_of_one_that_was_deleted(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    producer, told = producer_on(cluster), []
+    cluster.away = True
+    for topic in ("t", "other"):
+        producer.send(Outgoing(topic, [b"a"]), told.append)
+    unled(cluster)
+    producer.poll()
+    cluster.away = False
+    assert producer.flush(1.0) == 0
+    assert [delivered.failures for delivered in told] == [{}, {}]
+    assert [(topic, value) for topic, _, value in cluster.written] == [("t", b"a"), ("other", b"a")]
+    assert len(caplog.records) == 1
+    assert "'t': deleted and made anew; this client knows later leaders" in caplog.text
+
+
 def test_a_client_whose_topics_are_led_is_not_replaced(cluster: Cluster) -> None:
     producer = producer_on(cluster)
     said = "[thrd:main]: t [0]: ignoring outdated metadata update with leader epoch 0 which is older than our cached 1"

@@ -233,9 +233,10 @@ class Happening:
             problem(f"{account.repeats_topic} lines are twice in the topic, and no source was started again")
         if account.repeats_file and not any(fault.file_repeats for fault in self.faults):
             problem(f"{account.repeats_file} lines are twice in the file, and no position was lost")
-        scattered = (
-            "was deleted, and perhaps made anew: rows that waited" in self.scene.said
-        )  # lines of a partition that is gone come later
+        scattered = any(  # lines of a partition that is gone come later, or by another client, perhaps twice
+            sentence in self.scene.said
+            for sentence in ("was deleted, and perhaps made anew: rows that waited", "Another one sends the")
+        )
         if account.rewinds_topic > self.scene.restarts and not scattered:
             problem(
                 f"a partition of the topic goes back {account.rewinds_topic} times, and the source was started again "

@@ -34,6 +34,7 @@ class Astray:
         self._topics = topics
         self._transactional = transactional
         self._clock = clock
+        self._lost: set[str] = set()  # topics of rows whose partition is gone
         self._said: dict[str, float] = {}  # when rows of a topic came astray last
 
     def takes(self, pending: Pending, row: int, code: int) -> bool:
@@ -43,6 +44,8 @@ class Astray:
         """
         if self._transactional or (code not in PURGED and (code not in GONE or _named(pending, row))):
             return False
+        if code in GONE:
+            self._lost.add(pending.batch.topic)
         self.rows.append((pending, row))
         self._topics.forget(pending.batch.topic)
         return True
@@ -55,8 +58,9 @@ class Astray:
         return sum(self.takes(pending, row, code) for row in refused)
 
     def scatter(self, client: "Producer") -> None:
-        for topic in sorted({pending.batch.topic for pending, _ in self.rows}):
+        for topic in sorted(self._lost):
             self._say(topic)
+        self._lost.clear()
         rows, self.rows = self.rows, []
         for pending, row in rows:
             if not _named(pending, row):
