@@ -5,10 +5,10 @@ from collections import deque
 
 import pytest
 from confluent_kafka import KafkaError
-from producer_bench import Cluster, producer_on
+from producer_bench import Cluster, producer_on, transacted
 
 from millstream.broker.kafka.flight import BY_KEY
-from millstream.broker.ports import Outgoing
+from millstream.broker.ports import Delivered, Outgoing
 from millstream.errors import BrokerError, UnknownTopicError
 
 
@@ -197,6 +197,22 @@ def test_rows_of_other_topics_that_were_out_are_sent_by_the_other_client_and_not
     assert [(topic, value) for topic, _, value in cluster.written] == [("t", b"a"), ("other", b"a")]
     assert len(caplog.records) == 1
     assert "'t': deleted and made anew; this client knows later leaders" in caplog.text
+
+
+def test_a_transaction_keeps_its_client_and_the_next_one_has_another_where_a_leader_is_passed_over(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    producer = producer_on(cluster, "id")
+    producer.begin()
+    unled(cluster)
+    producer.poll()
+    producer.abort()
+    assert len(cluster.clients) == 1
+    assert transacted(producer, Outgoing("t", [b"a"])) == [Delivered({})]
+    assert transacted(producer, Outgoing("t", [b"b"])) == [Delivered({})]
+    calls = [client.calls for client in cluster.clients]
+    assert calls == [["init", "begin", "abort"], ["init", "begin", "commit", "begin", "commit"]]
+    assert "'t': deleted and made anew; this client knows later leaders of the former" in caplog.text
 
 
 def test_a_client_whose_topics_are_led_is_not_replaced(cluster: Cluster) -> None:

@@ -227,11 +227,14 @@ class Sending(Settling):
                 self._rounds.wake()
 
     def fit(self) -> None:
-        """Between two transactions: make batches as small as the last one found out that they have to be."""
+        """Between two transactions: make batches as small as the last one found out that they have to be, and let a
+        client go that does not follow the leaders of a topic made anew."""
         with self._rounds.changed:
-            if self._batch_size < self.line.batch_size:
+            if self._batch_size < self.line.batch_size or self.line.unled.topics:
                 if self.drain(STALL_SECONDS):
                     raise self._watch.unreachable(REMAKING)
+                if self.line.unled.topics:
+                    log.warning("%s. Another one begins the next transaction", self.line.unled)
                 self.line.remake(self._batch_size)
 
     def _topic(self, name: str, done: Done, rows: int) -> Topic | None:
