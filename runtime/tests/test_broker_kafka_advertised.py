@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 
+from millstream.broker.kafka import advertised
 from millstream.broker.kafka.advertised import REMEDY, remark, unreached
 from millstream.broker.kafka.broker import KafkaBroker
 from millstream.broker.kafka.contact import Patience, await_contact
@@ -68,6 +69,38 @@ def test_an_address_that_has_answered_is_not_tried(silent: int) -> None:
     for server in (f"127.0.0.1:{silent}", f"other:1, PLAINTEXT://127.0.0.1:{silent}"):
         assert unreached(given(silent).brokers, server, 5.0) == ""
     assert unreached(given().brokers, SERVERS, 5.0) == ""
+
+
+class Far:
+    """Connections to a host far away: each takes so long, or as long as it may."""
+
+    def __init__(self, takes: float, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.takes = takes
+        monkeypatch.setattr(socket, "create_connection", self.connect)
+        monkeypatch.setattr(advertised, "monotonic", lambda: self.now)
+
+    def connect(self, address: tuple[str, int], timeout: float) -> Any:
+        self.now += min(self.takes, timeout)
+        if timeout < self.takes:
+            raise TimeoutError("timed out")
+        return self
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize("seconds", [1.0, 5.0])
+def test_many_brokers_far_away_are_reached_and_those_that_take_nothing_do_not_take_longer_than_they_may(
+    seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = given(*range(1, 61), host="far").brokers
+    far = Far(0.6, monkeypatch)
+    assert unreached(many, SERVERS, seconds) == ""
+    assert far.now == 0.6
+    lost = Far(60.0, monkeypatch)
+    assert "(timed out)" in unreached(many, SERVERS, seconds)
+    assert lost.now <= seconds
 
 
 def test_addresses_that_nobody_reaches_are_told_each_with_its_reason(silent: int) -> None:

@@ -5,12 +5,14 @@ clients to go on at `advertised.listeners`. librdkafka then tries that for ever,
 that had answered again or not: it may have let go of them.
 """
 
+import random
 import re
 import socket
 from collections.abc import Mapping
+from time import monotonic
 from typing import Any
 
-LEAST_SECONDS = 0.2
+LEAST_SECONDS = 1.0  # for one address, however many there are: all of them may be far away
 REMEDY = "set advertised.listeners of the brokers to addresses that this machine reaches"
 #: how librdkafka names a broker that told of itself; one of `bootstrap.servers` has a word in place of the number
 _TOLD = re.compile(r"(?:\w+://)?(\S+:\d+)/\d+: ")
@@ -28,15 +30,17 @@ def unreached(brokers: Mapping[int, Any], servers: str, seconds: float) -> str:
     """What is wrong with the addresses that the brokers give; empty when one of them takes a connection.
 
     brokers: as the client's metadata has them.   servers: who has answered; an address that is among them is not tried.
-    seconds: for all together.
+    seconds: for all together, looking names up apart; what is not tried then may be the next time.
     """
-    given = [(one.host, one.port) for one in brokers.values()]
+    given = random.sample([(one.host, one.port) for one in brokers.values()], len(brokers))
     named = _named(servers)
     if not given or any(f"{host}:{port}" in named for host, port in given):
         return ""
-    each = max(seconds / len(given), LEAST_SECONDS)
-    problems = []
+    each, until = max(seconds / len(given), LEAST_SECONDS), monotonic() + seconds
+    problems: list[str] = []
     for address in given:
+        if problems and monotonic() >= until:
+            break
         try:
             socket.create_connection(address, each).close()
         except OSError as error:
