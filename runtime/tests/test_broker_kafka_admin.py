@@ -1,5 +1,7 @@
 """What the brokers answer about a group, partition by partition."""
 
+import gc
+import weakref
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
@@ -212,6 +214,24 @@ def test_a_client_that_was_refused_for_good_is_not_asked_again_but_another_that_
     assert admin.names() == {"t"}
     assert admin.names() == {"t"}
     assert len(made) == 1
+
+
+def test_a_client_that_was_refused_for_good_ends_when_nobody_has_it_any_more() -> None:
+    """It has threads and connections: they do not wait for Python to look for cycles."""
+    watch = Watch("a", "127.0.0.1:1")
+    client: Any = Distrusting()
+    client.hears = watch.heard  # as librdkafka's
+    watch.heard(KafkaError(KafkaError._AUTHENTICATION, "no such user"))
+    admin = KafkaAdmin(client, watch, 10.0, ManualClock())
+    with pytest.raises(BrokerError, match=r"logging in to .* failed"):
+        admin.names()
+    left = weakref.ref(client)
+    gc.disable()
+    try:
+        del admin, client, watch
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 def test_brokers_have_one_admin_client_for_equal_settings_and_another_once_that_was_refused_for_good() -> None:

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -221,7 +222,7 @@ class Watch:
         """Raise what cannot pass by itself: a wrong password, an untrusted certificate, a missing right."""
         self._conclude()
         if self._hopeless is not None:
-            raise self._hopeless
+            raise copy(self._hopeless)  # kept, what was raised would keep its frames, and the client in one of them
 
     @property
     def away(self) -> bool:
