@@ -36,3 +36,9 @@ def test_errors_survive_a_pipe() -> None:
         again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
         assert (type(again), str(again), again.args) == (type(error), str(error), error.args)
         assert isinstance(error, MillstreamError)
+
+
+def test_a_sentence_that_begins_with_its_setting_is_not_given_it_once_more():
+    assert str(ConfigError({"sasl.jaas.config": "sasl.jaas.config is missing"})) == "sasl.jaas.config is missing"
+    assert str(ConfigError({"a": "a file is missing"})) == "a: a file is missing"
+    assert str(ConfigError({"sasl.jaas": "sasl.jaas.config is missing"})) == "sasl.jaas: sasl.jaas.config is missing"

@@ -68,6 +68,25 @@ def test_a_later_start_fences_producers_and_consumers_of_an_earlier_one(broker: 
     second.release()
 
 
+def test_a_log_that_is_removed_while_it_is_in_use_is_told_and_so_is_one_that_stands_in_its_place(
+    broker: EmbeddedBroker,
+) -> None:
+    owner = broker.own()
+    write(broker, [b"a"], owner.epoch)
+    assert broker.retain([]) == 0
+    for file in (broker.files.data, broker.files.meta):
+        os.remove(file)
+    with pytest.raises(BrokerError, match="was removed or replaced while this worker uses it, and what it writes is"):
+        broker.retain([])
+    with closing(open_embedded(f"sqlite:{broker.files.data}")) as another:
+        with pytest.raises(FencedError, match="was removed or replaced while the worker runs"):
+            write(another, [b"never"], owner.epoch)
+        with pytest.raises(BrokerError, match="was removed or replaced while this worker uses it"):
+            broker.retain([])
+        assert another.retain([]) == 0
+    owner.release()
+
+
 def test_what_the_outside_is_told_by_is_forced_to_the_disk_and_nothing_else_is(broker: EmbeddedBroker) -> None:
     said: list[str] = []
     broker._catalog.data._use().set_trace_callback(said.append)

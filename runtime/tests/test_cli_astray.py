@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from millstream.broker.embedded.catalog import Catalog
 from millstream.cli.main import main
+from millstream.errors import BrokerError
 
 ANSWERS = {
     "/html": (200, "text/html", b"<html>hello</html>", {}),
@@ -139,3 +141,30 @@ def test_offsets_are_forgotten_or_set_and_not_both(folder: Path) -> None:
     done = run("connectors", "offsets", "x", "--reset", "--alter", "offsets.json")
     assert done.exit_code == 2
     assert "--reset and --alter exclude each other" in done.stderr
+
+
+def test_a_log_that_cannot_be_read_is_a_sentence_to_each_command_that_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert run("produce", "t", given="a\n").exit_code == 0
+
+    def unreadable(catalog: Catalog) -> list[str]:
+        raise BrokerError("cannot open the log: its folder must be writable for this user")
+
+    monkeypatch.setattr(Catalog, "names", unreadable)
+    for command in (["topics"], ["consume", "t", "--from-beginning"]):
+        done = run(*command)
+        said = "millstream: cannot open the log: its folder must be writable for this user\n"
+        assert (done.exit_code, done.stdout, done.stderr) == (1, "", said)
+
+
+@pytest.mark.parametrize(
+    ("bootstrap", "said"),
+    [
+        ("sqlite:", "bootstrap.servers=sqlite: names no file; write sqlite:<path>, such as sqlite:./log.db"),
+        ("log.db", "bootstrap.servers has 'log.db'; expected host:port, or sqlite:<path> for the embedded log"),
+    ],
+)
+def test_a_bootstrap_that_names_no_log_is_told_with_what_would(bootstrap: str, said: str) -> None:
+    done = run("topics", "--bootstrap", bootstrap)
+    assert (done.exit_code, done.stderr) == (1, f"millstream: {said}\n")

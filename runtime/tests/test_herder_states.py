@@ -101,3 +101,8 @@ def test_after_a_start_a_failure_is_shown_until_there_is_news(store: StatusStore
     after = States(store, "host:8083", SystemClock())
     after.adopt({"orders": {}})
     assert after.get(TASK) == Status(State.FAILED, "host:8083", "a.B: exceeded", version="1")
+
+
+def test_a_headline_has_one_mark_between_a_message_and_its_cause() -> None:
+    trace = "a.B: Exiting due to an error.\n\tat x.py:1 in put\nCaused by: ValueError: no.\n\tat y.py:2 in f"
+    assert headline_of(trace) == "a.B: Exiting due to an error; caused by ValueError: no."

@@ -253,16 +253,28 @@ def test_rows_that_are_not_acknowledged_in_time_are_said_and_sent_again_after_a_
 ) -> None:
     control = HastyControl()
     parts = bench.source_parts(lambda context: Script(context, [records("a")], control), control=control, exactly=False)
-    lost = Late(parts.producer)
-    lost.flush = lambda seconds: 1
-    SourceTaskLoop(replace(parts, producer=lost)).run()
-    said = (
-        "1 batches of rows were not acknowledged within 5000 ms (offset.flush.timeout.ms); they are sent again after a"
-    )
+    lost, clock = Late(parts.producer), ManualClock()
+
+    def flush(seconds: float) -> int:
+        clock.advance(seconds)
+        return 1
+
+    lost.flush = flush
+    SourceTaskLoop(replace(parts, producer=lost, clock=clock)).run()
+    said = "1 batch of rows was not acknowledged within 5000 ms (offset.flush.timeout.ms), to be sent again after a"
     assert said in caplog.text
     assert stored(bench) is None
     run(bench, [records("a")], exactly=False)
     assert (bench.log(), stored(bench)) == (["a"], {"position": 1})
+
+
+def test_rows_that_a_failing_task_never_sent_are_not_said_to_have_been_waited_for(
+    bench: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = BrokerError("looking for topic 'data': not authorized")
+    run(bench, [records("a")], exactly=False, faults=failing({"send": 1}, refused))
+    assert bench.states() == [State.RUNNING, State.FAILED]
+    assert "1 batch of rows was not acknowledged, to be sent again after a restart" in caplog.text
 
 
 class Late:

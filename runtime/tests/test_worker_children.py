@@ -377,14 +377,14 @@ def test_a_poll_that_never_returns_is_running_is_told_once_with_its_stack_and_ca
     wait_until(lambda: "has been in one call of its plugin" in caplog.text)
     assert "hosted.py" in caplog.text
     timed.pass_time(LIMIT_S)
-    assert caplog.text.count("has been in one call of its plugin") == 1
+    assert caplog.text.count("[endless|task-0] has been in one call of its plugin") == 1
     assert ears.states() == ["RUNNING"]
     pid = pid_of(timed, "endless-0")
     going = timed.stop_tasks([TaskId("endless", 0)])
     timed.pass_time(LIMIT_S)
     going.result(PATIENCE_S)
     assert not is_running(pid)
-    assert "did not stop in time and is ended" in caplog.text
+    assert "[endless|task-0] did not stop in time and is ended" in caplog.text
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc: run it on Linux")
@@ -397,11 +397,11 @@ def test_a_task_whose_process_is_stopped_is_said_while_it_is_and_when_it_goes_on
     ears.until("RUNNING")
     pid = pid_of(shared, "standing-0")
     kill(pid, signal.SIGSTOP)
-    said = f"[standing-0] does nothing: its process {pid} was stopped by a signal (SIGSTOP)"
+    said = f"[standing|task-0] does nothing: its process {pid} was stopped by a signal (SIGSTOP)"
     wait_until(lambda: said in caplog.text)
     assert ears.states() == ["RUNNING"]
     kill(pid, signal.SIGCONT)
-    wait_until(lambda: "[standing-0] its process goes on" in caplog.text)
+    wait_until(lambda: "[standing|task-0] its process goes on" in caplog.text)
     assert caplog.text.count(said) == 1
     shared.stop_tasks([TaskId("standing", 0)]).result(PATIENCE_S)
 
@@ -418,7 +418,7 @@ def test_a_connector_and_a_probe_whose_processes_are_stopped_are_said_while_they
     ears.until("RUNNING")
     pid = pid_of(shared, "halting")
     kill(pid, signal.SIGSTOP)
-    said = f"[halting] does nothing: its process {pid} was stopped by a signal (SIGSTOP)"
+    said = f"[halting|worker] does nothing: its process {pid} was stopped by a signal (SIGSTOP)"
     wait_until(lambda: said in caplog.text)
     wait_until(lambda: not probes(shared))  # of others
     answer = shared.probe(probe("report", deed="hang", where="probe"))
@@ -429,7 +429,7 @@ def test_a_connector_and_a_probe_whose_processes_are_stopped_are_said_while_they
     kill(asked)
     assert answer.exception(PATIENCE_S) is not None
     kill(pid, signal.SIGCONT)
-    wait_until(lambda: "[halting] its process goes on" in caplog.text)
+    wait_until(lambda: "[halting|worker] its process goes on" in caplog.text)
     assert caplog.text.count(said) == 1
     shared.stop_connector("halting").result(PATIENCE_S)
 

@@ -61,8 +61,10 @@ class ConfigError(MillstreamError):
 
 
 def _names(sentence: str, setting: str) -> bool:
-    """Whether Java's sentences, which name the setting themselves, are meant to stand alone."""
-    return not setting or any(form in sentence for form in (f"configuration {setting}", f"'{setting}'", f'"{setting}"'))
+    """Whether a sentence names the setting itself, as Java's do, and is meant to stand alone."""
+    forms = (f"configuration {setting}", f"'{setting}'", f'"{setting}"')
+    begins = "." in setting and sentence.startswith((f"{setting} ", f"{setting}="))
+    return not setting or begins or any(form in sentence for form in forms)
 
 
 class DataError(MillstreamError):

@@ -211,7 +211,7 @@ def headline_of(trace: str) -> str:
             frames = True
         elif not frames and line.strip():
             told.append(line.strip())
-    return "; ".join(told)
+    return "; ".join([*(each.rstrip(".") for each in told[:-1]), *told[-1:]])
 
 
 def trace_of(error: BaseException) -> str:

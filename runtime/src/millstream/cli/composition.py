@@ -15,7 +15,7 @@ from millstream.herder.herder import WorkerIdentity
 from millstream.herder.requests import CreateConnector
 from millstream.herder.standalone import StandaloneHerder, StandaloneParts
 from millstream.host.installed import worker_settings
-from millstream.inventory.discovery import discover
+from millstream.inventory.discovery import discover, tell_failures
 from millstream.inventory.required import check_converters
 from millstream.lifecycle import SystemClock
 from millstream.rest.app import RestSettings, create_admin_app, create_app
@@ -54,6 +54,7 @@ class Standalone:
         if "bootstrap.servers" not in settings:
             log.info("no bootstrap.servers: topics live in the embedded log %s", bootstrap)
         self._inventory = discover(frozenset(config.plugins_disabled))
+        tell_failures(self._inventory)
         check_converters(config, self._inventory)
         self._file = _offsets_file(config, bootstrap)
         self._topic = offset_topic(resolved)

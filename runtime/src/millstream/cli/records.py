@@ -55,6 +55,8 @@ def with_log(function: Callable[Concatenate[Broker, P], None]) -> Callable[..., 
         broker = opened(bootstrap, config, makes)
         try:
             function(broker, *args, **kwargs)
+        except MillstreamError as error:
+            fail(str(error))
         finally:
             broker.close()
 
@@ -144,17 +146,14 @@ def consume(broker: Broker, **asked: Unpack[Reading]) -> None:
     follow instead of showing are escaped; on a pipe or in a file, values are as they are.
     """
     most, shown = asked["most"], 0
-    try:
-        for batch in _batches(broker, asked["topic"], asked["from_beginning"], asked["follow"]):
-            rows = list(islice(_rows(batch), None if most is None else most - shown))
-            write("".join(f"{line}\n" for line in _lines(rows, asked["as_json"])))
-            shown += len(rows)
-            if shown == most:
-                return
-        if not shown and not asked["from_beginning"]:
-            warn("no record came meanwhile; --from-beginning prints those that are there, --follow waits for more")
-    except MillstreamError as error:
-        fail(str(error))
+    for batch in _batches(broker, asked["topic"], asked["from_beginning"], asked["follow"]):
+        rows = list(islice(_rows(batch), None if most is None else most - shown))
+        write("".join(f"{line}\n" for line in _lines(rows, asked["as_json"])))
+        shown += len(rows)
+        if shown == most:
+            return
+    if not shown and not asked["from_beginning"]:
+        warn("no record came meanwhile; --from-beginning prints those that are there, --follow waits for more")
 
 
 def _batches(broker: Broker, topic: str, from_beginning: bool, follow: bool) -> Iterator[Incoming]:

@@ -38,7 +38,7 @@ HOOKS = {
 
 
 def discover(disabled: Set[str] = frozenset(), found: Iterable[Distribution] | None = None) -> Inventory:
-    """Read the entry points of every distribution; a broken one is recorded and logged once, not raised.
+    """Read the entry points of every distribution; a broken one is recorded, not raised.
 
     disabled: names of entry points or of distributions to leave out (`plugins.disabled`).
     found:    the distributions to look at; by default all of this environment, each name once, as imports see it.
@@ -49,6 +49,13 @@ def discover(disabled: Set[str] = frozenset(), found: Iterable[Distribution] | N
     for dist in distributions() if found is None else found:
         search.read(dist)
     return Inventory(tuple(search.plugins.values()), search.failures)
+
+
+def tell_failures(found: Inventory) -> None:
+    """Log the distributions that cannot be used: a worker does it once, its children, who look as well, do not."""
+    for who, error in found.failures.items():
+        log.warning("the plugins of %s cannot be used: %s: %s", who, type(error).__name__, message_of(error))
+        log.debug("why %s cannot be used", who, exc_info=error)
 
 
 @dataclass
@@ -81,7 +88,7 @@ class _Search:
             is_ours = hookspecs.NAMESPACE in every.groups
             return canonical((not is_ours and _folders_name(dist)) or dist.name or ""), every
         except Exception as error:  # noqa: BLE001 - metadata on disk may hold anything
-            self._fail(str(getattr(dist, "_path", dist)), error)
+            self.failures[str(getattr(dist, "_path", dist))] = error
             return "", EntryPoints()
 
     def _look_beside(self, dist: Distribution, groups: Set[str]) -> None:
@@ -92,7 +99,7 @@ class _Search:
             problem = (
                 f"its entry points are in the group {near[0]!r}, which nobody reads; in pyproject.toml it is {table}"
             )
-            self._fail(f"{dist.name} {_version_of(dist)}", PluginError(problem))
+            self.failures[f"{dist.name} {_version_of(dist)}"] = PluginError(problem)
 
     def _load(self, dist: Distribution, entry_point: EntryPoint) -> None:
         name = f"{dist.name}:{entry_point.name}"
@@ -106,14 +113,9 @@ class _Search:
         except Interrupted:
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a third party's module does on import
-            self._fail(f"{dist.name} {_version_of(dist)}", error)
+            self.failures[f"{dist.name} {_version_of(dist)}"] = error
             if self.manager.has_plugin(name):
                 self.manager.unregister(name=name)
-
-    def _fail(self, who: str, error: BaseException) -> None:
-        self.failures[who] = error
-        log.warning("the plugins of %s cannot be used: %s: %s", who, type(error).__name__, message_of(error))
-        log.debug("why %s cannot be used", who, exc_info=error)
 
 
 def check_api_range(dist: Distribution) -> None:

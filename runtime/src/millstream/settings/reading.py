@@ -145,7 +145,7 @@ def bootstrap_of(settings: Mapping[str, str | None], folder: Path | None = None)
     """
     given = (settings.get("bootstrap.servers") or "").strip()
     path = given.removeprefix(EMBEDDED)
-    if given and (path == given or path.startswith(":memory:")):
+    if given and (path in (given, "") or path.startswith(":memory:")):
         return given
     try:
         here = folder or Path.cwd()

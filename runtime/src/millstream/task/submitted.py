@@ -15,6 +15,8 @@ from millstream_api import Place
 
 log = logging.getLogger(__name__)
 
+MILLISECOND = 0.001  # in which librdkafka counts
+
 
 class AtLeastOnce:
     """Slices on their way, in poll order, and the commits of offsets behind them.
@@ -102,11 +104,10 @@ class AtLeastOnce:
                 raise
             why = f": {error}"
         if left := sum(1 for sent in self._flying if sent.waiting):
-            log.error(
-                "%d batches of rows were not acknowledged within %d ms (offset.flush.timeout.ms); they are sent again "
-                "after a restart%s",
-                *(left, self._settings.offset_flush_timeout_ms, why),
-            )
+            late = self._clock.monotonic() >= deadline - MILLISECOND  # else nothing was waited for: the task failed
+            time = f" within {self._settings.offset_flush_timeout_ms} ms (offset.flush.timeout.ms)" if late else ""
+            batches = "1 batch of rows was" if left == 1 else f"{left} batches of rows were"
+            log.error("%s not acknowledged%s, to be sent again after a restart%s", batches, time, why)
 
     def _land(self) -> None:
         """Take leave of what is acknowledged up to the first slice that is not; raise for a refused row."""

@@ -188,7 +188,8 @@ class Supervised:
 
     def _kill(self, child: Child, stack: str) -> None:
         if not child.is_gone:
-            log.warning("[%s] did not stop in time and is ended; it was at\n%s", self.label, stack or "\t(unknown)")
+            said = "[%s] did not stop in time and is ended; it was at\n%s"
+            log.warning(said, child.run.label, stack or "\t(unknown)")
             child.kill()
 
 
@@ -208,7 +209,7 @@ class TaskRun(Supervised):
         self._spec = spec
         self._on_over = on_over
         self._silence: Timer | None = None
-        self._standstill = Standstill(self.label)
+        self._standstill = Standstill(spec.label)
         self._warned = False
         self._share = (spec.member, spec.members)
 
@@ -258,7 +259,7 @@ class TaskRun(Supervised):
     def _warn(self, silent: float, stack: str) -> None:
         log.warning(
             "[%s] has been in one call of its plugin for %.0f s; that is legal, and said once. It is at\n%s",
-            self.label,
+            self._spec.label,
             silent,
             stack or "\t(unknown)",
         )
@@ -279,7 +280,7 @@ class ConnectorRun(Supervised):
         self._quiet = False
         self._given_up = False  # its time was over; the signal that asks for its stack may wake what hung
         self._start_timer: Timer | None = None
-        self._lookout = Lookout(facilities.loop, self.label)
+        self._lookout = Lookout(facilities.loop, spec.label)
 
     def launch(self, run: Run) -> None:
         super().launch(run)

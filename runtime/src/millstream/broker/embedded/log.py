@@ -125,6 +125,8 @@ class EmbeddedBroker:
         return EmbeddedAdmin(self._catalog.shared())
 
     def retain(self, sinks: Collection[SinkGroup]) -> int:
+        for store in (self._catalog.data, self._catalog.meta):
+            store.check_in_place()
         return retention.retain(self._catalog, sinks)
 
     def close(self) -> None:

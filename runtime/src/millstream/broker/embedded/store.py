@@ -57,6 +57,7 @@ class Store:
         self._checkpoint_complaint = Complaint(clock, log, f"the log {path!r} can be tidied again")
         self._sync = "full" if sync_full or memory else "normal"
         self._unchecked = 0
+        self._opened: os.stat_result | None = None  # its file; None: in memory
         self._connection: sqlite3.Connection | None
         self._lock: Lock
         if memory:
@@ -77,6 +78,7 @@ class Store:
             self._connection = _connect(self.path)
             prepare(self._connection, self.path)
             self._connection.execute(f"pragma synchronous={self._sync}")
+            self._opened = os.stat(self.path)
         except sqlite3.Error as error:
             self._abandon()
             raise explained(error, self.path) from error
@@ -132,6 +134,20 @@ class Store:
             if connection.in_transaction:
                 connection.execute("rollback")
             raise
+
+    def check_in_place(self) -> None:
+        """Raise BrokerError when its path leads here no longer: SQLite goes on writing to one without a name."""
+        if self._opened is None:
+            return
+        try:
+            if os.path.samestat(os.stat(self.path), self._opened):
+                return
+        except FileNotFoundError:
+            pass
+        raise BrokerError(
+            f"the log {self.path!r} was removed or replaced while this worker uses it, and what it writes is gone when "
+            "it ends; restart it, and it uses what is there then"
+        )
 
     def wrote(self, size: int) -> None:
         """Bytes that went into the transaction under way: they decide when to checkpoint."""
@@ -246,7 +262,12 @@ def _connect(path: str) -> sqlite3.Connection:
 
 def _check_epoch(connection: sqlite3.Connection, epoch: int, path: str) -> None:
     (newest,) = connection.execute("select value from meta where key = 'epoch'").fetchone()
-    if newest != epoch:
+    if newest < epoch:
+        raise FencedError(
+            f"the log {path!r} was removed or replaced while the worker runs (epoch {newest}, not {epoch}), "
+            "and nothing was written; restart the worker"
+        )
+    if newest > epoch:
         raise FencedError(
             f"the log {path!r} belongs to a later start of the worker (epoch {newest}, this writer has {epoch}); "
             "nothing was written, and this process must stop"

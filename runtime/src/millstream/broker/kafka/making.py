@@ -170,7 +170,8 @@ def check_resolvable(bootstrap: str, setting: str = "bootstrap.servers") -> None
     for server in (part.strip() for part in bootstrap.split(",")):
         host, colon, port = server.rpartition("://")[2].rpartition(":")
         if not colon or not port.isdigit() or not host:
-            problem = f"{setting} has {server!r}; expected host:port"
+            log = ", or sqlite:<path> for the embedded log" if setting == "bootstrap.servers" else ""
+            problem = f"{setting} has {server!r}; expected host:port{log}"
             raise ConfigError({setting: problem})
         try:
             socket.getaddrinfo(host.strip("[]"), int(port))
