@@ -51,6 +51,7 @@ class Client:
     refusing: KafkaError | None = None
     answering: KafkaError | None = None  # of each partition
     ends: int | KafkaError = COUNT  # what it says when it is asked
+    absent: set[str] = field(default_factory=set)  # topics
     looked: list[list[tuple[str, int]]] = field(default_factory=list)  # for which ends it was asked
 
     def subscribe(self, topics: Sequence[str], **hear: Callable[..., None]) -> None:
@@ -105,6 +106,8 @@ class Client:
         return [At(*place, self.committed_at.get(place, -1001), self.committed_with.get(place, "")) for place in places]
 
     def get_watermark_offsets(self, at: At, seconds: float, cached: bool) -> tuple[int, int]:
+        if at.topic in self.absent:
+            raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, "unknown"))
         return 0, COUNT
 
     def offsets_for_times(self, ats: Sequence[At], seconds: float) -> list[At]:

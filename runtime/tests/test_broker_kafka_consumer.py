@@ -94,6 +94,22 @@ def test_what_was_too_slow_is_told_with_the_settings(member: Member, caplog: pyt
         assert setting in caplog.text
 
 
+def test_a_topic_that_vanishes_while_it_is_dealt_out_keeps_no_other_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    member, gone = Member(), TopicPartition("gone", 0)
+    told: list[Collection[TopicPartition]] = []
+    member.on_assigned = told.append
+    member.client.absent = {"gone"}
+    member.client.rebalance("assign", gone, FIRST)
+    member.poll_all()
+    assert member.read == {FIRST: list(range(COUNT))}
+    assert told == [[FIRST]]
+    assert "topic 'gone' does not exist" in caplog.text
+    member.client.absent = set()  # it was made anew before the group has heard of it
+    member.poll_all()
+    assert told == [[FIRST], [gone]]
+    assert member.read == {FIRST: list(range(COUNT)), gone: list(range(COUNT))}
+
+
 def test_each_commit_gets_its_own_answer_in_whatever_order_they_come(member: Member) -> None:
     answers: list[tuple[str, Exception | None]] = []
     member.consumer.commit({FIRST: 1}, lambda error: answers.append(("first", error)))

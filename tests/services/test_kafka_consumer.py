@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from itertools import product
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer as Reader
@@ -14,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 from running import until
 
 from millstream.broker.connect import open_broker
-from millstream.broker.kafka import silent
+from millstream.broker.kafka import membership, silent
 from millstream.broker.ports import (
     AdminSettings,
     Broker,
@@ -362,6 +363,28 @@ def test_a_topic_that_is_not_there_is_waited_for_and_named(
     again = Member(broker, f"group-{topic}", {}).subscribe(topic)
     until(lambda: again.poll(), "its rows", WAIT_S)
     again.consumer.close()
+
+
+def test_a_topic_that_vanishes_while_it_is_dealt_out_keeps_no_other_waiting(
+    kafka: Kafka, broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, client = f"{topic}-gone", AdminClient(kafka.client())
+    for name in (topic, gone):
+        filled(broker, name, 1, 10)
+    find = membership.starts
+
+    def find_late(*given: Any) -> dict[TopicPartition, int]:
+        if gone in broker.admin(AdminSettings("test")).names():
+            client.delete_topics([gone])[gone].result(WAIT_S)
+            until(lambda: gone not in broker.admin(AdminSettings("test")).names(), "it to go", WAIT_S)
+        return find(*given)
+
+    monkeypatch.setattr(membership, "starts", find_late)
+    member, at = Member(broker, f"group-{topic}", EAGER), TopicPartition(topic, 0)
+    listener = RebalanceListener(member._assigned, member._revoked, member._lost)
+    member.consumer.subscribe(None, re.compile(f"{topic}.*"), listener)
+    until(lambda: member.poll() and len(member.read.get(at, ())) == 10, "its rows", WAIT_S)
+    member.consumer.close()
 
 
 ANOTHERS = "what another consumer keeps there"

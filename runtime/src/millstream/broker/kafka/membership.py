@@ -128,20 +128,19 @@ class Membership:
 
     def _begin(self) -> None:
         """Find out where the new partitions begin, tell them, read them. What fails is tried again at the next poll."""
-        coming = self._coming
 
         def step() -> None:
-            try:
-                self._places.of |= starts(self._questions, coming, self._java.get("auto.offset.reset", "earliest"))
-            except UnknownTopicError:  # dealt out by a member that does not know; it rebalances once it does
-                self._absent(", ".join(sorted({partition.topic for partition in coming})))
+            reset = self._java.get("auto.offset.reset", "earliest")
+            begun = starts_of_present(self._questions, self._coming, reset, self._absent)
+            self._coming = [partition for partition in self._coming if partition not in begun]
+            if self._coming and not begun:
                 return
-            self._coming = []
+            self._places.of |= begun
             assert self._listener is not None
             try:
-                self._listener.assigned(coming)
+                self._listener.assigned(list(begun))
             finally:
-                self._places.give(coming)
+                self._places.give(begun)
 
         self._noting(step)
 
@@ -180,3 +179,24 @@ def starts(questions: Questions, partitions: Sequence[TopicPartition], reset: st
             first, end = questions.bounds(partition)
             found[partition] = end if reset.lower() == "latest" else first
     return {partition: found[partition] for partition in partitions}
+
+
+def starts_of_present(
+    questions: Questions, coming: Sequence[TopicPartition], reset: str, absent: Callable[[str], None]
+) -> dict[TopicPartition, int]:
+    """The same without those of topics that are not there, which no other topic waits for.   absent: hears of each.
+
+    Such a one was dealt out by a member that does not know; it rebalances once it does.
+    """
+    try:
+        return starts(questions, coming, reset)
+    except UnknownTopicError:
+        topics = sorted({partition.topic for partition in coming})
+        if len(topics) == 1:
+            absent(topics[0])
+            return {}
+    found: dict[TopicPartition, int] = {}
+    for topic in topics:
+        of_topic = [partition for partition in coming if partition.topic == topic]
+        found |= starts_of_present(questions, of_topic, reset, absent)
+    return found
