@@ -21,6 +21,7 @@ from millstream.lifecycle import SystemClock
 from millstream.rest.app import RestSettings, create_admin_app, create_app
 from millstream.rest.extensions import HerderCluster, beside, guarded, load_extensions
 from millstream.rest.listeners import Advertised, advertised_url, bind, bound, parse_listener, settings_of
+from millstream.rest.request_log import RequestLog
 from millstream.rest.security import CrossOrigin, ResponseHeaders, header_rules
 from millstream.rest.server import RestServer, Served
 from millstream.rest.tls import server_context
@@ -91,7 +92,7 @@ class Standalone:
             inner = guarded(app, self._extensions)
             if origins := config.access_control_allow_origin.strip():
                 inner = CrossOrigin(inner, origins.split(","), _listed(config.access_control_allow_methods))
-            return ResponseHeaders(inner, rules, SystemClock()) if rules else inner
+            return RequestLog(ResponseHeaders(inner, rules, SystemClock()) if rules else inner)
 
         self._extensions = load_extensions(config.rest_extension_classes, self._inventory, resolved)
         self._app = create_app(None, rest)
