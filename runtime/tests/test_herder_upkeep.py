@@ -18,13 +18,19 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep, "RETENTION_S", 0.0)
 
 
-def upkeep_of(retain: Callable[[Any], int], retry: Callable[[], None] = lambda: None) -> tuple[Upkeep, list[Any]]:
+def upkeep_of(
+    retain: Callable[[Any], int], retry: Callable[[], None] = lambda: None, remote: bool = False
+) -> tuple[Upkeep, list[Any]]:
     """Of a log that retains so, and of states that are written so; what is due later is in the list."""
     due: list[Any] = []
     agenda = SimpleNamespace(post=lambda step, seconds: due.append(step))
     board: Any = SimpleNamespace(snapshot=Snapshot())
     crew: Any = SimpleNamespace(
-        states=SimpleNamespace(retry=retry), agenda=agenda, board=board, worker=SimpleNamespace(settings={})
+        states=SimpleNamespace(retry=retry),
+        agenda=agenda,
+        board=board,
+        worker=SimpleNamespace(settings={}, probe=None),
+        stores=SimpleNamespace(remote=remote),
     )
     broker: Any = SimpleNamespace(retain=retain)
     return Upkeep(broker, crew), due
@@ -99,6 +105,13 @@ def test_what_cannot_be_done_now_is_said_and_done_later(
 
 
 def test_a_stop_before_the_start_has_nothing_to_wait_for() -> None:
-    crew: Any = SimpleNamespace(states=None, agenda=None, board=None, worker=None)
-    broker: Any = None
-    Upkeep(broker, crew).stop()
+    kept, _ = upkeep_of(lambda _: 0)
+    kept.stop()
+
+
+@pytest.mark.usefixtures("often")
+def test_where_brokers_keep_the_records_nobody_looks_what_sinks_read() -> None:
+    kept, _ = upkeep_of(lambda _: 0, remote=True)
+    kept.start()
+    assert kept._retaining is None
+    kept.stop()

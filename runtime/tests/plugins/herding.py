@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -96,10 +96,13 @@ class Herding:
 
 
 @contextmanager
-def herding(log: Path | None = None) -> Iterator[Herding]:
-    """A herder until the end of the block.   log: a file for its log, to start again upon; without it, in memory."""
+def herding(log: Path | None = None, more: Mapping[str, str] | None = None) -> Iterator[Herding]:
+    """A herder until the end of the block.
+
+    log: a file for its log, to start again upon; without it, in memory.   more: of the worker's settings.
+    """
     bootstrap = f"sqlite:{log or f':memory:herding-{next(_numbers)}'}"
-    settings = {"bootstrap.servers": bootstrap, "key.converter": STRINGS, "value.converter": STRINGS}
+    settings = {"bootstrap.servers": bootstrap, "key.converter": STRINGS, "value.converter": STRINGS, **(more or {})}
     broker = open_broker(bootstrap, settings)
     ownership = broker.own()
     worker = Timed(WorkerSetup(settings, ownership.epoch, "thread", **PATIENCE))

@@ -6,11 +6,13 @@ from typing import Any
 from millstream.errors import BrokerError, NotFoundError, WorkerError
 from millstream.herder.classes import target_of
 from millstream.herder.crew import Crew
+from millstream.herder.groups import GROUP, question_of
 from millstream.herder.offsets import as_json, not_stopped, nothing_given, outcome, sink_offsets
 from millstream.herder.probing import probe
 from millstream.herder.procedures import Procedure, aside
 from millstream.herder.requests import Config, Offsets, Place
 from millstream.host.channel import RunProbe
+from millstream.host.masking import Veil
 from millstream.identity import TargetState
 from millstream.inventory.inventory import Plugin
 from millstream.settings.client import group_of
@@ -19,6 +21,8 @@ from millstream.storage.offsets import normalised
 from millstream_api import TopicPartition
 
 Pairs = list[tuple[Place | None, Place | None]]
+Group = tuple[str, Veil]
+"""A group's name, and what hides it in sentences where a config provider gave it."""
 
 
 class Moving:
@@ -32,8 +36,8 @@ class Moving:
         """Every committed offset of a connector, in whatever state it is, as pairs. NotFoundError."""
         config = self._config(name)
         if self._plugin(config).kind is Kind.SINK:
-            group = self._group(name, config)
-            return as_json((yield from self._about_groups(lambda: self._stores.admin.group_offsets(group))))
+            group = yield from self._group(name, config)
+            return as_json((yield from self._about_group(group, self._stores.admin.group_offsets)))
         return [(dict(partition), dict(offset)) for partition, offset in self._stores.offsets.of(name)]
 
     def alter(self, name: str, offsets: Offsets) -> Procedure:
@@ -64,12 +68,12 @@ class Moving:
         question = RunProbe("alter_offsets", target_of(plugin), config, arguments, name)
         examined = yield from probe(self._crew, question, f"modifying offsets for connector {name}")
         if sink:
-            yield from self._move_group(name, self._group(name, config), wanted, done)
+            yield from self._move_group(name, (yield from self._group(name, config)), wanted, done)
         elif pairs:
             self._stores.offsets.write(name, pairs)
         return outcome(done, bool(examined))
 
-    def _move_group(self, name: str, group: str, wanted: dict[TopicPartition, int | None], done: str) -> Procedure:
+    def _move_group(self, name: str, group: Group, wanted: dict[TopicPartition, int | None], done: str) -> Procedure:
         admin = self._stores.admin
         negative = next((at for at, offset in wanted.items() if offset is not None and offset < 0), None)
         if negative is not None:
@@ -79,7 +83,7 @@ class Moving:
             )
         verb = {"altered": "alter", "reset": "reset"}[done]
 
-        def move() -> None:
+        def move(group: str) -> None:
             if done == "reset":
                 admin.delete_group(group)
                 return
@@ -87,15 +91,20 @@ class Moving:
             admin.delete_group_offsets(group, [at for at, offset in wanted.items() if offset is None])
 
         try:
-            yield from self._about_groups(move)
+            yield from self._about_group(group, move)
         except BrokerError as error:
             raise WorkerError(f"Failed to {verb} consumer group offsets for connector {name}: {error}") from error
 
-    def _about_groups(self, question: Callable[[], Any]) -> Procedure:
+    def _about_group(self, group: Group, question: Callable[[str], Any]) -> Procedure:
         """Ask the log at once, brokers on a thread of its own: they may be away, and the herder waits for nobody."""
-        if not self._stores.remote:
-            return question()
-        return (yield aside("consumer groups", question))
+        name, veil = group
+        try:
+            if not self._stores.remote:
+                return question(name)
+            return (yield aside("consumer groups", lambda: question(name)))
+        except BrokerError as error:
+            error.args = (veil(str(error)),)
+            raise
 
     def _config(self, name: str) -> Config:
         config = self._stores.configs.snapshot().connectors.get(name)
@@ -110,8 +119,15 @@ class Moving:
             raise not_stopped(name)
         return config
 
-    def _group(self, name: str, config: Config) -> str:
-        return group_of(name, config, self._crew.worker.settings)
+    def _group(self, name: str, config: Config) -> Procedure:
+        """The group that the tasks of a sink read in, which a child is asked for where settings have `${…}`."""
+        worker, veil = self._crew.worker.settings, Veil()
+        group = group_of(name, config, worker)
+        if (question := question_of(name, config, worker)) is not None:
+            told = yield from probe(self._crew, question, f"resolving the consumer group of connector {name}")
+            veil.hide({group: told[GROUP]})
+            group = told[GROUP]
+        return group, veil
 
     def _plugin(self, config: Config) -> Plugin:
         return self._crew.inventory.find_connector(config.get("connector.class") or "")

@@ -5,7 +5,7 @@ import logging
 from millstream.broker.ports import Broker
 from millstream.errors import MillstreamError
 from millstream.herder.crew import Crew
-from millstream.herder.groups import reading_group
+from millstream.herder.groups import Readings
 from millstream.lifecycle import Spawned, StopToken, spawn
 
 log = logging.getLogger(__name__)
@@ -23,13 +23,15 @@ class Upkeep:
         self._states = crew.states
         self._agenda = crew.agenda
         self._board = crew.board
-        self._worker = crew.worker
+        self._readings = Readings(crew.worker.probe, crew.worker.settings)
+        self._retains = not crew.stores.remote  # else that is the brokers' business
         self._over = StopToken()
         self._retaining: Spawned | None = None
 
     def start(self) -> None:
         self._agenda.post(self._retry, RETRY_S)
-        self._retaining = spawn("retention", self._retain, stop=self._over)
+        if self._retains:
+            self._retaining = spawn("retention", self._retain, stop=self._over)
 
     def stop(self) -> None:
         """Returns when nothing of it uses the log any more, or says that it still does."""
@@ -46,9 +48,9 @@ class Upkeep:
 
     def _retain(self, stop: StopToken) -> None:
         while not stop.wait(RETENTION_S):
-            views = self._board.snapshot.connectors.values()
-            try:  # a connector whose plugin is missing may be a sink
-                worker = self._worker.settings
-                self._broker.retain([reading_group(view.config, worker) for view in views if view.kind != "source"])
+            views = self._board.snapshot.connectors.items()  # one whose plugin is missing may be a sink
+            try:
+                sinks = {name: view.config for name, view in views if view.kind != "source"}
+                self._broker.retain(self._readings.of(sinks))
             except MillstreamError as error:
                 log.error("old records could not be removed, and are tried again: %s", error)

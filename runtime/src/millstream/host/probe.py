@@ -11,6 +11,7 @@ from millstream.host.installed import Places, parsed, plugin_class
 from millstream.host.report import report
 from millstream.host.stored import StoredOffsets
 from millstream.lifecycle import StopToken
+from millstream.settings.client import group_of
 from millstream_api import Connector, Place
 from millstream_api.config import Definition
 
@@ -97,9 +98,16 @@ def alter_offsets(asked: Asked) -> bool:
     return bool(_with(asked, lambda plugin: plugin.alter_offsets(pairs)))
 
 
+def reading(asked: Asked) -> dict[str, str | None]:
+    """A sink's own settings about what it reads, variables replaced, with the group that it reads in."""
+    own = asked.places.resolved(asked.run.settings)
+    return {**own, "consumer.override.group.id": group_of(asked.run.connector, own, asked.places.worker)}
+
+
 QUESTIONS: Mapping[str, Callable[[Asked], Any]] = {
     "definitions": definitions,
     "alter_offsets": alter_offsets,
+    "reading": reading,
     "report": lambda asked: report(asked.run, asked.places, lambda question: _with(asked, question)),
 }
 
