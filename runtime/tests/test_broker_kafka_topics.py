@@ -182,6 +182,26 @@ def test_rows_for_a_topic_made_anew_whose_leader_is_passed_over_are_sent_by_anot
     assert "'t': deleted and made anew; this client knows later leaders of the former" in caplog.text
 
 
+def test_a_client_that_is_heard_to_pass_a_leader_over_is_let_go_within_a_flush(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producer, told = producer_on(cluster), []
+    cluster.away = True
+    producer.send(Outgoing("t", [b"a"]), told.append)
+    first = cluster.clients[-1]
+    flush = first.flush
+
+    def hearing(seconds: float) -> int:
+        unled(cluster)
+        return flush(seconds)
+
+    monkeypatch.setattr(first, "flush", hearing)
+    cluster.made.append(lambda: setattr(cluster, "away", False))
+    assert producer.flush(60.0) == 0
+    assert cluster.clock.monotonic() < 10.0
+    assert [delivered.failures for delivered in told] == [{}]
+
+
 def test_rows_of_other_topics_that_were_out_are_sent_by_the_other_client_and_not_said_to_be_of_one_that_was_deleted(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -69,7 +69,7 @@ class Settling:
             self._rounds.check()
             while True:
                 left = max(deadline - self._clock.monotonic(), 0.0)
-                self.line.flush(min(left, self._rounds.notice) if self._flight.waiting else left)
+                self.line.flush(min(left, self._rounds.notice if self._flight.waiting else STALL_SECONDS))
                 self._settle()
                 if self._flight.empty or left <= 0:
                     return self._flight.rows
