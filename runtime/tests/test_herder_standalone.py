@@ -38,6 +38,22 @@ def test_a_creation_is_answered_with_its_tasks(herd: Herding) -> None:
     assert made.json()["tasks"] == [{"connector": "quick", "task": 0}, {"connector": "quick", "task": 1}]
 
 
+def test_a_setting_that_looks_like_a_slip_is_logged_where_a_connector_is_made_or_changed_and_not_in_a_validation(
+    herd: Herding, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = (
+        "[typed|worker] nothing declares the setting 'task.max', and it may change nothing; did you mean 'tasks.max'?"
+    )
+    herd.create("typed", task_max="2")
+    assert caplog.messages.count(said) == 1
+    config = herd.rest.get("/connectors/typed/config").json()
+    given = herd.rest.request("PUT", f"/connector-plugins/{config['connector.class']}/config/validate", json=config)
+    assert set(given.json()) == {"name", "error_count", "groups", "configs"}
+    assert caplog.messages.count(said) == 1
+    assert herd.rest.request("PATCH", "/connectors/typed/config", json={"tasks.max": "1"}).status_code == 200
+    assert caplog.messages.count(said) == 2
+
+
 def test_more_tasks_than_allowed_fail_unless_that_is_not_enforced(herd: Herding) -> None:
     herd.create("generous", tasks="3", tasks_max="2")
     until(lambda: herd.states("generous") == ["FAILED"], "it to fail")

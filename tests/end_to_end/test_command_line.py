@@ -141,6 +141,18 @@ def test_a_connector_file_is_validated_without_a_worker(
     assert not (tmp_path / "millstream-data").exists()
 
 
+def test_a_setting_that_looks_like_a_slip_is_told_and_is_no_problem(tmp_path: Path) -> None:
+    settings = {"connector.class": "FileStreamSource", "topic": "t", "batch.sise": "7", "_comment": "ours"}
+    (tmp_path / "c.json").write_text(json.dumps({"name": "c", "config": settings}))
+    told = (
+        "millstream: nothing declares the setting 'batch.sise', and it may change nothing; did you mean 'batch.size'?\n"
+    )
+    for more in ((), ("--json",)):
+        done = run(tmp_path, "validate", "c.json", *more)
+        assert (done.returncode, done.stderr) == (0, told)
+    assert set(json.loads(done.stdout)) == {"name", "error_count", "groups", "configs"}
+
+
 @pytest.mark.parametrize(
     ("worker", "code", "said"),
     [

@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from millstream.cli.connector_files import read_connector
-from millstream.cli.output import EXIT_FAILED, fail, json_option, print_json, print_table, say
+from millstream.cli.output import EXIT_FAILED, fail, json_option, print_json, print_table, say, warn
 from millstream.errors import ConfigError, MillstreamError, message_of
 from millstream.herder.classes import kind_of, plugin_of, target_of
 from millstream.host.channel import RunProbe
 from millstream.host.installed import worker_settings
+from millstream.host.report import UNDECLARED
 from millstream.inventory.discovery import discover
 from millstream.inventory.required import check_converters
 from millstream.settings.properties import read_properties
@@ -40,6 +41,8 @@ def validate(file: Path, config: Path | None, as_json: bool) -> None:
         report = _report(file, settings)
     except (MillstreamError, OSError, ValueError, TimeoutError) as error:
         fail(message_of(error) or f"no answer within {PATIENCE_S:.0f} s")
+    for name, meant in report.pop(UNDECLARED).items():
+        warn(f"nothing declares the setting {name!r}, and it may change nothing; {meant}")
     wrong = [each["value"] for each in report["configs"] if each["value"] and each["value"]["errors"]]
     if as_json:
         print_json(report)

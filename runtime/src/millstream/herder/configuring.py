@@ -10,7 +10,7 @@ from millstream.herder.herder import Config
 from millstream.herder.moving import Moving
 from millstream.herder.procedures import Procedure
 from millstream.herder.tasks import Tasks
-from millstream.herder.validation import Validation, refuse_invalid
+from millstream.herder.validation import Validation
 from millstream.identity import TargetState
 from millstream.storage.java_json import hash_map_order
 from millstream.storage.statuses import Subject
@@ -43,7 +43,7 @@ class Configuring:
 
     def _created(self, wish: ask.CreateConnector, replace: bool) -> Procedure:
         """Give whether it is new, as its turn has it and not the arrival of the request, and how it is now."""
-        refuse_invalid((yield from self._validation.validate(wish.config)))
+        yield from self._validation.accept(wish.config)
         new, settled = yield from self._turns.take(wish.name, self._write_and_start(wish, replace))
         return new, (yield from self._with_tasks(wish.name, wish.config, settled))
 
@@ -53,7 +53,7 @@ class Configuring:
             stored = self._board.known(wish.name, "Connector {} not found")
             merged = {**stored, **wish.patch}
             config = {name: value for name, value in merged.items() if value is not None or name not in wish.patch}
-            refuse_invalid((yield from self._validation.validate(config)))
+            yield from self._validation.accept(config)
             settled = yield from self._turns.take(wish.name, self._replace(wish.name, stored, config))
         return (yield from self._with_tasks(wish.name, hash_map_order(config), settled))
 

@@ -1,5 +1,6 @@
 """Whether a connector's settings will do, asked of a child: the plugin's code may hang, and never here."""
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +13,13 @@ from millstream.herder.procedures import Procedure
 from millstream.herder.requests import Config
 from millstream.host.channel import RunProbe
 from millstream.host.probe import defined
+from millstream.host.report import UNDECLARED
 from millstream.inventory.inventory import LISTED
 from millstream.settings.connector import config_of
 from millstream.settings.plugins import Kind
 from millstream.storage.java_json import copied_map_order
+
+log = logging.getLogger(__name__)
 
 Report = Mapping[str, Any]
 
@@ -37,6 +41,18 @@ class Validation:
 
     def validate(self, config: Config) -> Procedure:
         """Give what REST answers: every setting with its definition, value and errors."""
+        report = yield from self._report(config)
+        return {name: told for name, told in report.items() if name != UNDECLARED}
+
+    def accept(self, config: Config) -> Procedure:
+        """Raise ConfigError unless the settings will do. Those that look like a slip of the pen are logged."""
+        report = yield from self._report(config)
+        refuse_invalid(report)
+        for name, meant in report[UNDECLARED].items():
+            said = "[%s|worker] nothing declares the setting %r, and it may change nothing; %s"
+            log.warning(said, config.get("name"), name, meant)
+
+    def _report(self, config: Config) -> Procedure:
         given = config.get("connector.class")
         if given is None:
             raise no_class(config)

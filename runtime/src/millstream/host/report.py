@@ -42,11 +42,13 @@ Ask = Callable[[Callable[[Connector[Any]], Any]], Any]
 Policy = Callable[[Client, Mapping[str, str]], list[Problem]]
 """What the worker's policy has against the settings of one client."""
 
+UNDECLARED = "undeclared"
+"""What a report has beside ConfigInfos: settings that nobody declares, each with what may be meant."""
 POLICY, ALL = "connector.client.config.override.policy", "All"
 
 
 def report(run: RunProbe, places: Places, ask: Ask) -> dict[str, Any]:
-    """Give ConfigInfos (§1.8) on `run.settings`.
+    """Give ConfigInfos (§1.8) on `run.settings`, and beside them what nobody declares.
 
     The outside is looked at, by the connector's `probe`, only when nothing is wrong otherwise.
     """
@@ -73,7 +75,9 @@ def report(run: RunProbe, places: Places, ask: Ask) -> dict[str, Any]:
             framework = with_problems(framework, _transactions(settings, is_embedded(places), ask))
     name = run.settings.get("connector.class") or ""
     told = merge(Parts(name, framework, connector, overrides, converters)).to_json()
-    return masked_report(told, run.settings, settings, places.veil)
+    return masked_report(told, run.settings, settings, places.veil) | {
+        UNDECLARED: _undeclared(kind, run.settings, told)
+    }
 
 
 def probed(plugin: Connector[Any]) -> list[Problem]:
@@ -95,6 +99,15 @@ def _own(known: type[Config], settings: Settings) -> Part:
     values = known.validate({name: text for name, text in settings.items() if text is not None})
     nulls = {name for name, text in settings.items() if text is None}
     return Part(known.definitions(), [replace(one, value=None) if one.name in nulls else one for one in values])
+
+
+def _undeclared(kind: Side, settings: Settings, told: Mapping[str, Any]) -> dict[str, str]:
+    known = {each["definition"]["name"] for each in told["configs"] if each["definition"] is not None}
+    if known.issuperset(settings):
+        return {}
+    from millstream.settings.undeclared import undeclared  # seldom: most templates do without
+
+    return undeclared(kind, settings, known)
 
 
 def _wrong(*parts: Part) -> bool:

@@ -29,7 +29,7 @@ def _tell(scope: Scope, answer: Message) -> None:
     path = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0].decode("latin-1")
     changes = scope["method"] in CHANGING and not path.rstrip("/").endswith(VALIDATION)
     host = (scope.get("client") or ("?",))[0]
-    places = [value.decode("latin-1") for name, value in answer["headers"] if name == b"location"]
+    places = [value.decode("latin-1") for name, value in answer.get("headers", ()) if name == b"location"]
     made = f" {places[0].rpartition('/')[2]}" if places else ""  # behind a host, which the client may have made up
     level = logging.INFO if changes else logging.DEBUG
     log.log(level, "%s asked: %s %s%s: %d", host, scope["method"], path, made, answer["status"])
