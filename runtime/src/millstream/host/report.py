@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal, cast
 
-from millstream.errors import PluginError, message_of
+from millstream.errors import ConfigError, PluginError, message_of
 from millstream.host.channel import RunProbe
 from millstream.host.installed import Places, inventory, parsed, plugin_class
 from millstream.host.masking import masked_report
 from millstream.host.stored import is_embedded
 from millstream.inventory.inventory import Inventory
 from millstream.inventory.loading import load
-from millstream.settings.client import check_types, client_definitions, overrides, validated_clients
+from millstream.settings.client import check_types, client_definitions, of_worker, overrides, validated_clients
 from millstream.settings.connector import DEAD_LETTERS, NO_DEAD_LETTERS
 from millstream.settings.framework import CONVERTERS, Surroundings, connector_version_problem
 from millstream.settings.guarantees import (
@@ -68,7 +68,7 @@ def report(run: RunProbe, places: Places, ask: Ask) -> dict[str, Any]:
     if kind == "sink" and (settings.get(DEAD_LETTERS) or "").strip():
         framework = with_problems(framework, [Problem(DEAD_LETTERS, NO_DEAD_LETTERS)])
     framework, converters = _converters(framework, settings, installed)
-    overrides = _overrides(kind, settings, _policy(run, places, installed, kind))
+    overrides = _overrides(kind, settings, _policy(run, places, installed, kind), places.worker)
     if not _wrong(framework, connector, *converters.values(), *overrides.values()):
         connector = with_problems(connector, ask(probed))
         if kind == "source":
@@ -133,7 +133,7 @@ def _converters(framework: Part, settings: Settings, installed: Inventory) -> tu
     return framework, found
 
 
-def _overrides(kind: Side, settings: Settings, policy: Policy) -> dict[str, Part]:
+def _overrides(kind: Side, settings: Settings, policy: Policy, worker: Settings) -> dict[str, Part]:
     """Ask the policy about the clients that this connector will have. Raises ConfigError for a wrong type, as Java."""
     found = {}
     for client in validated_clients(kind, settings, own_offsets=False):
@@ -141,9 +141,24 @@ def _overrides(kind: Side, settings: Settings, policy: Policy) -> dict[str, Part
         if own:
             check_types(client, settings)
             prefix = f"{client}.override."
-            problems = policy(client, own)
+            problems = policy(client, own) or refused(client, own, worker)
             found[prefix] = override_part(prefix, settings, client_definitions(client), problems)
     return found
+
+
+def refused(client: Client, own: Mapping[str, str], worker: Settings) -> list[Problem]:
+    """What no client can be made of, by names without prefix, as the task says it that would have the client.
+
+    Stores and logins aside, which are looked at when it is made.
+    """
+    from millstream.settings.embedded import check_client  # of no use to a connector without overrides
+
+    prefix = f"{client}.override."
+    try:
+        check_client(client, {**of_worker(client, worker), **own}, {name: prefix + name for name in own})
+    except ConfigError as error:
+        return [Problem(name.removeprefix(prefix).removeprefix(f"{client}."), said) for name, said in error.found]
+    return []
 
 
 def _policy(run: RunProbe, places: Places, installed: Inventory, kind: Side) -> Policy:
