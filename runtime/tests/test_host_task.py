@@ -144,6 +144,28 @@ def test_on_the_embedded_log_a_connectors_own_settings_of_clients_are_looked_at_
 
 
 @pytest.mark.parametrize(
+    ("bootstrap", "boundary", "number", "is_said"),
+    [
+        ("broker:9092", "interval", 0, True),
+        ("broker:9092", " Connector ", 0, True),
+        ("broker:9092", "connector", 1, False),  # of its first task alone
+        ("broker:9092", "poll", 0, False),
+        ("broker:9092", None, 0, False),
+        ("sqlite::memory:bounds", "interval", 0, False),
+    ],
+)
+def test_where_transactions_would_end_is_said_to_be_of_no_use_where_there_are_none(
+    bootstrap: str, boundary: str | None, number: int, is_said: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = workbench({"bootstrap.servers": bootstrap})
+    bench._run = replace(bench._run, task=number)
+    bench._broker = SimpleNamespace(shared=True)
+    bench._source_settings({"transaction.boundary": boundary})
+    said = [f"transaction.boundary={boundary.strip().lower()} is not followed: "] if is_said and boundary else []
+    assert [line[: len(said[0])] if said else line for line in caplog.messages] == said
+
+
+@pytest.mark.parametrize(
     ("settings", "tolerance"),
     [
         ({}, Tolerance(False, 0, 60_000)),

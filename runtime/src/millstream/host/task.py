@@ -234,6 +234,12 @@ class Workbench:
         if boundary not in BOUNDARIES:
             raise ConfigError({"transaction.boundary": f"transaction.boundary is {boundary!r}: expected one of "
                                                        f"{', '.join(BOUNDARIES)}"})  # fmt: skip
+        if boundary != "poll" and not is_embedded(self._places) and self._run.task == 0:
+            sentence = (
+                "transaction.boundary=%s is not followed: this worker has no transactions on Kafka, and writes at "
+                "least once; offsets are stored every offset.flush.interval.ms"
+            )
+            log.warning(sentence, boundary)
         interval = connector.get("transaction.boundary.interval.ms")
         return SourceSettings(
             offset_flush_interval_ms=_flush_interval_ms(self._places),
