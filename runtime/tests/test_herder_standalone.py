@@ -386,3 +386,12 @@ def test_a_task_that_is_stopped_while_it_starts_is_no_longer_told_to_start(herd:
     herd.rest.request("PUT", "/connectors/halted/stop")
     until(lambda: herd.states("halted") == ["STOPPED"], "it to be stopped")
     assert herd.herder.stages.concerning("halted", 0) is None
+
+
+@pytest.mark.parametrize("topic", ["connect-configs", "connect-status"])
+def test_a_source_cannot_write_where_the_worker_keeps_its_connectors(herd: Herding, topic: str) -> None:
+    herd.create("astray", topic=topic)
+    until(lambda: herd.states("astray") == ["RUNNING", "FAILED"], "its task to be refused")
+    trace = herd.rest.get("/connectors/astray/status").json()["tasks"][0]["trace"]
+    assert f"the task wrote to '{topic}', where this worker keeps its connectors" in trace
+    assert herd.rest.get("/connectors").json() == ["astray"]

@@ -316,6 +316,12 @@ def test_an_offset_that_is_not_json_fails_the_task_and_nothing_of_its_transactio
     assert bench.log() == ["a"]
 
 
+def test_records_for_a_topic_that_the_worker_keeps_its_connectors_in_are_refused(bench: Any) -> None:
+    run(bench, [[record("a", 1, "connect-configs")]], settings={"own_topics": ("connect-configs", "connect-status")})
+    assert "the task wrote to 'connect-configs', where this worker keeps its connectors" in bench.trace()
+    assert "give its records another topic" in bench.trace()
+
+
 def test_records_for_the_own_offsets_topic_are_refused(bench: Any) -> None:
     run(bench, [[record("a", 1, "offsets-own")]], settings={"own_offsets_topic": "offsets-own"})
     assert "Source tasks may not produce to their own offsets topics" in bench.trace()

@@ -24,14 +24,13 @@ from millstream.broker.ports import (
 from millstream.errors import BrokerError
 from millstream.herder.requests import Place
 from millstream.lifecycle import Clock
-from millstream.settings.topic import OFFSETS
+from millstream.settings.topic import CONFIGS, OFFSETS, STATUSES
 from millstream.storage.config_state import Event
 from millstream.storage.configs import ConfigStore, ConfigTopic
 from millstream.storage.offsets import OffsetStore, open_offsets
 from millstream.storage.statuses import StatusStore
 from millstream.storage.topic_log import InternalTopic, ensure_topic
 
-CONFIGS, STATUSES = "connect-configs", "connect-status"
 #: config of a topic that is kept in the second file, so that REST never waits for records
 ASIDE = {"millstream.file": "meta"}
 WRITE_S = 30.0

@@ -38,7 +38,7 @@ from millstream.pipeline.tolerance import Handling, Tolerance
 from millstream.pipeline.topics import PREFIX, TopicCreation, topic_creation
 from millstream.settings.client import Client, group_of, of_worker, offset_reset
 from millstream.settings.connector import DEAD_LETTERS, NO_DEAD_LETTERS
-from millstream.settings.topic import offset_topic
+from millstream.settings.topic import CONFIGS, STATUSES, offset_topic
 from millstream.task import events, failpoints
 from millstream.task.control import Control
 from millstream.task.sink import SinkParts, SinkSettings, SinkTaskLoop
@@ -249,6 +249,7 @@ class Workbench:
             boundary_interval_ms=number(connector, "transaction.boundary.interval.ms", 0) if interval else None,
             overlapped=bootstrap(self._places).startswith("sqlite:") and self._opened().shared,
             own_offsets_topic=offset_topic(self._places.worker),
+            own_topics=(CONFIGS, STATUSES),
         )
 
     def _sink(self, connector: Mapping[str, str | None], plugin: Any, pipeline: SinkPipeline) -> SinkParts:

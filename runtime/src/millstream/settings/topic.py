@@ -1,4 +1,4 @@
-"""What a topic can be given, and the name of the one for source offsets. Source: LogConfig.java, Kafka 4.3."""
+"""What a topic can be given, and the names of a worker's own. Source: LogConfig.java, Kafka 4.3."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -50,6 +50,8 @@ OTHERS = (
 )
 
 OFFSETS_SETTING, OFFSETS = "offset.storage.topic", "connect-offsets"
+CONFIGS, STATUSES = "connect-configs", "connect-status"
+"""Where a standalone worker on the embedded log keeps connectors and their states."""
 
 
 def offset_topic(worker: Mapping[str, str | None]) -> str:

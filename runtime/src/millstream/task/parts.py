@@ -1,7 +1,7 @@
 """What the host gives a task loop, and the settings the loops read themselves."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ class SourceSettings:
     boundary_interval_ms: of `boundary` interval; None: offset_flush_interval_ms.
     overlapped:         with `boundary` poll, commit on a second thread while the next polls are read (`overlapped.py`).
     own_offsets_topic:  records to it are refused in a transaction (§7.5).
+    own_topics:         the worker's others, which records of a source would spoil; refused so, too.
     """
 
     offset_flush_interval_ms: int = 60_000
@@ -37,6 +38,7 @@ class SourceSettings:
     boundary_interval_ms: int | None = None
     overlapped: bool = False
     own_offsets_topic: str = ""
+    own_topics: Collection[str] = ()
     metrics_interval_ms: int = METRICS_INTERVAL_MS
 
 

@@ -76,10 +76,15 @@ class Transactions:
 
 
 def check_topics(slice: SourceSlice, settings: SourceSettings) -> None:
-    """Refuse rows for the topic that the task's own offsets go to."""
+    """Refuse rows for the topic that the task's own offsets go to, and for those that the worker lives by."""
     for routed in slice.outgoing:
         if routed.batch.topic == settings.own_offsets_topic:
             raise MillstreamError(
                 "Source tasks may not produce to their own offsets topics when exactly-once support is enabled; "
                 f"the task wrote to {routed.batch.topic!r}"
+            )
+        if routed.batch.topic in settings.own_topics:
+            raise MillstreamError(
+                f"the task wrote to {routed.batch.topic!r}, where this worker keeps its connectors: they would be "
+                "changed or lost by it; give its records another topic"
             )
