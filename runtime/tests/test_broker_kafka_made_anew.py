@@ -463,6 +463,14 @@ def test_what_is_no_debug_line_is_logged_and_what_is_one_is_not(
     assert [record.getMessage() for record in caplog.records] == ["FAIL [c#consumer-1] the broker is away"]
 
 
+def test_a_connection_that_fails_is_no_error_where_an_error_is_said_of_what_lasts(
+    member: Member, caplog: pytest.LogCaptureFixture
+) -> None:
+    member.client.lines.log(logging.ERROR, "%s [%s] %s", "FAIL", "c#consumer-1", "connection refused by one")
+    member.client.lines.log(logging.ERROR, "%s [%s] %s", "PARTCNT", "c#consumer-1", "another line of an error")
+    assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
+
+
 def test_a_partition_that_the_new_topic_lacks_says_nothing_of_those_that_it_has(member: Member) -> None:
     member.poll()
     member.consumer.commit({FIRST: 4})

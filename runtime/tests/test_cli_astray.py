@@ -168,3 +168,12 @@ def test_a_log_that_cannot_be_read_is_a_sentence_to_each_command_that_reads(
 def test_a_bootstrap_that_names_no_log_is_told_with_what_would(bootstrap: str, said: str) -> None:
     done = run("topics", "--bootstrap", bootstrap)
     assert (done.exit_code, done.stderr) == (1, f"millstream: {said}\n")
+
+
+@pytest.mark.parametrize("option", ["--url", "--timeout", "--cacert"])
+def test_an_option_of_all_commands_on_connectors_behind_one_of_them_is_told_where_it_stands(option: str) -> None:
+    done = run("connectors", "status", "c", option, "x")
+    told = f"Error: No such option '{option}'. It stands before the command: main connectors {option} …\n"
+    assert done.exit_code == 2
+    assert done.stderr.endswith(told)
+    assert "stands before" not in run("connectors", "status", "c", "--nope").stderr

@@ -129,7 +129,20 @@ def _address(context: click.Context, option: click.Parameter, url: str) -> str:
     return url
 
 
-@click.group()
+class OptionsFirst(click.Group):
+    """Says of an option of its own that stands behind the command where it belongs."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            if not any(error.option_name in option.opts for option in self.params):
+                raise
+            where = f"It stands before the command: {ctx.command_path} {error.option_name} …"
+            raise click.NoSuchOption(error.option_name, f"{error.message} {where}", ctx=error.ctx) from None
+
+
+@click.group(cls=OptionsFirst)
 @click.option(
     "--url",
     default="http://127.0.0.1:8083",

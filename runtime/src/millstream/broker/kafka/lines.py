@@ -11,6 +11,7 @@ AGAIN_SECONDS = 30.0
 VARYING = re.compile(r"\d+")
 ANOTHER = re.compile(r"Topic (\S+) changed id from (\S+) to (\S+)$")
 OUTDATED = re.compile(r"(\S+) \[\d+\]: ignoring outdated metadata update with leader epoch ")
+CONNECTION = "FAIL"
 CLUSTER = re.compile(r"ClusterId: (\S+), ControllerId: ")
 
 
@@ -51,7 +52,8 @@ class Listening:
 
     def log(self, level: int, sentence: str, *parts: str) -> None:
         if level > logging.DEBUG:
-            librdkafka.log(level, sentence, *parts)
+            known = parts[0] == CONNECTION  # what lasts of it is an error of ours, see `Outage`
+            librdkafka.log(min(level, logging.WARNING) if known else level, sentence, *parts)
         elif (found := ANOTHER.search(parts[-1])) is not None:
             if found[2] != NO_ID:
                 self._unled.made_anew(found[1])
