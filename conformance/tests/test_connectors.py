@@ -241,3 +241,21 @@ def test_a_sink_that_is_wrong_fails_where_it_is_wrong(
         )
         plugin = plugin.replace('"a")\n', '"a"); KEPT.append(self.out)\n')
     assert test in failures(run(pytester, plugin, SINK, only=test))
+
+
+@pytest.mark.parametrize(
+    "test",
+    ["test_task_configs_are_text_and_no_more_than_asked_for", "test_a_poll_without_data_returns"],
+)
+def test_a_source_without_tasks_where_nothing_is_fed_is_told_what_the_kit_needs(
+    pytester: pytest.Pytester, test: str
+) -> None:
+    right = "class Counting(SourceConnector[CountingConfig]):\n"
+    assert right in PLUGIN
+    plugin = PLUGIN.replace(right, f"{right}    def task_configs(self, max_tasks): return []\n")
+    result = run(pytester, plugin, SOURCE, only=test)
+    assert failures(result) == {test}
+    told = (
+        "gave no task, and the kit tests one: have the fixture that makes the outside put there what a task is made for"
+    )
+    result.stdout.fnmatch_lines([f"*{told}*"])

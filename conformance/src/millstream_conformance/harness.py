@@ -28,6 +28,7 @@ from millstream_conformance.contexts import HarnessContext, SinkHarnessContext, 
 
 #: polls without a record after which a source is taken to have no more
 QUIET_POLLS = 3
+NO_TASK = "have the fixture that makes the outside put there what a task is made for, such as an empty file"
 
 
 def load(target: str) -> type[Any]:
@@ -46,13 +47,15 @@ def load(target: str) -> type[Any]:
 
 
 def task_settings(connector: type[Any], settings: Mapping[str, str], max_tasks: int = 1) -> list[dict[str, str]]:
-    """The settings each task gets: the connector's, and over them the task's own."""
+    """The settings each task gets: the connector's, and over them the task's own. Fails the test when there is none."""
     made = Timed(make_connector(connector, settings), "connector")
     made.start()
     try:
-        return [{**settings, **own} for own in made.task_configs(max_tasks)]
+        configs = [{**settings, **own} for own in made.task_configs(max_tasks)]
     finally:
         made.stop()
+    assert configs, f"task_configs({max_tasks}) gave no task, and the kit tests one: {NO_TASK}"
+    return configs
 
 
 def make_connector(
