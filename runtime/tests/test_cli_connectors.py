@@ -242,7 +242,7 @@ def test_a_number_is_sent_as_it_is_written(worker: Serving, folder: Path) -> Non
     assert worker.bodies[2] == '{"offsets": [{"partition": {"ä": 1}, "offset": {"at": 1.10}}]}'.encode()
 
 
-@pytest.mark.parametrize("text", ["{", "[" * 100_000, '{"name": "x", "config": {"a": 1e999}}', "\x00", ""])
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, '{"name": "x", "config": {"a": NaN}}', "\x00", ""])
 def test_a_file_that_is_no_json_is_named_and_not_sent(worker: Serving, folder: Path, text: str) -> None:
     (folder / "bad.json").write_text(text)
     for arguments in [("create", "bad.json"), ("offsets", "x", "--alter", "bad.json")]:
@@ -250,6 +250,16 @@ def test_a_file_that_is_no_json_is_named_and_not_sent(worker: Serving, folder: P
         assert done.exit_code == 1
         assert done.stderr.startswith("millstream: bad.json: not JSON: ")
     assert worker.asked == []
+
+
+def test_a_number_that_no_float_holds_is_sent_as_it_is_spelled_as_a_worker_takes_it_from_a_file(
+    worker: Serving, folder: Path
+) -> None:
+    for name, text in (("whole.json", '{"name": "x", "config": {"a": 1e999}}'), ("flat", '{"name": "x", "a": 1e999}')):
+        (folder / name).write_text(text)
+        assert run(worker.url, "create", name).exit_code == 0
+    assert worker.bodies[0] == b'{"name": "x", "config": {"a": 1e999}}'
+    assert json.loads(worker.bodies[1]) == {"name": "x", "config": {"name": "x", "a": "1e999"}}
 
 
 @pytest.fixture(scope="module")

@@ -227,37 +227,35 @@ def create(client: ConnectClient, file: Path, as_json: bool) -> None:
 
 
 def _creation(file: Path) -> bytes:
-    """The body that creates the connector of a file."""
+    """The body that creates the connector of a file, which is read as the worker reads it."""
     data = _bytes_in(file)
-    if file.suffix != ".json" and not _is_json(data):
+    try:
+        body = json_of_settings(data)
+    except (ValueError, RecursionError) as error:
+        if file.suffix == ".json":
+            fail(f"{file}: not JSON: {error}")
         try:
             made = connector_in(file, data)
-        except ConfigError as error:
-            fail(str(error))
+        except ConfigError as wrong:
+            fail(str(wrong))
         return json.dumps({"name": made.name, "config": dict(made.config)}).encode()
-    content = _json_in(file, data)
-    body = json_of_settings(content)
     if isinstance(body, dict) and "config" not in body and "name" in body:
         return json.dumps({"name": body["name"], "config": body}).encode()
-    return content
+    return _in_utf8(data)
 
 
-def _is_json(data: bytes) -> bool:
-    """Whether it may be; else it is read as properties, as the worker reads it."""
+def _json_in(file: Path) -> bytes:
+    """What stands in a file, as it is spelled there. Ends the command where that is no JSON."""
+    data = _bytes_in(file)
     try:
-        json.loads(data)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _json_in(file: Path, data: bytes) -> bytes:
-    """What was read from a file, as it is spelled there, in UTF-8. Ends the command where that is no JSON."""
-    try:
-        json.dumps(json.loads(data), allow_nan=False)
-        return data.decode(json.detect_encoding(data)).encode()
+        json_of_settings(data)
     except (ValueError, RecursionError) as error:
         fail(f"{file}: not JSON: {error}")
+    return _in_utf8(data)
+
+
+def _in_utf8(data: bytes) -> bytes:
+    return data.decode(json.detect_encoding(data)).encode()
 
 
 def _bytes_in(file: Path) -> bytes:
@@ -332,7 +330,7 @@ def offsets(client: ConnectClient, name: str, reset: bool, alter: Path | None, a
         _tell(client.call("DELETE", path_of(name, "offsets")), "done", as_json)
         return
     if alter:
-        _tell(client.call("PATCH", path_of(name, "offsets"), _json_in(alter, _bytes_in(alter))), "done", as_json)
+        _tell(client.call("PATCH", path_of(name, "offsets"), _json_in(alter)), "done", as_json)
         return
     shown = client.shown(path_of(name, "offsets"))
     if as_json:
