@@ -1,7 +1,8 @@
-"""How long a test of this folder may take, its own deadlines being those of a busy machine; a broker, a topic."""
+"""How long a test of this folder may take, its own deadlines being those of a busy machine; a broker, a topic, its
+readers."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from millstream.broker.connect import open_broker
 from millstream.broker.ports import Broker
 from services.kafka import Kafka
+from services.reading import Member, members_of
 
 HERE = Path(__file__).parent
 LIMIT_S = 300
@@ -41,3 +43,9 @@ def broker(kafka: Kafka) -> Iterator[Broker]:
 @pytest.fixture
 def topic() -> str:
     return f"rows-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def joining(broker: Broker, topic: str) -> Iterator[Callable[..., Member]]:
+    with members_of(broker, topic) as joining:
+        yield joining
