@@ -1,5 +1,6 @@
 """What REST takes and refuses before anybody is asked."""
 
+import errno
 import socket
 from collections.abc import Mapping
 
@@ -217,3 +218,30 @@ def test_a_header_with_a_date_is_so_many_milliseconds_from_the_answer() -> None:
     assert rule.at(1_700_000_000_000) == "Tue, 14 Nov 2023 23:13:20 GMT"
     with pytest.raises(ConfigError, match="needs a length in milliseconds"):
         header_rules("setDate Expires: tomorrow")
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (
+            errno.EADDRNOTAVAIL,
+            "Is 'h' an address of this machine? Name one that is, or listen on all: listeners=http://0.",
+        ),
+        (
+            socket.EAI_NONAME,
+            "Is 'h' an address of this machine? Name one that is, or listen on all: listeners=http://0.",
+        ),
+        (errno.EACCES, "Ports below 1024 are the system's: choose another"),
+        (errno.EADDRINUSE, "Does another worker use port 443? Choose another with listeners=http://h:<port>, or 0 for"),
+    ],
+)
+def test_what_to_do_about_a_socket_depends_on_why_it_could_not_be_had(
+    number: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> socket.socket:
+        raise OSError(number, "as the system says it")
+
+    monkeypatch.setattr(socket, "create_server", refused)
+    with pytest.raises(WorkerError) as caught:
+        bind(Listener("http", "h", 443))
+    assert f"could not listen on 'http://h:443' (listeners): as the system says it. {said}" in str(caught.value)

@@ -53,6 +53,16 @@ def test_an_escape_that_cannot_be_read_is_an_error_that_names_file_and_line(bad)
     ).replace("'\\", "'\\")
 
 
+@pytest.mark.parametrize("encoding", ["iso-8859-1", "utf-8"])
+def test_a_file_that_begins_with_the_mark_of_utf_8_is_utf_8_and_its_first_setting_is_read(tmp_path, encoding):
+    path = tmp_path / "worker.properties"
+    path.write_bytes("listeners=http://127.0.0.1:0\r\nfile=für.txt\r\n".encode("utf-8-sig"))
+    assert read_properties(path, encoding) == {"listeners": "http://127.0.0.1:0", "file": "für.txt"}
+    path.write_bytes(b"\xef\xbb\xbfa=\xfc")
+    with pytest.raises(ValueError, match="invalid start byte"):
+        read_properties(path, encoding)
+
+
 def test_worker_files_are_latin_1_and_those_of_the_file_provider_utf_8(tmp_path):
     file = tmp_path / "f.properties"
     file.write_bytes("a=ü".encode())

@@ -4,12 +4,20 @@ At the very bottom of the runtime, because built-in plugins read it as well as s
 Source: the class documentation and LineReader of java.util.Properties, Java 17.
 """
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 
 from millstream_api.errors import ConfigError
 
+LATIN_1 = "iso-8859-1"
 BLANK = " \t\f"
 ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
+
+
+def text_of(data: bytes, encoding: str = LATIN_1) -> str:
+    """The text of a file's bytes. One that begins with the mark of UTF-8, as editors on Windows write it, is UTF-8."""
+    marked = data.startswith(BOM_UTF8)
+    return data.removeprefix(BOM_UTF8).decode("utf-8" if marked else encoding)
 
 
 def parse_properties(text: str, source: str = "<properties>") -> dict[str, str]:

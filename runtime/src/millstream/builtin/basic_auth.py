@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from millstream.properties import parse_properties
+from millstream.properties import parse_properties, text_of
 from millstream_api import Config, ConfigError, RestExtension, key
 from millstream_api.extension import App
 
@@ -40,7 +40,7 @@ class BasicAuthSecurityRestExtension(RestExtension[BasicAuthConfig]):
         super().__init__(config)
         self._path = Path(config.rest_basic_auth_file or password_file(os.environ))
         try:
-            text = self._path.read_bytes().decode("iso-8859-1")  # as every properties file of Java, others by \uXXXX
+            text = text_of(self._path.read_bytes())
         except OSError as error:
             raise ConfigError(
                 {"rest.basic.auth.file": f"the password file {str(self._path)!r} cannot be read: {error.strerror}"}

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from millstream.errors import ConfigError
 from millstream.herder.requests import INITIAL_STATES, CreateConnector
-from millstream.properties import parse_properties
+from millstream.properties import parse_properties, text_of
 
 #: a file is read at each start; with configs kept in memory, as on Kafka, each would rewind the connector
 NO_OFFSETS = (
@@ -55,7 +55,7 @@ def connector_in(path: Path, data: bytes) -> CreateConnector:
 
 
 def _properties(path: Path, data: bytes) -> dict[str, str | None]:
-    return dict(parse_properties(data.decode("iso-8859-1"), str(path)))
+    return dict(parse_properties(text_of(data), str(path)))
 
 
 def json_of_settings(data: bytes) -> Any:

@@ -1,5 +1,6 @@
 """Where the worker listens: the forms of `listeners`, the sockets, and the URL it tells others."""
 
+import errno
 import re
 import socket
 from collections.abc import Mapping, Sequence
@@ -62,6 +63,10 @@ def parse_listener(text: str, setting: str = "listeners") -> Listener:
     return Listener(scheme, match[2], port)
 
 
+ELSEWHERE = (errno.EADDRNOTAVAIL, socket.EAI_NONAME, socket.EAI_AGAIN, socket.EAI_FAIL)
+"""Of a host that is no address of this machine, or that nobody knows: `create_server` keeps the numbers of both."""
+
+
 def bind(listener: Listener, setting: str = "listeners") -> socket.socket:
     """Open the socket and listen. Raises WorkerError that names the setting and says what to do."""
     both = not listener.host and socket.has_dualstack_ipv6()
@@ -73,11 +78,19 @@ def bind(listener: Listener, setting: str = "listeners") -> socket.socket:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock
     except OSError as error:
-        raise WorkerError(
-            f"could not listen on {str(listener)!r} ({setting}): {error.strerror or error}."
-            f" Does another worker use port {listener.port}? Choose another with {setting}={listener.scheme}://"
-            f"{listener.host}:<port>, or 0 for any free one"
-        ) from error
+        said = f"could not listen on {str(listener)!r} ({setting}): {error.strerror or error}"
+        raise WorkerError(f"{said}. {_instead(listener, setting, error)}") from error
+
+
+def _instead(listener: Listener, setting: str, error: OSError) -> str:
+    """What to do about a socket that could not be had."""
+    if error.errno in ELSEWHERE:
+        all_of_them = f"{setting}={listener.scheme}://0.0.0.0:{listener.port}"
+        return f"Is {listener.host!r} an address of this machine? Name one that is, or listen on all: {all_of_them}"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "Ports below 1024 are the system's: choose another"
+    where = f"{setting}={listener.scheme}://{listener.host}:<port>"
+    return f"Does another worker use port {listener.port}? Choose another with {where}, or 0 for any free one"
 
 
 def bound(listener: Listener, sock: socket.socket) -> Listener:

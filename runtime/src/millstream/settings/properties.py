@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from millstream.properties import parse_properties
+from millstream.properties import LATIN_1, parse_properties, text_of
 
 
-def read_properties(path: Path | str, encoding: str = "iso-8859-1") -> dict[str, str]:
+def read_properties(path: Path | str, encoding: str = LATIN_1) -> dict[str, str]:
     """Read a file of settings in the format of Java properties.
 
     encoding: worker and connector files are Latin-1 with `\\uXXXX` for the rest, as in Java; those of the file config
@@ -13,4 +13,4 @@ def read_properties(path: Path | str, encoding: str = "iso-8859-1") -> dict[str,
 
     Raises OSError, and ConfigError that names file and line of an escape that cannot be read.
     """
-    return parse_properties(Path(path).read_bytes().decode(encoding), str(path))
+    return parse_properties(text_of(Path(path).read_bytes(), encoding), str(path))
