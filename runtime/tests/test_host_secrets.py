@@ -202,3 +202,15 @@ def test_what_a_connector_raises_when_it_is_asked_in_passing(worker, variable, c
     assert isinstance(error, RemoteError)
     assert f"cannot log in at db://ada:{variable}@host" in str(error)
     hush(f"{error}\n{error.trace}\n{caplog.text}")
+
+
+def test_what_a_sink_reads_is_told_to_the_worker_alone_which_asks_for_it(worker, variable, caplog):
+    """No class of a plugin is needed for it: that of the connector may be missing."""
+    said = {"topics": "a,${file:/nowhere/at/all:topics}"}
+    group = {"consumer.override.group.id": f"of {variable}"}
+    told = worker.probe(RunProbe("reading", PluginTarget(""), {**group, "topics": "a,b"}, connector="s"))
+    assert told.result(PATIENCE_S) == {"consumer.override.group.id": f"of {PASSWORD}", "topics": "a,b"}
+    hush(caplog.text)
+    with pytest.raises(RemoteError, match=r"cannot resolve \$\{file:/nowhere/at/all:…\}"):
+        worker.probe(RunProbe("reading", PluginTarget(""), {**group, **said}, connector="s")).result(PATIENCE_S)
+    hush(caplog.text)
