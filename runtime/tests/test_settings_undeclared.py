@@ -4,7 +4,7 @@ from typing import Literal
 
 import pytest
 
-from millstream.settings.undeclared import undeclared
+from millstream.settings.undeclared import MOST, undeclared
 
 KNOWN = {
     *("name", "connector.class", "topics", "topics.regex", "tasks.max", "transforms", "errors.tolerance", "batch.size"),
@@ -61,3 +61,8 @@ def test_a_setting_of_a_converter_that_the_connector_does_not_name_is_said_to_la
 )
 def test_of_anything_else_nothing_is_said(name: str) -> None:
     assert said({name: "x"}) == {}
+
+
+def test_of_many_the_first_are_looked_at() -> None:
+    found = said({f"batch.size{number}": "1" for number in range(MOST + 50)})
+    assert list(found) == [f"batch.size{number}" for number in range(MOST)]

@@ -9,6 +9,7 @@ from millstream.settings.framework import CONVERTERS, Settings
 from millstream.settings.worker import StandaloneConfig
 
 NEAR = 0.8
+MOST = 100  # looked at: a request may hold many thousands, each to be compared with all that is known
 CLIENTS: tuple[Client, ...] = ("producer", "consumer", "admin")
 OPEN = ("topic.creation.", *(f"{client}.override." for client in CLIENTS))
 """Prefixes under which any name may stand."""
@@ -21,7 +22,7 @@ def undeclared(kind: Literal["source", "sink"], settings: Settings, known: Colle
     known: what the runtime, the connector, its converters, transformations and predicates declare.
     """
     strange = [name for name in settings if name not in known and not name.startswith(OPEN)]
-    meant = {name: _meant(kind, name, settings, known) for name in strange}
+    meant = {name: _meant(kind, name, settings, known) for name in strange[:MOST]}
     return {name: sentence for name, sentence in meant.items() if sentence}
 
 
