@@ -1,9 +1,9 @@
 """What a producer costs while its rows wait for a broker that is slow, or does not answer, and how many get through.
 
 librdkafka's thread for a broker does not sleep while rows wait behind an idempotent request that is out; our producer
-hands over what can leave at once, and the rest when that is acknowledged (`broker/kafka/rounds.py`). A source task a
-row of the table: `--rows` rows of 100 bytes each 10 ms, and as many as go. `cpu` is of librdkafka's threads for brokers
-and of all the process, in percent of a core. Needs Java and Maven, see CONTRIBUTING.md.
+hands over what can leave at once, and the rest when that is acknowledged (`broker/kafka/writing/rounds.py`). A source
+task a row of the table: `--rows` rows of 100 bytes each 10 ms, and as many as go. `cpu` is of librdkafka's threads for
+brokers and of all the process, in percent of a core. Needs Java and Maven, see CONTRIBUTING.md.
 
     python benchmarks/waiting_producer.py [--seconds 4] [--rows 200]
 """

@@ -8,11 +8,11 @@ from typing import Any
 from confluent_kafka import OFFSET_END, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as At
 
-from millstream.broker.kafka.consumer import KafkaConsumer
-from millstream.broker.kafka.failures import Watch
-from millstream.broker.kafka.lines import Listening
-from millstream.broker.kafka.making import Making
-from millstream.broker.kafka.peer import Peer
+from millstream.broker.kafka.client.failures import Watch
+from millstream.broker.kafka.client.lines import Listening
+from millstream.broker.kafka.client.making import Making
+from millstream.broker.kafka.client.peer import Peer
+from millstream.broker.kafka.reading.consumer import KafkaConsumer
 from millstream.broker.ports import ConsumerSettings, RebalanceListener
 from millstream.lifecycle import ManualClock
 from millstream_api.records import TopicPartition

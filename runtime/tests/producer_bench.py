@@ -8,11 +8,11 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
-from millstream.broker.kafka.failures import Watch
-from millstream.broker.kafka.lines import Listening
-from millstream.broker.kafka.making import Making
-from millstream.broker.kafka.producer import KafkaProducer
-from millstream.broker.kafka.topics import Topics, Waiting
+from millstream.broker.kafka.client.failures import Watch
+from millstream.broker.kafka.client.lines import Listening
+from millstream.broker.kafka.client.making import Making
+from millstream.broker.kafka.writing.producer import KafkaProducer
+from millstream.broker.kafka.writing.topics import Topics, Waiting
 from millstream.broker.ports import Delivered, Outgoing, ProducerSettings
 from millstream.lifecycle import ManualClock
 

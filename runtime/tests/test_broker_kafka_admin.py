@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, ConfigSource
 
 from millstream.broker.kafka.admin import KafkaAdmin
 from millstream.broker.kafka.broker import KafkaBroker
-from millstream.broker.kafka.failures import Watch
+from millstream.broker.kafka.client.failures import Watch
 from millstream.broker.ports import AdminSettings, NewTopic
 from millstream.errors import BrokerError
 from millstream.lifecycle import ManualClock

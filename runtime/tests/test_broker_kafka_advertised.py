@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 
-from millstream.broker.kafka import advertised
-from millstream.broker.kafka.advertised import REMEDY, remark, unreached
 from millstream.broker.kafka.broker import KafkaBroker
-from millstream.broker.kafka.contact import Patience, await_contact
-from millstream.broker.kafka.failures import Watch
-from millstream.broker.kafka.making import Making
-from millstream.broker.kafka.topics import Topics, Waiting
+from millstream.broker.kafka.client import advertised
+from millstream.broker.kafka.client.advertised import REMEDY, remark, unreached
+from millstream.broker.kafka.client.contact import Patience, await_contact
+from millstream.broker.kafka.client.failures import Watch
+from millstream.broker.kafka.client.making import Making
+from millstream.broker.kafka.writing.topics import Topics, Waiting
 from millstream.errors import BrokerError
 from millstream.lifecycle import ManualClock, StopToken
 
@@ -58,7 +58,7 @@ class Answering:
 @pytest.fixture(autouse=True)
 def without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("millstream.broker.kafka.broker.AGAIN_SECONDS", 0.0)
-    monkeypatch.setattr("millstream.broker.kafka.contact.AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("millstream.broker.kafka.client.contact.AGAIN_SECONDS", 0.0)
 
 
 def test_one_address_that_takes_a_connection_is_enough(listening: int, silent: int) -> None:

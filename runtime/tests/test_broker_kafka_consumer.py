@@ -21,9 +21,9 @@ from consumer_bench import (
     without_group,
 )
 
-from millstream.broker.kafka.consumer import KafkaConsumer
-from millstream.broker.kafka.failures import Watch
-from millstream.broker.kafka.peer import Peer
+from millstream.broker.kafka.client.failures import Watch
+from millstream.broker.kafka.client.peer import Peer
+from millstream.broker.kafka.reading.consumer import KafkaConsumer
 from millstream.broker.ports import ConsumerSettings, RebalanceListener
 from millstream.errors import BrokerError
 from millstream.lifecycle import ManualClock

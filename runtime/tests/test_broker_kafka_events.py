@@ -3,10 +3,10 @@
 import pytest
 from confluent_kafka import KafkaError, Message
 
-from millstream.broker.kafka.consumer import Events
-from millstream.broker.kafka.failures import Watch
-from millstream.broker.kafka.gone import Gone
-from millstream.broker.kafka.peer import Peer
+from millstream.broker.kafka.client.failures import Watch
+from millstream.broker.kafka.client.peer import Peer
+from millstream.broker.kafka.reading.consumer import Events
+from millstream.broker.kafka.reading.gone import Gone
 from millstream.errors import BrokerError
 from millstream.lifecycle import ManualClock
 from millstream_api.records import TopicPartition

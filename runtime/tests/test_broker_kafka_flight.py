@@ -6,7 +6,7 @@ from typing import Any
 import confluent_kafka
 import pytest
 
-from millstream.broker.kafka.flight import Flight, Pending, arrived
+from millstream.broker.kafka.writing.flight import Flight, Pending, arrived
 from millstream.broker.ports import Delivered, Outgoing
 from millstream.errors import BrokerError
 from millstream_api import Origin

@@ -14,14 +14,16 @@ from confluent_kafka.admin import AdminClient
 from running import until
 
 from millstream.broker.connect import open_broker
-from millstream.broker.kafka import forgotten, questions, topics
 from millstream.broker.kafka.admin import KafkaAdmin
-from millstream.broker.kafka.clients import Line, Terms
-from millstream.broker.kafka.failures import Watch
-from millstream.broker.kafka.forgotten import Reminder, introduce
-from millstream.broker.kafka.making import Making
-from millstream.broker.kafka.renewable import Renewable
-from millstream.broker.kafka.topics import Topics, Waiting
+from millstream.broker.kafka.client import forgotten
+from millstream.broker.kafka.client.failures import Watch
+from millstream.broker.kafka.client.forgotten import Reminder, introduce
+from millstream.broker.kafka.client.making import Making
+from millstream.broker.kafka.client.renewable import Renewable
+from millstream.broker.kafka.reading import questions
+from millstream.broker.kafka.writing import topics
+from millstream.broker.kafka.writing.clients import Line, Terms
+from millstream.broker.kafka.writing.topics import Topics, Waiting
 from millstream.broker.ports import ConsumerSettings, ProducerSettings
 from millstream.errors import BrokerError
 from millstream.lifecycle import ManualClock, SystemClock

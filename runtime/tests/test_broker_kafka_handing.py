@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from millstream.broker.kafka.flight import Pending
-from millstream.broker.kafka.handing import Hand
-from millstream.broker.kafka.peer import Peer
+from millstream.broker.kafka.client.peer import Peer
+from millstream.broker.kafka.writing.flight import Pending
+from millstream.broker.kafka.writing.handing import Hand
 from millstream.broker.ports import Outgoing
 from millstream.errors import BrokerError, RecordTooLargeError
 

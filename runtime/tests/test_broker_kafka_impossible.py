@@ -9,9 +9,9 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509 import load_pem_x509_certificate
 
 from millstream.broker.connect import open_broker
-from millstream.broker.kafka.impossible import impossible
-from millstream.broker.kafka.making import Making
-from millstream.broker.kafka.peer import Peer
+from millstream.broker.kafka.client.impossible import impossible
+from millstream.broker.kafka.client.making import Making
+from millstream.broker.kafka.client.peer import Peer
 from millstream.broker.ports import ProducerSettings
 from millstream.errors import ConfigError
 

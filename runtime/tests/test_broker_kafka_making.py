@@ -9,13 +9,13 @@ from confluent_kafka import KafkaError, KafkaException
 
 from millstream.broker.connect import open_broker
 from millstream.broker.kafka import broker
-from millstream.broker.kafka.clients import Terms
-from millstream.broker.kafka.consumer import _composed
-from millstream.broker.kafka.contact import Patience, await_contact, steps
-from millstream.broker.kafka.failures import Watch, explained
-from millstream.broker.kafka.lines import Seldom
-from millstream.broker.kafka.making import Making, check_resolvable
-from millstream.broker.kafka.peer import Peer
+from millstream.broker.kafka.client.contact import Patience, await_contact, steps
+from millstream.broker.kafka.client.failures import Watch, explained
+from millstream.broker.kafka.client.lines import Seldom
+from millstream.broker.kafka.client.making import Making, check_resolvable
+from millstream.broker.kafka.client.peer import Peer
+from millstream.broker.kafka.reading.consumer import _composed
+from millstream.broker.kafka.writing.clients import Terms
 from millstream.broker.ports import ConsumerSettings, ProducerSettings
 from millstream.errors import BrokerError, ConfigError, FencedError
 from millstream.lifecycle import ManualClock, StopToken

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from millstream.broker.kafka.flight import BY_KEY, Flight, Lane, Pending
-from millstream.broker.kafka.rounds import Passing, Rounds
+from millstream.broker.kafka.writing.flight import BY_KEY, Flight, Lane, Pending
+from millstream.broker.kafka.writing.rounds import Passing, Rounds
 from millstream.broker.ports import Delivered, Outgoing
 from millstream.errors import BrokerError
 from millstream.lifecycle import ManualClock

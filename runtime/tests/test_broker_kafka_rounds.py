@@ -1,7 +1,7 @@
 """How much goes out at once: what librdkafka can send without one row waiting behind an answer."""
 
-from millstream.broker.kafka.flight import BY_KEY, Lane, Pending
-from millstream.broker.kafka.rounds import Room, Rounds
+from millstream.broker.kafka.writing.flight import BY_KEY, Lane, Pending
+from millstream.broker.kafka.writing.rounds import Room, Rounds
 from millstream.broker.ports import Outgoing
 from millstream.lifecycle import ManualClock
 

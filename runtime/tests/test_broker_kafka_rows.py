@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, Message
 
 from millstream.broker.deferred import Deferred
-from millstream.broker.kafka.rows import columns
+from millstream.broker.kafka.reading.rows import columns
 
 
 def message(offset: int, partition: int = 0, topic: str = "lines", **more: Any) -> Message:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from millstream.broker.kafka.peer import Peer
-from millstream.broker.kafka.search import LOOK_SECONDS, Search
+from millstream.broker.kafka.client.peer import Peer
+from millstream.broker.kafka.reading.search import LOOK_SECONDS, Search
 from millstream.lifecycle import ManualClock
 
 PEER = Peer("127.0.0.1:1")

@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import TopicPartition as At
 from consumer_bench import AWAY, COUNT, FIRST, SECOND, Member
 
-from millstream.broker.kafka.silent import LOOK_SECONDS
+from millstream.broker.kafka.reading.silent import LOOK_SECONDS
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 from confluent_kafka import KafkaError
 from producer_bench import Cluster, producer_on
 
-from millstream.broker.kafka.failures import Watch
-from millstream.broker.kafka.flight import Flight
-from millstream.broker.kafka.stalled import Stalled
+from millstream.broker.kafka.client.failures import Watch
+from millstream.broker.kafka.writing.flight import Flight
+from millstream.broker.kafka.writing.stalled import Stalled
 from millstream.broker.ports import Outgoing
 from millstream.lifecycle import ManualClock
 

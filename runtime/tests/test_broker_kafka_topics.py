@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import KafkaError
 from producer_bench import Cluster, producer_on, transacted
 
-from millstream.broker.kafka.flight import BY_KEY
+from millstream.broker.kafka.writing.flight import BY_KEY
 from millstream.broker.ports import Delivered, Outgoing
 from millstream.errors import BrokerError, UnknownTopicError
 

@@ -73,7 +73,7 @@ def test_each_answer_that_does_not_come_introduces_the_brokers_again(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[tuple[object, str]] = []
-    monkeypatch.setattr("millstream.broker.kafka.producer.introduce", lambda *given: told.append(given))
+    monkeypatch.setattr("millstream.broker.kafka.writing.producer.introduce", lambda *given: told.append(given))
     producer = producer_on(cluster, "id")
     cluster.ends = [TIMED_OUT, TIMED_OUT, None]
     transacted(producer, Outgoing("t", [b"a"]))

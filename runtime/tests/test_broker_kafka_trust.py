@@ -12,10 +12,10 @@ import pytest
 from certificates import DAY, NOW, certificate
 from confluent_kafka import KafkaError
 
-from millstream.broker.kafka import trust
-from millstream.broker.kafka.failures import Watch
-from millstream.broker.kafka.peer import Peer
-from millstream.broker.kafka.trust import TRUSTED, Inquiry, found_out
+from millstream.broker.kafka.client import trust
+from millstream.broker.kafka.client.failures import Watch
+from millstream.broker.kafka.client.peer import Peer
+from millstream.broker.kafka.client.trust import TRUSTED, Inquiry, found_out
 from millstream.errors import BrokerError
 from millstream.lifecycle import ManualClock
 
@@ -111,7 +111,7 @@ def looked_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         over.wait(30.0)
         raise OSError("Temporary failure in name resolution")
 
-    monkeypatch.setattr("millstream.broker.kafka.trust.socket.create_connection", silent)
+    monkeypatch.setattr("millstream.broker.kafka.client.trust.socket.create_connection", silent)
     yield asked
     over.set()
 

@@ -13,9 +13,9 @@ import pytest
 from confluent_kafka import Message
 
 from millstream.broker.connect import open_broker
-from millstream.broker.kafka.consumer import KafkaConsumer
-from millstream.broker.kafka.failures import Watch
-from millstream.broker.kafka.making import Making
+from millstream.broker.kafka.client.failures import Watch
+from millstream.broker.kafka.client.making import Making
+from millstream.broker.kafka.reading.consumer import KafkaConsumer
 from millstream.broker.ports import ConsumerSettings, Delivered, Incoming, Outgoing, ProducerSettings
 from millstream.builtin.converters import StringConverter, StringConverterConfig
 from millstream.lifecycle import ManualClock, SystemClock

@@ -9,7 +9,7 @@ from confluent_kafka import TopicPartition as At
 from confluent_kafka.admin import AdminClient
 from running import until
 
-from millstream.broker.kafka import membership
+from millstream.broker.kafka.reading import membership
 from millstream.broker.ports import (
     AdminSettings,
     Broker,

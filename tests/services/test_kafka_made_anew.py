@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from running import until
 
 from millstream.broker.connect import open_broker
-from millstream.broker.kafka import silent
+from millstream.broker.kafka.reading import silent
 from millstream.broker.ports import (
     AdminSettings,
     Broker,

@@ -10,9 +10,9 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 from running import until
 
 from millstream.broker.connect import open_broker
-from millstream.broker.kafka import producer as kafka_producer
-from millstream.broker.kafka import rounds, sending
-from millstream.broker.kafka.flight import Flight
+from millstream.broker.kafka.writing import producer as kafka_producer
+from millstream.broker.kafka.writing import rounds, sending
+from millstream.broker.kafka.writing.flight import Flight
 from millstream.broker.ports import Broker, Delivered, Outgoing, Producer, ProducerSettings
 from millstream.errors import BrokerError, UnknownTopicError
 from millstream.lifecycle import StopToken, spawn

@@ -13,9 +13,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it has no _
 )
 from confluent_kafka.admin import NewTopic as Wanted  # type: ignore[attr-defined]  # as above
 
-from millstream.broker.kafka.contact import Patience, unanswered
-from millstream.broker.kafka.failures import NEW, UNKNOWN, UNREACHABLE, Watch, error_of, explained
-from millstream.broker.kafka.forgotten import introduce
+from millstream.broker.kafka.client.contact import Patience, unanswered
+from millstream.broker.kafka.client.failures import NEW, UNKNOWN, UNREACHABLE, Watch, error_of, explained
+from millstream.broker.kafka.client.forgotten import introduce
 from millstream.broker.ports import NewTopic, TopicDescription
 from millstream.errors import BrokerError, ConflictError, UnknownTopicError
 from millstream.lifecycle import Clock, StopToken

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaException
 
 from millstream.broker.kafka.admin import KafkaAdmin
-from millstream.broker.kafka.consumer import KafkaConsumer
-from millstream.broker.kafka.contact import AGAIN_SECONDS, TOPIC, expect_contact, steps
-from millstream.broker.kafka.failures import Watch
-from millstream.broker.kafka.forgotten import introduce
-from millstream.broker.kafka.making import Making, check_resolvable
-from millstream.broker.kafka.peer import Peer
-from millstream.broker.kafka.producer import KafkaProducer
-from millstream.broker.kafka.topics import ABSENT_SECONDS, Topics, Waiting, remedy
+from millstream.broker.kafka.client.contact import AGAIN_SECONDS, TOPIC, expect_contact, steps
+from millstream.broker.kafka.client.failures import Watch
+from millstream.broker.kafka.client.forgotten import introduce
+from millstream.broker.kafka.client.making import Making, check_resolvable
+from millstream.broker.kafka.client.peer import Peer
+from millstream.broker.kafka.reading.consumer import KafkaConsumer
+from millstream.broker.kafka.writing.producer import KafkaProducer
+from millstream.broker.kafka.writing.topics import ABSENT_SECONDS, Topics, Waiting, remedy
 from millstream.broker.ports import AdminSettings, ConsumerSettings, ProducerSettings, SinkGroup
 from millstream.errors import BrokerError
 from millstream.lifecycle import StopToken, SystemClock

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaException
 
 from millstream.broker.complaint import Complaint
-from millstream.broker.kafka.failures import explained
-from millstream.broker.kafka.peer import Peer
+from millstream.broker.kafka.client.failures import explained
+from millstream.broker.kafka.client.peer import Peer
 from millstream.lifecycle import Clock
 
 if TYPE_CHECKING:

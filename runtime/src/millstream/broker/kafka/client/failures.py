@@ -9,9 +9,9 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 
 from millstream.broker.complaint import Complaint
-from millstream.broker.kafka.advertised import remark, unreached
-from millstream.broker.kafka.peer import Peer
-from millstream.broker.kafka.trust import OUT_OF_TIME, Inquiry
+from millstream.broker.kafka.client.advertised import remark, unreached
+from millstream.broker.kafka.client.peer import Peer
+from millstream.broker.kafka.client.trust import OUT_OF_TIME, Inquiry
 from millstream.errors import BrokerError, FencedError, RecordTooLargeError, UnknownTopicError
 from millstream.lifecycle import Clock
 from millstream.settings.client import NOWHERE

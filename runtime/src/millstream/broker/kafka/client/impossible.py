@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from millstream.broker.kafka.peer import Peer
+from millstream.broker.kafka.client.peer import Peer
 from millstream.errors import ConfigError
 
 MECHANISMS = "expected PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"

@@ -9,10 +9,10 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from millstream.broker.kafka.failures import Watch, error_of
-from millstream.broker.kafka.impossible import impossible
-from millstream.broker.kafka.lines import Listening, librdkafka
-from millstream.broker.kafka.peer import Peer
+from millstream.broker.kafka.client.failures import Watch, error_of
+from millstream.broker.kafka.client.impossible import impossible
+from millstream.broker.kafka.client.lines import Listening, librdkafka
+from millstream.broker.kafka.client.peer import Peer
 from millstream.errors import ConfigError
 from millstream.settings.client import Client, client_definitions, of_worker
 from millstream.settings.librdkafka import UNUSED, Translation, translate

@@ -2,12 +2,13 @@
 
 import logging
 import re
+from typing import Protocol
 
-from millstream.broker.kafka.renewable import Unled
-from millstream.broker.kafka.topic_ids import NO_ID, TopicIds
+from millstream.broker.kafka.client.renewable import Unled
 from millstream.lifecycle import Clock, SystemClock
 
 AGAIN_SECONDS = 30.0
+NO_ID = "A" * 22  # of brokers that give topics none, and in librdkafka before it has heard of one
 VARYING = re.compile(r"\d+")
 ANOTHER = re.compile(r"Topic (\S+) changed id from (\S+) to (\S+)$")
 OUTDATED = re.compile(r"(\S+) \[\d+\]: ignoring outdated metadata update with leader epoch ")
@@ -35,6 +36,14 @@ librdkafka = logging.getLogger("millstream.librdkafka")
 librdkafka.addFilter(Seldom(SystemClock()))
 
 
+class Ids(Protocol):
+    """Who keeps which topic a name stands for, and in which cluster."""
+
+    cluster: str
+
+    def heard(self, topic: str, before: str, now: str) -> None: ...
+
+
 class Listening:
     """The logger of a client that logs its debug lines, too: they go no further.
 
@@ -46,7 +55,7 @@ class Listening:
     which is told with all metadata (`rd_kafka_parse_Metadata`).
     """
 
-    def __init__(self, unled: Unled, ids: TopicIds | None = None) -> None:
+    def __init__(self, unled: Unled, ids: Ids | None = None) -> None:
         self._unled = unled
         self._ids = ids
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
 
-from millstream.broker.kafka.failures import Watch
-from millstream.broker.kafka.forgotten import introduce
-from millstream.broker.kafka.making import API_MS, Making
-from millstream.broker.kafka.peer import Peer
+from millstream.broker.kafka.client.failures import Watch
+from millstream.broker.kafka.client.forgotten import introduce
+from millstream.broker.kafka.client.making import API_MS, Making
+from millstream.broker.kafka.client.peer import Peer
 from millstream.broker.ports import ConsumerSettings, ProducerSettings
 from millstream.errors import BrokerError
 from millstream.lifecycle import Clock, StopToken, spawn

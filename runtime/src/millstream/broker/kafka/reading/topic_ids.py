@@ -8,11 +8,11 @@ their topic, and that of their cluster, as they may be copied to another: in the
 import re
 from collections.abc import Collection
 
-from millstream.broker.kafka.gone import Gone
-from millstream.broker.kafka.renewable import Unled
+from millstream.broker.kafka.client.lines import NO_ID
+from millstream.broker.kafka.client.renewable import Unled
+from millstream.broker.kafka.reading.gone import Gone
 from millstream_api.records import TopicPartition
 
-NO_ID = "A" * 22  # of brokers that give topics none, and in librdkafka before it has heard of one
 WRITTEN = re.compile(r"cluster\.id=(\S+) topic\.id=(\S+)")
 URL_SAFE = str.maketrans("+/", "-_")  # as Java writes ids
 

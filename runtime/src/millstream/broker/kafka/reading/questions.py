@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, TypeVar
 from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as At
 
-from millstream.broker.kafka.failures import NEW, UNREACHABLE, Watch, error_of, explained
-from millstream.broker.kafka.forgotten import introduce
-from millstream.broker.kafka.peer import Peer
-from millstream.broker.kafka.topic_ids import TopicIds
+from millstream.broker.kafka.client.failures import NEW, UNREACHABLE, Watch, error_of, explained
+from millstream.broker.kafka.client.forgotten import introduce
+from millstream.broker.kafka.client.peer import Peer
+from millstream.broker.kafka.reading.topic_ids import TopicIds
 from millstream.lifecycle import Clock, StopToken
 from millstream_api.records import TopicPartition
 

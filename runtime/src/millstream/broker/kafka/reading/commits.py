@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import TopicPartition as At
 
-from millstream.broker.kafka.failures import PASSING, UNKNOWN, error_of, explained
-from millstream.broker.kafka.gone import Gone
-from millstream.broker.kafka.peer import Peer
-from millstream.broker.kafka.questions import Questions
+from millstream.broker.kafka.client.failures import PASSING, UNKNOWN, error_of, explained
+from millstream.broker.kafka.client.peer import Peer
+from millstream.broker.kafka.reading.gone import Gone
+from millstream.broker.kafka.reading.questions import Questions
 from millstream.errors import BrokerError, IllegalStateError, UnknownTopicError
 from millstream_api.records import TopicPartition
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError
 
-from millstream.broker.kafka.flight import Pending
-from millstream.broker.kafka.handing import Hand
-from millstream.broker.kafka.topics import Topics
+from millstream.broker.kafka.writing.flight import Pending
+from millstream.broker.kafka.writing.handing import Hand
+from millstream.broker.kafka.writing.topics import Topics
 from millstream.errors import UnknownTopicError
 from millstream.lifecycle import Clock
 

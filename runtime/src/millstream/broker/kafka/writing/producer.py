@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
 
-from millstream.broker.kafka.failures import UNREACHABLE, Watch, error_of, explained
-from millstream.broker.kafka.flight import Done
-from millstream.broker.kafka.forgotten import introduce
-from millstream.broker.kafka.making import Making
-from millstream.broker.kafka.sending import SLOW_SECONDS, Sending
-from millstream.broker.kafka.topics import Topics
+from millstream.broker.kafka.client.failures import UNREACHABLE, Watch, error_of, explained
+from millstream.broker.kafka.client.forgotten import introduce
+from millstream.broker.kafka.client.making import Making
+from millstream.broker.kafka.writing.flight import Done
+from millstream.broker.kafka.writing.sending import SLOW_SECONDS, Sending
+from millstream.broker.kafka.writing.topics import Topics
 from millstream.broker.ports import Outgoing, ProducerSettings
 from millstream.errors import BrokerError, IllegalStateError
 from millstream.lifecycle import Clock, StopToken, spawn

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from confluent_kafka import OFFSET_END, KafkaException
 from confluent_kafka import TopicPartition as At
 
-from millstream.broker.kafka.places import Places
-from millstream.broker.kafka.renewable import Unled
+from millstream.broker.kafka.client.renewable import Unled
+from millstream.broker.kafka.reading.places import Places
 from millstream.lifecycle import Clock
 from millstream_api.records import TopicPartition
 

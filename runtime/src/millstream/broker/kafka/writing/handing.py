@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from millstream.broker.kafka.failures import TOO_LARGE, TOO_LARGE_REMEDY, error_of, explained
-from millstream.broker.kafka.flight import BY_KEY, Pending, arrived
-from millstream.broker.kafka.peer import Peer
+from millstream.broker.kafka.client.failures import TOO_LARGE, TOO_LARGE_REMEDY, error_of, explained
+from millstream.broker.kafka.client.peer import Peer
+from millstream.broker.kafka.writing.flight import BY_KEY, Pending, arrived
 from millstream.broker.ports import Outgoing
 from millstream.errors import BrokerError, RecordTooLargeError
 

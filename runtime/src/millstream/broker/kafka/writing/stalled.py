@@ -3,8 +3,8 @@
 import logging
 
 from millstream.broker.complaint import Complaint
-from millstream.broker.kafka.failures import Watch
-from millstream.broker.kafka.flight import Flight, topics_of
+from millstream.broker.kafka.client.failures import Watch
+from millstream.broker.kafka.writing.flight import Flight, topics_of
 from millstream.lifecycle import Clock
 
 log = logging.getLogger(__name__)

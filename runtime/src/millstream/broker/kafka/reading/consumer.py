@@ -9,19 +9,19 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from millstream.broker.kafka.commits import Commits, Committing
-from millstream.broker.kafka.failures import UNKNOWN, Watch, explained
-from millstream.broker.kafka.forgotten import Reminder
-from millstream.broker.kafka.gone import Gone
-from millstream.broker.kafka.lines import Listening
-from millstream.broker.kafka.making import Making
-from millstream.broker.kafka.membership import SAY_AGAIN_SECONDS, Membership
-from millstream.broker.kafka.places import Places
-from millstream.broker.kafka.questions import Questions
-from millstream.broker.kafka.renewable import Renewable
-from millstream.broker.kafka.rows import columns
-from millstream.broker.kafka.silent import Silence
-from millstream.broker.kafka.topic_ids import TopicIds
+from millstream.broker.kafka.client.failures import UNKNOWN, Watch, explained
+from millstream.broker.kafka.client.forgotten import Reminder
+from millstream.broker.kafka.client.lines import Listening
+from millstream.broker.kafka.client.making import Making
+from millstream.broker.kafka.client.renewable import Renewable
+from millstream.broker.kafka.reading.commits import Commits, Committing
+from millstream.broker.kafka.reading.gone import Gone
+from millstream.broker.kafka.reading.membership import SAY_AGAIN_SECONDS, Membership
+from millstream.broker.kafka.reading.places import Places
+from millstream.broker.kafka.reading.questions import Questions
+from millstream.broker.kafka.reading.rows import columns
+from millstream.broker.kafka.reading.silent import Silence
+from millstream.broker.kafka.reading.topic_ids import TopicIds
 from millstream.broker.ports import ConsumerSettings, Incoming, RebalanceListener, Start
 from millstream.errors import IllegalStateError
 from millstream.lifecycle import Clock

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError, KafkaException
 
-from millstream.broker.kafka.failures import UNKNOWN, Watch, explained
-from millstream.broker.kafka.forgotten import introduce
+from millstream.broker.kafka.client.failures import UNKNOWN, Watch, explained
+from millstream.broker.kafka.client.forgotten import introduce
 from millstream.errors import BrokerError, UnknownTopicError
 from millstream.lifecycle import Clock, StopToken
 

@@ -5,15 +5,15 @@ from collections import defaultdict
 
 from confluent_kafka import KafkaError, Message
 
-from millstream.broker.kafka.astray import Astray
-from millstream.broker.kafka.clients import Line, Terms
-from millstream.broker.kafka.failures import OF_A_BATCH, TOO_LARGE, Watch, explained
-from millstream.broker.kafka.flight import Done, Flight, Lane, Pending
-from millstream.broker.kafka.handing import Hand, payload, size_of, too_large
-from millstream.broker.kafka.making import Making
-from millstream.broker.kafka.rounds import Passing, Rounds
-from millstream.broker.kafka.stalled import Stalled
-from millstream.broker.kafka.topics import Topic, Topics
+from millstream.broker.kafka.client.failures import OF_A_BATCH, TOO_LARGE, Watch, explained
+from millstream.broker.kafka.client.making import Making
+from millstream.broker.kafka.writing.astray import Astray
+from millstream.broker.kafka.writing.clients import Line, Terms
+from millstream.broker.kafka.writing.flight import Done, Flight, Lane, Pending
+from millstream.broker.kafka.writing.handing import Hand, payload, size_of, too_large
+from millstream.broker.kafka.writing.rounds import Passing, Rounds
+from millstream.broker.kafka.writing.stalled import Stalled
+from millstream.broker.kafka.writing.topics import Topic, Topics
 from millstream.broker.ports import Delivered, Outgoing, ProducerSettings
 from millstream.errors import BrokerError, UnknownTopicError
 from millstream.lifecycle import Clock

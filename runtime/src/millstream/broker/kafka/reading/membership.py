@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as At
 
-from millstream.broker.kafka.failures import explained
-from millstream.broker.kafka.places import Places
-from millstream.broker.kafka.questions import Questions
-from millstream.broker.kafka.search import Search
+from millstream.broker.kafka.client.failures import explained
+from millstream.broker.kafka.reading.places import Places
+from millstream.broker.kafka.reading.questions import Questions
+from millstream.broker.kafka.reading.search import Search
 from millstream.broker.ports import RebalanceListener
 from millstream.errors import BrokerError, UnknownTopicError
 from millstream.lifecycle import Clock

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
 
-from millstream.broker.kafka.failures import Watch, error_of, explained
-from millstream.broker.kafka.forgotten import Reminder
-from millstream.broker.kafka.lines import Listening
-from millstream.broker.kafka.making import Making
-from millstream.broker.kafka.renewable import Unled
+from millstream.broker.kafka.client.failures import Watch, error_of, explained
+from millstream.broker.kafka.client.forgotten import Reminder
+from millstream.broker.kafka.client.lines import Listening
+from millstream.broker.kafka.client.making import Making
+from millstream.broker.kafka.client.renewable import Unled
 from millstream.broker.ports import ProducerSettings
 from millstream.errors import IllegalStateError
 

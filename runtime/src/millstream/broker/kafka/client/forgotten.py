@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import cimpl
 
-from millstream.broker.kafka.renewable import Renewable
+from millstream.broker.kafka.client.renewable import Renewable
 from millstream.lifecycle import Clock, SystemClock
 
 if TYPE_CHECKING:
-    from millstream.broker.kafka.failures import Watch
+    from millstream.broker.kafka.client.failures import Watch
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as At
 
-from millstream.broker.kafka.failures import explained
-from millstream.broker.kafka.peer import Peer
+from millstream.broker.kafka.client.failures import explained
+from millstream.broker.kafka.client.peer import Peer
 from millstream_api.records import TopicPartition
 
 if TYPE_CHECKING:

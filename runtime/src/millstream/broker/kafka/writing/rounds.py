@@ -13,8 +13,8 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 
-from millstream.broker.kafka.flight import BY_KEY, Flight, Lane, Pending
-from millstream.broker.kafka.handing import part_size
+from millstream.broker.kafka.writing.flight import BY_KEY, Flight, Lane, Pending
+from millstream.broker.kafka.writing.handing import part_size
 from millstream.errors import message_of
 from millstream.lifecycle import Clock, Spawned, StopToken, spawn
 
