@@ -20,6 +20,7 @@ from millstream.worker import templates
 from millstream.worker.worker import Worker
 
 if TYPE_CHECKING:
+    from consumer_bench import Member
     from herding import Herding
 
 
@@ -70,6 +71,16 @@ def clock() -> ManualClock:
 def broker(path: str, clock: ManualClock) -> Iterator[EmbeddedBroker]:
     with closing(open_embedded(f"sqlite:{path}", {}, clock)) as broker:
         yield broker
+
+
+@pytest.fixture
+def member() -> "Member":
+    """Reads from a Kafka that is not there, and has the first partition."""
+    from consumer_bench import FIRST, Member
+
+    member = Member()
+    member.client.rebalance("assign", FIRST)
+    return member
 
 
 @pytest.fixture

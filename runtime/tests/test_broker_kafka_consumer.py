@@ -30,14 +30,6 @@ from millstream.lifecycle import ManualClock
 from millstream_api.records import TopicPartition
 
 
-@pytest.fixture
-def member() -> Member:
-    """Has the first partition."""
-    member = Member()
-    member.client.rebalance("assign", FIRST)
-    return member
-
-
 def test_a_row_that_came_before_the_client_failed_is_read_again(member: Member) -> None:
     def not_yet(messages: list[Message]) -> None:
         member.client.at[FIRST] -= len(messages)

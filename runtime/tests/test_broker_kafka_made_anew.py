@@ -18,15 +18,6 @@ from consumer_bench import (
 from millstream.errors import BrokerError, UnknownTopicError
 from millstream_api.records import TopicPartition
 
-
-@pytest.fixture
-def member() -> Member:
-    """Has the first partition."""
-    member = Member()
-    member.client.rebalance("assign", FIRST)
-    return member
-
-
 ABSENT = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, "unknown")
 
 

@@ -15,8 +15,9 @@ from services.reading import Member, members_of
 HERE = Path(__file__).parent
 LIMIT_S = 300
 #: how long calls wait before they raise that it may pass: a task comes again then
-IMPATIENCE = ("admin.VISIBLE_SECONDS", "broker.LIMIT_SECONDS", "producer.SLOW_SECONDS", "sending.SLOW_SECONDS")
-IMPATIENCE += ("sending.STALL_SECONDS", "topics.LOOK_SECONDS", "topics.STEP_SECONDS")
+IMPATIENCE = ("admin.VISIBLE_SECONDS", "broker.LIMIT_SECONDS", "writing.producer.SLOW_SECONDS")
+IMPATIENCE += ("writing.sending.SLOW_SECONDS", "writing.sending.STALL_SECONDS")
+IMPATIENCE += ("writing.topics.LOOK_SECONDS", "writing.topics.STEP_SECONDS")
 PATIENCE_S = 60.0
 
 

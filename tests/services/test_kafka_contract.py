@@ -70,7 +70,6 @@ def sweeper(kafka: Kafka) -> Sweeper:
 class TestKafka(broker_contract.BrokerContract):  # type: ignore[misc, name-defined]
     @pytest.fixture
     def broker(self, kafka: Kafka, sweeper: Sweeper) -> Iterator[Broker]:
-        sweeper.sweep()  # a question on its way when a topic was removed may have made it anew
         broker = open_broker(kafka.address())
         assert broker.shared
         yield broker
