@@ -185,3 +185,11 @@ def test_a_worker_whose_brokers_are_reached_in_the_end_starts(
     kafka._clock = clock  # type: ignore[assignment]  # asking moves it
     assert kafka.cluster_id == "cluster"
     assert answering.asked == 2
+
+
+def test_a_connection_that_is_cut_before_any_answer_may_be_of_another_protocol():
+    watch = Watch("c", "127.0.0.1:1")
+    watch.heard(KafkaError(KafkaError._TRANSPORT, "127.0.0.1:1/bootstrap: Send failed: Broken pipe"))
+    assert watch.problem.endswith("Broken pipe; security.protocol may be another than that of the brokers' listener")
+    watch.met = True
+    assert watch.problem.endswith("Broken pipe")

@@ -157,6 +157,13 @@ TOO_LARGE_REMEDY = (
     "raise max.message.bytes of the topic, message.max.bytes of the brokers or producer.max.request.size of the worker"
 )
 
+OTHER_PROTOCOL = "security.protocol may be another than that of the brokers' listener"
+
+
+def was_cut(said: str) -> bool:
+    """Whether the brokers cut a connection. librdkafka guesses at the protocol only where they close it in order."""
+    return any(cut in said for cut in ("Broken pipe", "Connection reset"))
+
 
 class Watch:
     """Hears of one client's troubles: says what is wrong while it is wrong, and what cannot pass by itself.
@@ -215,8 +222,9 @@ class Watch:
     def problem(self) -> str:
         """What is wrong with the connection as far as was heard."""
         if self._problem is None:
-            return "no answer; security.protocol may be another than that of the brokers' listener"
-        return remark(self._problem, self.peer.servers)
+            return f"no answer; {OTHER_PROTOCOL}"
+        said = remark(self._problem, self.peer.servers)
+        return f"{said}; {OTHER_PROTOCOL}" if not self.met and was_cut(self._problem) else said
 
     def check(self) -> None:
         """Raise what cannot pass by itself: a wrong password, an untrusted certificate, a missing right."""
