@@ -76,6 +76,16 @@ def test_a_log_that_is_removed_while_it_is_in_use_is_told_and_so_is_one_that_sta
     owner.release()
 
 
+def test_a_log_whose_folder_is_a_file_now_is_told_so(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    with closing(open_embedded(f"sqlite:{folder}/log.db")) as broker:
+        folder.rename(tmp_path / "elsewhere")
+        folder.write_text("")
+        with pytest.raises(BrokerError, match="cannot be found any more: Not a directory"):
+            broker.retain([])
+
+
 def test_what_the_outside_is_told_by_is_forced_to_the_disk_and_nothing_else_is(broker: EmbeddedBroker) -> None:
     said: list[str] = []
     broker._catalog.data._use().set_trace_callback(said.append)

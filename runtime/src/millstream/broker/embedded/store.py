@@ -140,10 +140,13 @@ class Store:
         if self._opened is None:
             return
         try:
-            if os.path.samestat(os.stat(self.path), self._opened):
-                return
+            in_place = os.path.samestat(os.stat(self.path), self._opened)
         except FileNotFoundError:
-            pass
+            in_place = False
+        except OSError as error:
+            raise BrokerError(f"the log {self.path!r} cannot be found any more: {error.strerror}") from error
+        if in_place:
+            return
         raise BrokerError(
             f"the log {self.path!r} was removed or replaced while this worker uses it, and what it writes is gone when "
             "it ends; restart it, and it uses what is there then"
